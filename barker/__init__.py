@@ -1,0 +1,14 @@
+"""Barker: AMQP 1.0 microservices that do what Twitter did in 2012.
+
+The way of a bark, and the files in the order it travels::
+
+    bark.py, autobark.py, the web page   a client makes a bark (core/barks.py, amqp/message.py)
+    manifold.py (the outbox)             journals it, accepts it, pushes it on (core/work_queue.py)
+    bizlogic.py                          works out who must see it (core/graph.py)
+    manifold.py (the inbox)              journals it, puts it on timelines (core/timelines.py)
+    listen.py, the web page              read a timeline
+
+Everyone finds everyone through directory.py (core/routes.py); launcher.py starts it all.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,710 @@
+"""AMQP 1.0 endpoints without I/O: bytes go in, calls to handlers and bytes come out.
+
+A :class:`Connection` is fed what came from its peer (:meth:`Connection.receive`), calls the handlers
+of its links, and gives what must go to the peer (:meth:`Connection.output`). `reactor.py` beside this
+file moves those bytes over sockets; nothing here knows one.
+
+The protocol itself is Proton's engine, called through `cproton_ffi`, the C interface inside
+python-qpid-proton. Proton's own Python classes wrap every event in five objects and cost 25 to 43 µs a
+message a side; one C call each, as here, costs about 3. They are used where speed is no matter: for
+maps, symbols and conditions.
+
+A handler is told of a link's whole life (:class:`LinkHandler`); a link that ends, however it ends, is
+told so exactly once. A C pointer is never used after its link has ended: every object here knows
+whether it is still alive.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from cproton_ffi import ffi, lib
+from proton import symbol, ushort
+from proton._data import dat2obj, obj2dat
+
+from barker.core.errors import (
+    InvalidField,
+    MessageTooLarge,
+    NotSupported,
+    PeerError,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_FRAME = 64 * 1024
+"""The largest frame we take, in bytes (AMQP 1.0 §2.7.1)."""
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""The largest message a link takes unless told otherwise, in bytes."""
+
+IDLE_SECONDS = 2.0
+"""A peer that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
+
+OUTGOING_BYTES = 1024 * 1024
+"""Above this many bytes that wait for the socket, a sender shows no credit (:attr:`Sender.credit`)."""
+
+ACCEPTED: int = lib.PN_ACCEPTED
+REJECTED: int = lib.PN_REJECTED
+RELEASED: int = lib.PN_RELEASED
+MODIFIED: int = lib.PN_MODIFIED
+
+_NULL = ffi.NULL
+_READ_SIZE = 64 * 1024
+_read_bytes = bytearray(_READ_SIZE)
+_read_buffer = ffi.from_buffer(_read_bytes)
+_write_bytes = bytearray(256 * 1024)
+_write_buffer = ffi.from_buffer(_write_bytes)
+_write_view = memoryview(_write_bytes)
+
+
+class Condition:
+    """Why a peer ended a link, a connection or rejected a delivery (AMQP 1.0 §2.8.14)."""
+
+    __slots__ = ("description", "info", "name")
+
+    def __init__(self, name: str, description: str = "", info: dict[str, Any] | None = None) -> None:
+        self.name, self.description, self.info = name, description, info or {}
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.description}" if self.description else self.name
+
+    __repr__ = __str__
+
+
+class LinkHandler:
+    """What a link tells its owner. Every method may be left as it is."""
+
+    def on_opened(self, link: Any) -> None:
+        """The peer has attached its end too."""
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """A whole message, undecoded; `delivery` waits to be settled."""
+
+    def on_credit(self, link: Sender) -> None:
+        """The sender may have credit: now is the time to send."""
+
+    def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
+        """The peer has settled what was sent with `token`: one of ACCEPTED, REJECTED, RELEASED, MODIFIED."""
+
+    def on_closed(self, link: Any, condition: Condition | None) -> None:
+        """The link has ended: by the peer, by loss of the connection, or by our own close.
+
+        What a sender had unsettled is in :attr:`Sender.unsettled` and will get no outcome.
+        """
+
+
+class ConnectionHandler:
+    """What a connection tells its owner."""
+
+    def on_attach(self, link: Sender | Receiver) -> LinkHandler:
+        """The peer attaches a link: give its handler, or raise a :class:`PeerError` to refuse it."""
+        raise NotSupported("this container takes no links")
+
+    def on_connected(self, connection: Connection) -> None:
+        """The peer has opened its end."""
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """The connection is gone; its links have been told before."""
+
+
+class Delivery:
+    """A message that came and waits to be settled (AMQP 1.0 §2.6.12)."""
+
+    __slots__ = ("_delivery", "link")
+
+    def __init__(self, link: Receiver, delivery: Any) -> None:
+        self.link = link
+        self._delivery = delivery
+
+    @property
+    def live(self) -> bool:
+        """Whether it can still be settled: not yet done, and its link stands."""
+        return self._delivery is not None and self.link.live
+
+    def accept(self) -> None:
+        """Take over the responsibility for the message."""
+        self._settle(ACCEPTED)
+
+    def release(self) -> None:
+        """Give the message back, untouched."""
+        self._settle(RELEASED)
+
+    def reject(self, error: PeerError) -> None:
+        """Refuse the message for good, and say why."""
+        if self.live:
+            condition = lib.pn_disposition_condition(lib.pn_delivery_local(self._delivery))
+            _write_condition(condition, Condition(error.condition, error.description, error.info))
+        self._settle(REJECTED)
+
+    def _settle(self, outcome: int) -> None:
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None and self.link.live:
+            lib.pn_delivery_update(delivery, outcome)
+            lib.pn_delivery_settle(delivery)
+            self.link._returned()
+
+
+class Link:
+    """What :class:`Sender` and :class:`Receiver` share: one direction of messages (AMQP 1.0 §2.6)."""
+
+    def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
+        self.connection = connection
+        self.handler = handler
+        self.live = True
+        """False from the moment on that the link has ended, for whatever reason."""
+        self.opened = False
+        """Whether both ends are attached."""
+        self.address = address
+        """The address of the node that this link sends to or receives from."""
+        self.properties: dict[str, Any] = {}
+        """The peer's link properties, on a link that the peer attached."""
+        self.name = _text(lib.pn_link_name(impl)) or ""
+        """The link's name, unique between two containers and a direction."""
+        self._link = impl
+        connection._links[impl] = self
+
+    def refuse(self, error: PeerError) -> None:
+        """End the link with `error`; before it was opened, that refuses it (AMQP 1.0 §2.6.3)."""
+        self.close(Condition(error.condition, error.description, error.info))
+
+    def close(self, condition: Condition | None = None) -> None:
+        """End the link and tell the handler."""
+        if not self.live:
+            return
+        if condition is not None:
+            _write_condition(lib.pn_link_condition(self._link), condition)
+        if lib.pn_link_state(self._link) & lib.PN_LOCAL_UNINIT:
+            # Refusing means: attach with a null terminus at our side, then detach with the error (§2.6.3).
+            sends = isinstance(self, Sender)
+            ours = lib.pn_link_source(self._link) if sends else lib.pn_link_target(self._link)
+            lib.pn_terminus_set_type(ours, lib.PN_UNSPECIFIED)
+            lib.pn_link_open(self._link)
+        lib.pn_link_close(self._link)
+        self._end(condition)
+
+    def _answer_attach(self) -> None:
+        """Attach our end to the terminuses that the peer asked for."""
+        lib.pn_terminus_copy(lib.pn_link_source(self._link), lib.pn_link_remote_source(self._link))
+        lib.pn_terminus_copy(lib.pn_link_target(self._link), lib.pn_link_remote_target(self._link))
+        # No filter and no distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
+        lib.pn_data_clear(lib.pn_terminus_filter(lib.pn_link_source(self._link)))
+        lib.pn_terminus_set_distribution_mode(lib.pn_link_source(self._link), 0)
+        lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
+        lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
+        lib.pn_link_open(self._link)
+
+    def _end(self, condition: Condition | None) -> None:
+        """Forget the C link and tell the handler, once."""
+        if not self.live:
+            return
+        self.live = False
+        self.connection._links.pop(self._link, None)
+        self.connection._touch()
+        if lib.pn_link_state(self._link) & lib.PN_REMOTE_CLOSED:
+            lib.pn_link_free(self._link)
+        else:
+            # Freed when the peer's detach comes, or with the connection.
+            self.connection._ending.add(self._link)
+        self.handler.on_closed(self, condition)
+
+
+class Sender(Link):
+    """The sending end of a link."""
+
+    def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
+        super().__init__(connection, impl, handler, address)
+        self.unsettled: dict[Any, Any] = {}
+        """Tokens of what was sent and has no outcome yet, in the order sent."""
+        self._tags = itertools.count()
+        self._session = lib.pn_link_session(impl)
+
+    @property
+    def credit(self) -> int:
+        """How many messages may be sent now: the peer's credit, or none while the socket is full."""
+        if not self.live or lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+            return 0
+        return max(0, lib.pn_link_credit(self._link))
+
+    @property
+    def wants_settled(self) -> bool:
+        """Whether the peer asked for pre-settled deliveries (snd-settle-mode, AMQP 1.0 §2.8.2)."""
+        return bool(lib.pn_link_remote_snd_settle_mode(self._link) == lib.PN_SND_SETTLED)
+
+    def send(self, data: bytes, token: Any = None, settled: bool = False) -> None:
+        """Send one encoded message; its outcome comes with `token`, unless it is `settled` from the start."""
+        if not self.live:
+            raise RuntimeError("the link has ended: look at its credit before sending")
+        tag = b"%d" % next(self._tags)
+        link = self._link
+        delivery = lib.pn_delivery(link, (len(tag), ffi.from_buffer(tag)))
+        lib.pn_link_send(link, ffi.from_buffer(data), len(data))
+        if settled:
+            lib.pn_delivery_settle(delivery)
+        else:
+            lib.pn_link_advance(link)
+            self.unsettled[delivery] = token
+        self.connection._touch()
+
+    def _drained(self) -> bool:
+        """Give back the credit that a draining peer will get nothing for; False while it still may."""
+        if self.live and lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+            return False
+        if self.live:
+            lib.pn_link_drained(self._link)
+        return True
+
+    def _updated(self, delivery: Any) -> None:
+        outcome = lib.pn_delivery_remote_state(delivery)
+        settled = lib.pn_delivery_settled(delivery)
+        if delivery not in self.unsettled or not (settled or ACCEPTED <= outcome <= MODIFIED):
+            return
+        token = self.unsettled.pop(delivery)
+        condition = None
+        if outcome == REJECTED:
+            condition = _read_condition(lib.pn_disposition_condition(lib.pn_delivery_remote(delivery)))
+        elif not ACCEPTED <= outcome <= MODIFIED:
+            # Settled without an outcome: the peer took no responsibility (AMQP 1.0 §3.4).
+            outcome = RELEASED
+        lib.pn_delivery_settle(delivery)
+        self.connection._touch()
+        self.handler.on_outcome(self, token, outcome, condition)
+
+
+class Receiver(Link):
+    """The receiving end of a link. Credit follows settlement: never more than the window is unsettled."""
+
+    def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
+        super().__init__(connection, impl, handler, address)
+        self._window = 0
+        self._owed = 0
+        self._partial = bytearray()
+        self.max_message_size = MAX_MESSAGE
+
+    @property
+    def window(self) -> int:
+        """How many messages the peer may have sent that are not yet settled; 0 grants nothing more."""
+        return self._window
+
+    @window.setter
+    def window(self, window: int) -> None:
+        self._owed += window - self._window
+        self._window = window
+        self._grant(1)
+
+    def _returned(self) -> None:
+        """One delivery was settled: the peer gets its credit back, a quarter of the window at a time."""
+        self._owed += 1
+        self.connection._touch()
+        self._grant(max(1, self._window // 4))
+
+    def _grant(self, least: int) -> None:
+        if self.live and self._owed >= least:
+            lib.pn_link_flow(self._link, self._owed)
+            self._owed = 0
+            self.connection._touch()
+
+    def _readable(self) -> None:
+        """Hand on every message that is here as a whole."""
+        link = self._link
+        while self.live:
+            delivery = lib.pn_link_current(link)
+            if delivery == _NULL:
+                return
+            pending = lib.pn_delivery_pending(delivery)
+            if lib.pn_delivery_aborted(delivery):
+                self._partial.clear()
+                lib.pn_delivery_settle(delivery)
+                self._returned()
+                continue
+            partial = lib.pn_delivery_partial(delivery)
+            if partial or self._partial or pending > _READ_SIZE:
+                self._read_part(pending)
+                if partial or not self.live:
+                    return
+                data = bytes(self._partial)
+                self._partial.clear()
+            else:
+                if pending:
+                    lib.pn_link_recv(link, _read_buffer, pending)
+                data = bytes(_read_bytes[:pending])
+            lib.pn_link_advance(link)
+            self.handler.on_message(self, Delivery(self, delivery), data)
+
+    def _read_part(self, pending: int) -> None:
+        """Take what is here of a message of several transfers, so that its session can go on."""
+        if len(self._partial) + pending > self.max_message_size:
+            self._partial.clear()
+            self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
+            return
+        while pending > 0:
+            got = lib.pn_link_recv(self._link, _read_buffer, min(pending, _READ_SIZE))
+            if got <= 0:
+                return
+            self._partial += _read_bytes[:got]
+            pending -= got
+
+
+class Connection:
+    """One AMQP connection: Proton's connection and transport, and the links that live on it."""
+
+    def __init__(
+        self,
+        handler: ConnectionHandler,
+        container: str,
+        *,
+        server: bool,
+        hostname: str = "",
+        on_output: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read."""
+        self.handler = handler
+        self.peer = ""
+        """Who is at the other end, for logs: host:port."""
+        self._on_output = on_output
+        self._touched = False
+        self._lost = False
+        self._opened = False
+        self._condition: Condition | None = None
+        self._links: dict[Any, Link] = {}
+        self._ending: set[Any] = set()
+        self._draining: list[Sender] = []
+        self._server = server
+        self._default_session: Any = None
+        self._names = itertools.count()
+        self._container = container
+        self._connection = lib.pn_connection()
+        self._collector = lib.pn_collector()
+        self._transport = lib.pn_transport()
+        lib.pn_connection_collect(self._connection, self._collector)
+        lib.pn_connection_set_container(self._connection, container.encode())
+        if server:
+            lib.pn_transport_set_server(self._transport)
+        else:
+            lib.pn_connection_set_hostname(self._connection, hostname.encode())
+        lib.pn_transport_set_max_frame(self._transport, MAX_FRAME)
+        lib.pn_transport_set_idle_timeout(self._transport, int(IDLE_SECONDS * 1000))
+        sasl = lib.pn_sasl(self._transport)
+        lib.pn_sasl_allowed_mechs(sasl, b"ANONYMOUS")
+        lib.pn_transport_bind(self._transport, self._connection)
+        if not server:
+            lib.pn_connection_open(self._connection)
+
+    # What the owner calls
+
+    @property
+    def live(self) -> bool:
+        """False once the connection is lost or has been closed."""
+        return not self._lost
+
+    @property
+    def opened(self) -> bool:
+        """Whether the peer has opened its end."""
+        return self._opened
+
+    @property
+    def links(self) -> list[Link]:
+        """The links that stand."""
+        return list(self._links.values())
+
+    def sender(self, address: str, handler: LinkHandler, properties: dict[str, Any] | None = None) -> Sender:
+        """Attach a link that sends to the node `address`."""
+        impl = lib.pn_sender(self._session, self._link_name(address))
+        lib.pn_terminus_set_address(lib.pn_link_target(impl), address.encode())
+        return self._attach(Sender(self, impl, handler, address), properties)
+
+    def receiver(
+        self, address: str, handler: LinkHandler, window: int = 100, settled: bool = False
+    ) -> Receiver:
+        """Attach a link that receives from the node `address`, with credit for `window` messages."""
+        impl = lib.pn_receiver(self._session, self._link_name(address))
+        lib.pn_terminus_set_address(lib.pn_link_source(impl), address.encode())
+        lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
+        lib.pn_link_set_max_message_size(impl, MAX_MESSAGE)
+        receiver = self._attach(Receiver(self, impl, handler, address), None)
+        receiver.window = window
+        return receiver
+
+    def close(self, condition: Condition | None = None) -> None:
+        """Say goodbye to the peer; the links end at once."""
+        if self._lost:
+            return
+        if condition is not None:
+            _write_condition(lib.pn_connection_condition(self._connection), condition)
+        lib.pn_connection_close(self._connection)
+        self._touch()
+        self._end_links(condition)
+
+    # What the reactor calls
+
+    def receive(self, data: bytes) -> bool:
+        """Take bytes from the peer and call the handlers; False when the peer can send no more."""
+        buffer, offset, size = ffi.from_buffer(data), 0, len(data)
+        while offset < size and not self._lost:
+            taken = lib.pn_transport_push(self._transport, buffer + offset, size - offset)
+            self._dispatch()
+            if taken <= 0:
+                return False
+            offset += taken
+        self._touch()
+        return not self._lost and lib.pn_transport_capacity(self._transport) >= 0
+
+    def output(self) -> memoryview | None:
+        """Bytes for the peer (valid until the next call); empty if there are none now, None after the end."""
+        self._touched = False
+        self._dispatch()
+        if self._draining:
+            # By now the owners have sent what they have (AMQP 1.0 §2.6.7).
+            self._draining = [link for link in self._draining if not link._drained()]
+        pending = lib.pn_transport_pending(self._transport)
+        if pending < 0:
+            return None
+        if pending > 0:
+            pending = lib.pn_transport_peek(
+                self._transport, _write_buffer, min(pending, len(_write_bytes))
+            )
+        return _write_view[:pending]
+
+    def sent(self, count: int) -> None:
+        """The first `count` bytes of :meth:`output` have gone."""
+        lib.pn_transport_pop(self._transport, count)
+
+    def resume(self) -> None:
+        """The socket takes bytes again: every sender may go on."""
+        for link in self.links:
+            if isinstance(link, Sender) and link.live and link.opened:
+                self._call(link, link.handler.on_credit, link)
+
+    def tick(self, now: float) -> None:
+        """Send a heartbeat if one is due, and end the transport of a peer that is silent (AMQP 1.0 §2.4.5).
+
+        `now` is in seconds on any clock that never goes back.
+        """
+        lib.pn_transport_tick(self._transport, int(now * 1000) or 1)
+        if lib.pn_transport_pending(self._transport) != 0:
+            self._touch()
+
+    def lost(self, condition: Condition | None = None) -> None:
+        """The socket is gone: end every link, tell the handler, free what Proton holds."""
+        if self._lost:
+            return
+        self._lost = True
+        condition = condition or self._condition or _read_condition(
+            lib.pn_transport_condition(self._transport)
+        )
+        self._end_links(condition)
+        try:
+            self.handler.on_lost(self, condition)
+        finally:
+            self._free()
+
+    # Events
+
+    def _dispatch(self) -> None:
+        """Call the handlers for everything that Proton has noticed."""
+        peek, pop, kind_of = lib.pn_collector_peek, lib.pn_collector_pop, lib.pn_event_type
+        collector, links = self._collector, self._links
+        while not self._lost:
+            event = peek(collector)
+            if event == _NULL:
+                return
+            kind = kind_of(event)
+            if kind == lib.PN_DELIVERY:
+                delivery = lib.pn_event_delivery(event)
+                link = links.get(lib.pn_event_link(event))
+                if isinstance(link, Receiver):
+                    self._call(link, link._readable)
+                elif isinstance(link, Sender):
+                    self._call(link, link._updated, delivery)
+            elif kind == lib.PN_LINK_FLOW:
+                link = links.get(lib.pn_event_link(event))
+                if isinstance(link, Sender):
+                    self._call(link, link.handler.on_credit, link)
+                    if link.live and lib.pn_link_get_drain(link._link):
+                        self._draining.append(link)
+            elif kind in _EVENTS:
+                _EVENTS[kind](self, event)
+            if not self._lost:
+                pop(collector)
+
+    def _call(self, link: Link, method: Callable[..., None], *args: Any) -> None:
+        """The one boundary round handlers: a peer's error ends its link, a bug ends its connection."""
+        try:
+            method(*args)
+        except PeerError as error:
+            log.warning("%s: link %s ended: %s: %s", self.peer, link.name, error.condition, error)
+            link.refuse(error)
+        except Exception:
+            log.exception("%s: an error of ours; its connection is closed", self.peer)
+            self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
+
+    def _on_connection_open(self, event: Any) -> None:
+        if lib.pn_connection_state(self._connection) & lib.PN_LOCAL_UNINIT:
+            lib.pn_connection_open(self._connection)
+        self._opened = True
+        self.handler.on_connected(self)
+
+    def _on_connection_close(self, event: Any) -> None:
+        self._condition = _read_condition(lib.pn_connection_remote_condition(self._connection))
+        lib.pn_connection_close(self._connection)
+        self._end_links(self._condition)
+
+    def _on_session_open(self, event: Any) -> None:
+        session = lib.pn_event_session(event)
+        if lib.pn_session_state(session) & lib.PN_LOCAL_UNINIT:
+            lib.pn_session_open(session)
+
+    def _on_session_close(self, event: Any) -> None:
+        session = lib.pn_event_session(event)
+        condition = _read_condition(lib.pn_session_remote_condition(session))
+        for link in self.links:
+            if lib.pn_link_session(link._link) == session:
+                link._end(condition)
+        lib.pn_session_close(session)
+        if session != self._default_session:
+            lib.pn_session_free(session)
+
+    def _on_link_open(self, event: Any) -> None:
+        impl = lib.pn_event_link(event)
+        link = self._links.get(impl)
+        if link is None:
+            if impl not in self._ending:
+                self._on_attach(impl)
+        elif lib.pn_terminus_get_type(_far_terminus(link)) != lib.PN_UNSPECIFIED:
+            link.opened = True
+            self._call(link, link.handler.on_opened, link)
+        # Else the peer refuses the link, and its detach, with the reason, follows (AMQP 1.0 §2.6.3).
+
+    def _on_attach(self, impl: Any) -> None:
+        sends = lib.pn_link_is_sender(impl)
+        terminus = lib.pn_link_remote_source(impl) if sends else lib.pn_link_remote_target(impl)
+        address = _text(lib.pn_terminus_get_address(terminus)) or ""
+        link = (Sender if sends else Receiver)(self, impl, LinkHandler(), address)
+        try:
+            if lib.pn_terminus_get_type(terminus) == lib.PN_COORDINATOR:
+                raise NotSupported("there are no transactions here")
+            if lib.pn_terminus_is_dynamic(terminus):
+                raise NotSupported("there are no dynamic nodes here: attach to an address")
+            if not address:
+                raise InvalidField("attach to an address: this container has no anonymous node")
+            if isinstance(link, Receiver):
+                lib.pn_link_set_max_message_size(impl, link.max_message_size)
+            link.properties = _read_map(lib.pn_link_remote_properties(impl))
+            link.handler = self.handler.on_attach(link)
+        except PeerError as error:
+            log.log(
+                logging.DEBUG if error.condition == "amqp:link:redirect" else logging.INFO,
+                "%s: refused a link to %r: %s: %s",
+                self.peer,
+                address,
+                error.condition,
+                error,
+            )
+            link.refuse(error)
+        except Exception:
+            log.exception("%s: an error of ours while a link was attached", self.peer)
+            self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
+        else:
+            link._answer_attach()
+            link.opened = True
+            self._touch()
+            self._call(link, link.handler.on_opened, link)
+
+    def _on_link_close(self, event: Any) -> None:
+        impl = lib.pn_event_link(event)
+        link = self._links.get(impl)
+        if link is not None:
+            condition = _read_condition(lib.pn_link_remote_condition(impl))
+            lib.pn_link_close(impl)
+            self._call(link, link._end, condition)
+        elif impl in self._ending:
+            self._ending.discard(impl)
+            lib.pn_link_free(impl)
+
+    # Small parts
+
+    @property
+    def _session(self) -> Any:
+        if self._default_session is None:
+            self._default_session = lib.pn_session(self._connection)
+            lib.pn_session_open(self._default_session)
+        return self._default_session
+
+    def _link_name(self, address: str) -> bytes:
+        return f"{self._container}-{next(self._names)}-{address}".encode()
+
+    def _attach(self, link: Any, properties: dict[str, Any] | None) -> Any:
+        if properties:
+            symbols = {symbol(key): value for key, value in properties.items()}
+            obj2dat(symbols, lib.pn_link_properties(link._link))
+        lib.pn_link_open(link._link)
+        self._touch()
+        return link
+
+    def _touch(self) -> None:
+        if not self._touched and not self._lost:
+            self._touched = True
+            self._on_output(self)
+
+    def _end_links(self, condition: Condition | None) -> None:
+        for link in self.links:
+            try:
+                link._end(condition)
+            except Exception:
+                log.exception("%s: an error of ours while a link ended", self.peer)
+
+    def _free(self) -> None:
+        """Give everything back to Proton; no C pointer of this connection is used after this."""
+        self._ending.clear()
+        lib.pn_transport_unbind(self._transport)
+        lib.pn_connection_release(self._connection)
+        lib.pn_collector_release(self._collector)
+        lib.pn_collector_free(self._collector)
+        lib.pn_decref(self._transport)
+        lib.pn_decref(self._connection)
+
+
+_EVENTS: dict[int, Callable[[Connection, Any], None]] = {
+    lib.PN_CONNECTION_REMOTE_OPEN: Connection._on_connection_open,
+    lib.PN_CONNECTION_REMOTE_CLOSE: Connection._on_connection_close,
+    lib.PN_SESSION_REMOTE_OPEN: Connection._on_session_open,
+    lib.PN_SESSION_REMOTE_CLOSE: Connection._on_session_close,
+    lib.PN_LINK_REMOTE_OPEN: Connection._on_link_open,
+    lib.PN_LINK_REMOTE_CLOSE: Connection._on_link_close,
+    lib.PN_LINK_REMOTE_DETACH: Connection._on_link_close,
+}
+
+
+def _text(chars: Any) -> str | None:
+    return None if chars == _NULL else ffi.string(chars).decode("utf-8", "replace")
+
+
+def _far_terminus(link: Link) -> Any:
+    """The terminus at the peer's side of a link that we attached."""
+    sends = isinstance(link, Sender)
+    return lib.pn_link_remote_target(link._link) if sends else lib.pn_link_remote_source(link._link)
+
+
+def _read_map(data: Any) -> dict[str, Any]:
+    value = dat2obj(data)
+    return {str(key): value[key] for key in value} if isinstance(value, dict) else {}
+
+
+def _read_condition(condition: Any) -> Condition | None:
+    if not lib.pn_condition_is_set(condition):
+        return None
+    return Condition(
+        _text(lib.pn_condition_get_name(condition)) or "",
+        _text(lib.pn_condition_get_description(condition)) or "",
+        _read_map(lib.pn_condition_info(condition)),
+    )
+
+
+def _write_condition(condition: Any, what: Condition) -> None:
+    lib.pn_condition_set_name(condition, what.name.encode())
+    lib.pn_condition_set_description(condition, what.description.encode())
+    if what.info:
+        info = {symbol(k): ushort(v) if k == "port" else v for k, v in what.info.items()}
+        obj2dat(info, lib.pn_condition_info(condition))

@@ -1,0 +1,253 @@
+"""Links that find their peer through the directory, and come back by themselves.
+
+A :class:`PeerLink` is asked for an address, such as ``outbox``. It attaches at the directory, follows the
+redirect it is given (AMQP 1.0 §2.8.18), and starts again, after a back-off with jitter, whenever it is
+lost. Each time it is a new AMQP link: what was unsettled when the old one went gets no outcome, and
+:meth:`PeerHandler.on_lost` is the place to send it again.
+
+All links of a process to one host and port share one connection (:class:`Network`).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from barker.amqp.engine import (
+    Condition,
+    Connection,
+    ConnectionHandler,
+    Delivery,
+    LinkHandler,
+    Receiver,
+    Sender,
+)
+from barker.amqp.reactor import Reactor
+from barker.core.backoff import Backoff
+from barker.core.errors import Mistake
+
+log = logging.getLogger(__name__)
+
+MOST_REDIRECTS = 5
+"""A link that is sent on more often than this goes in circles, and starts again."""
+
+STEADY_SECONDS = 1.0
+"""A link that stood so long has worked: the next loss starts with the shortest wait again."""
+
+L = TypeVar("L", Sender, Receiver)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    @staticmethod
+    def parse(text: str) -> Place:
+        """The place that ``HOST:PORT`` names.
+
+        :raises Mistake: when it names none.
+        """
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise Mistake(f"{text!r} is no HOST:PORT; write it as 127.0.0.1:5672")
+        return Place(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Network(ConnectionHandler):
+    """A process's connections to others: one for each place, made when the first link needs it."""
+
+    def __init__(self, reactor: Reactor, directory: Place) -> None:
+        self.reactor = reactor
+        self.directory = directory
+        self._connections: dict[Place, Connection] = {}
+        self._places: dict[Connection, Place] = {}
+
+    def connection(self, place: Place) -> Connection:
+        """The connection to `place`; dialled now if there is none."""
+        connection = self._connections.get(place)
+        if connection is None:
+            connection = self.reactor.connect(place.host, place.port, self)
+            self._connections[place] = connection
+            self._places[connection] = place
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """A link on it has ended: without any, the connection is closed."""
+        if connection.live and not connection.links:
+            self._forget(connection)
+            connection.close()
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """Whoever needs it dials again."""
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        place = self._places.pop(connection, None)
+        if place is not None:
+            del self._connections[place]
+
+
+class PeerHandler(Generic[L]):
+    """What a :class:`PeerLink` tells its owner. Every method may be left as it is."""
+
+    def on_found(self, link: L) -> None:
+        """The link stands, at the peer that the directory named."""
+
+    def on_lost(self, link: L, condition: Condition | None) -> None:
+        """A link that stood is lost; what a sender had unsettled is in ``link.unsettled``, in order."""
+
+    def on_refused(self, condition: Condition) -> bool:
+        """The peer refuses the link. Return False to give up; True to try again, as when nothing is said."""
+        return True
+
+    def on_message(self, link: L, delivery: Delivery, data: bytes) -> None:
+        """As :meth:`LinkHandler.on_message`."""
+
+    def on_credit(self, link: L) -> None:
+        """As :meth:`LinkHandler.on_credit`."""
+
+    def on_outcome(self, link: L, token: Any, outcome: int, condition: Condition | None) -> None:
+        """As :meth:`LinkHandler.on_outcome`."""
+
+
+class PeerLink(LinkHandler, Generic[L]):
+    """A link to an address, wherever that is now. Made with :func:`sender_to` or :func:`receiver_from`."""
+
+    def __init__(
+        self,
+        network: Network,
+        address: str,
+        handler: PeerHandler[L],
+        attach: Callable[[Connection, str, LinkHandler], L],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.address = address
+        self.link: L | None = None
+        """The link that stands now, or None."""
+        self._network, self._handler, self._attach, self._chance = network, handler, attach, chance
+        self._backoff = Backoff()
+        self._closed = False
+        self._redirects = 0
+        self._pending: L | None = None
+        self._found_at = 0
+        self._begin()
+
+    @property
+    def place(self) -> str:
+        """Where the link stands, as host:port; empty if nowhere."""
+        return self.link.connection.peer if self.link is not None else ""
+
+    def close(self) -> None:
+        """End it, and do not come back."""
+        self._closed = True
+        for link in (self.link, self._pending):
+            if link is not None and link.live:
+                connection = link.connection
+                link.close()
+                self._network.release(connection)
+
+    # The search
+
+    def _begin(self) -> None:
+        self._redirects = 0
+        self._try(self._network.directory, self.address)
+
+    def _try(self, place: Place, address: str) -> None:
+        if not self._closed:
+            self._pending = self._attach(self._network.connection(place), address, self)
+
+    def _again(self, why: Condition | None) -> None:
+        seconds = self._backoff.next(self._chance)
+        log.debug("%s: %s; next try in %.3f s", self.address, why or "lost", seconds)
+        self._network.reactor.after(seconds, self._begin)
+
+    # What the link tells
+
+    def on_opened(self, link: L) -> None:  # type: ignore[override]
+        self._pending, self.link = None, link
+        log.info("%s: found at %s", self.address, link.connection.peer)
+        self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
+        self._handler.on_found(link)
+
+    def _steady(self, link: L) -> None:
+        if link is self.link:
+            self._backoff.reset()
+
+    def on_closed(self, link: L, condition: Condition | None) -> None:  # type: ignore[override]
+        stood, self.link = link is self.link, None
+        if self._closed or not self._network.reactor.running:
+            return
+        self._pending = None
+        # Released in a moment, not within the event that ended the link.
+        self._network.reactor.after(0, lambda: self._network.release(link.connection))
+        if stood:
+            log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
+            self._handler.on_lost(link, condition)
+        if condition is not None and condition.name == "amqp:link:redirect":
+            self._redirected(condition)
+        elif stood:
+            self._again(condition)
+        elif condition is None or not link.connection.live or self._handler.on_refused(condition):
+            self._again(condition)
+        else:
+            self._closed = True
+
+    def _redirected(self, condition: Condition) -> None:
+        self._redirects += 1
+        host, port = condition.info.get("network-host"), condition.info.get("port")
+        address = condition.info.get("address", self.address)
+        if not isinstance(host, str) or not isinstance(port, int) or self._redirects > MOST_REDIRECTS:
+            log.warning("%s: a redirect that leads nowhere: %s", self.address, condition.info)
+            self._again(condition)
+        else:
+            # Not from within the event: the connection may be a new one.
+            self._network.reactor.after(0, lambda: self._try(Place(host, int(port)), str(address)))
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        self._handler.on_message(link, delivery, data)  # type: ignore[arg-type]
+
+    def on_credit(self, link: Sender) -> None:
+        if link is self.link:
+            self._handler.on_credit(link)
+
+    def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
+        self._handler.on_outcome(link, token, outcome, condition)  # type: ignore[arg-type]
+
+
+def sender_to(
+    network: Network,
+    address: str,
+    handler: PeerHandler[Sender],
+    properties: dict[str, Any] | None = None,
+) -> PeerLink[Sender]:
+    """A link that sends to whoever serves `address`."""
+
+    def attach(connection: Connection, address: str, link_handler: LinkHandler) -> Sender:
+        return connection.sender(address, link_handler, properties)
+
+    return PeerLink(network, address, handler, attach)
+
+
+def receiver_from(
+    network: Network,
+    address: str,
+    handler: PeerHandler[Receiver],
+    window: int = 100,
+    settled: bool = False,
+) -> PeerLink[Receiver]:
+    """A link that receives from whoever serves `address`, with credit for `window` messages."""
+
+    def attach(connection: Connection, address: str, link_handler: LinkHandler) -> Receiver:
+        return connection.receiver(address, link_handler, window, settled)
+
+    return PeerLink(network, address, handler, attach)
+

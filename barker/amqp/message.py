@@ -1,0 +1,256 @@
+"""Messages as bytes: barks to and from AMQP, and annotations without touching the bare message.
+
+AMQP 1.0 §3.2: a message is a row of sections. What the sender wrote, the *bare message* (properties to
+body), stays as it is from hop to hop; only what stands before it is a hop's own: header, delivery
+annotations (for the next hop alone), message annotations. So a hop cuts the bytes in two, and decodes
+nothing that it does not need.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+from cproton import msgid2py
+from cproton_ffi import ffi, lib
+from proton import Data, Message
+
+from barker.core.barks import Bark, Follow, checked
+from barker.core.errors import DecodeError
+
+RECIPIENTS = "x-opt-recipients"
+"""Delivery annotation, bizlogic to inbox: whose timelines, as one string of names with spaces between."""
+
+KEY = "x-opt-key"
+"""Delivery annotation, bizlogic to inbox: the same for the same bark (and part of it), to drop repeats."""
+
+MISSED = "x-opt-missed"
+"""Delivery annotation, inbox to reader: how many messages before this one the reader was too slow for."""
+
+_HEADER, _DELIVERY_ANNOTATIONS = 0x70, 0x71
+_DURABLE_HEADER = b"\x00\x53\x70\xc0\x02\x01\x41"
+
+
+# Barks
+
+
+def encode_bark(bark: Bark | Follow) -> bytes:
+    """A bark or follow as a durable message."""
+    if isinstance(bark, Bark):
+        subject, body = "bark", bark.text
+    else:
+        subject, body = ("follow" if bark.wanted else "unfollow"), bark.other
+    # Properties (AMQP 1.0 §3.2.4): the first ten fields, most of them null.
+    properties = (
+        _string(bark.id) + b"\x40\x40" + _string(subject) + b"\x40" * 5 + struct.pack(">Bq", 0x83, bark.created)
+    )
+    return b"".join(
+        (
+            _DURABLE_HEADER,
+            b"\x00\x53\x73\xd0",
+            struct.pack(">II", len(properties) + 4, 10),
+            properties,
+            b"\x00\x53\x74",
+            _map(_string("user") + _string(bark.user), 2),
+            b"\x00\x53\x77",
+            _string(body),
+        )
+    )
+
+
+def decode_bark(data: bytes) -> Bark | Follow:
+    """The bark or follow that a message is.
+
+    :raises DecodeError: when the bytes are no AMQP message.
+    :raises InvalidField: when it breaks the rules of a bark.
+    """
+    # One message for all: decoding clears it, and there is one thread.
+    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
+        raise DecodeError("this is no AMQP 1.0 message")
+    try:
+        subject = lib.pn_message_get_subject(_message)
+        return checked(
+            id=msgid2py(lib.pn_message_get_id(_message)),
+            subject=None if subject == ffi.NULL else ffi.string(subject).decode(),
+            created=lib.pn_message_get_creation_time(_message),
+            user=_user_property(lib.pn_message_properties(_message)),
+            body=_only_string(lib.pn_message_body(_message)),
+        )
+    except UnicodeDecodeError:
+        raise DecodeError("a string in it is not UTF-8") from None
+
+
+_message = lib.pn_message()
+
+
+def _user_property(data: Any) -> str | None:
+    lib.pn_data_rewind(data)
+    if not lib.pn_data_next(data) or lib.pn_data_type(data) != lib.PN_MAP:
+        return None
+    count = lib.pn_data_get_map(data)
+    lib.pn_data_enter(data)
+    for _ in range(count // 2):
+        lib.pn_data_next(data)
+        key = _string_here(data)
+        lib.pn_data_next(data)
+        if key == "user":
+            return _string_here(data)
+    return None
+
+
+def _only_string(data: Any) -> str | None:
+    lib.pn_data_rewind(data)
+    return _string_here(data) if lib.pn_data_next(data) else None
+
+
+def _string_here(data: Any) -> str | None:
+    if lib.pn_data_type(data) != lib.PN_STRING:
+        return None
+    found = lib.pn_data_get_string(data)
+    return bytes(ffi.unpack(found.start, found.size)).decode() if found.size else ""
+
+
+# Annotations
+
+
+class Sections(NamedTuple):
+    """A message cut where delivery annotations stand, or would stand."""
+
+    header: bytes
+    delivery_annotations: bytes
+    rest: bytes
+    """Message annotations, and the bare message."""
+
+
+def cut(data: bytes) -> Sections:
+    """Cut a message at its delivery annotations.
+
+    :raises DecodeError: when the bytes are no row of AMQP sections.
+    """
+    start, code, end = 0, *_section(data, 0)
+    if code == _HEADER:
+        start, (code, end) = end, _section(data, end)
+    if code == _DELIVERY_ANNOTATIONS:
+        return Sections(data[:start], data[start:end], data[end:])
+    return Sections(data[:start], b"", data[start:])
+
+
+def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) -> bytes:
+    """The message with these delivery annotations and no others; the bare message is the same bytes.
+
+    :raises DecodeError: when the bytes are no row of AMQP sections.
+    """
+    sections = cut(data)
+    pairs = b"".join(
+        _symbol(key) + (_string(value) if isinstance(value, str) else struct.pack(">BQ", 0x80, value))
+        for key, value in annotations.items()
+    )
+    return b"".join((sections.header, b"\x00\x53\x71", _map(pairs, len(annotations) * 2), sections.rest))
+
+
+def annotations_in(section: bytes) -> dict[str, Any]:
+    """What a delivery annotations section says; empty for no section.
+
+    :raises DecodeError: when it cannot be decoded.
+    """
+    if not section:
+        return {}
+    data = Data()
+    try:
+        data.decode(section)
+        data.rewind()
+        data.next()
+        described = data.get_object()
+        return {str(key): value for key, value in described.value.items()}
+    except Exception as error:
+        # Proton raises whatever its C code and Python's own types do on hostile bytes.
+        raise DecodeError(f"the delivery annotations cannot be decoded: {error}") from None
+
+
+def message_id(data: bytes) -> str:
+    """The message-id, if it is a string, else an empty one.
+
+    :raises DecodeError: when the bytes are no AMQP message.
+    """
+    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
+        raise DecodeError("this is no AMQP 1.0 message")
+    found = msgid2py(lib.pn_message_get_id(_message))
+    return found if isinstance(found, str) else ""
+
+
+# Maps, for what services tell each other
+
+
+def encode_map(subject: str, body: object) -> bytes:
+    """A message with an AmqpValue of maps, lists and scalars."""
+    return bytes(Message(subject=subject, body=body).encode())
+
+
+def decode_map(data: bytes) -> tuple[str, Any]:
+    """Subject and body of a message from another service.
+
+    :raises DecodeError: when the bytes are no AMQP message.
+    """
+    message = Message()
+    try:
+        message.decode(data)
+    except Exception as error:
+        # As above: whatever Proton raises, these bytes are the peer's fault.
+        raise DecodeError(f"this is no AMQP 1.0 message: {error}") from None
+    return message.subject or "", message.body
+
+
+# AMQP's types, as far as they are written here (AMQP 1.0 §1.6)
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    if len(encoded) < 256:
+        return struct.pack("BB", 0xA1, len(encoded)) + encoded
+    return struct.pack(">BI", 0xB1, len(encoded)) + encoded
+
+
+def _symbol(text: str) -> bytes:
+    return struct.pack("BB", 0xA3, len(text)) + text.encode("ascii")
+
+
+def _map(pairs: bytes, count: int) -> bytes:
+    return struct.pack(">BII", 0xD1, len(pairs) + 4, count) + pairs
+
+
+def _section(data: bytes, start: int) -> tuple[int, int]:
+    """Which section starts here, and where it ends; (0, start) at the end of the message."""
+    if start == len(data):
+        return 0, start
+    try:
+        if data[start] != 0:
+            raise DecodeError("a message is a row of described sections (AMQP 1.0 §3.2)")
+        if data[start + 1] == 0x53:
+            code, value = data[start + 2], start + 3
+        elif data[start + 1] == 0x80:
+            code, value = struct.unpack_from(">Q", data, start + 2)[0], start + 10
+        elif data[start + 1] == 0xA3:
+            name = data[start + 3 : start + 3 + data[start + 2]]
+            code, value = _SECTION_NAMES.get(name, 0xFF), start + 3 + data[start + 2]
+        else:
+            raise DecodeError("a section has a descriptor that is neither a number nor a symbol")
+        if code not in (_HEADER, _DELIVERY_ANNOTATIONS):
+            # Only what stands before the bare message is ever skipped.
+            return code, len(data)
+        kind = data[value]
+        if kind == 0x45:
+            end = value + 1
+        elif kind in (0xC0, 0xC1):
+            end = value + 2 + data[value + 1]
+        elif kind in (0xD0, 0xD1):
+            end = value + 5 + struct.unpack_from(">I", data, value + 1)[0]
+        else:
+            raise DecodeError("a header or annotations section is neither a list nor a map")
+    except (IndexError, struct.error):
+        raise DecodeError("the message ends in the middle of a section") from None
+    if end > len(data):
+        raise DecodeError("the message ends in the middle of a section")
+    return code, end
+
+
+_SECTION_NAMES = {b"amqp:header:list": _HEADER, b"amqp:delivery-annotations:map": _DELIVERY_ANNOTATIONS}

@@ -1,0 +1,416 @@
+"""The event loop: sockets over epoll, timers on the monotonic clock, one flush a turn.
+
+It moves bytes between sockets and `engine.py`'s connections, and is all that Barker uses in place of
+Proton's Container, whose I/O is `select` (at most 1,024 descriptors), scans every connection each turn,
+listens with a backlog of 10, blocks on names and runs timers on the wall clock.
+
+A turn: read every socket that has something, run the timers that are due, call the turn hooks
+(:meth:`Reactor.each_turn`; journals commit there, once for all that came in), write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from barker.amqp.engine import Condition, Connection, ConnectionHandler
+from barker.core.errors import Mistake
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+"""How many connections may wait to be accepted; the kernel's somaxconn caps it."""
+
+READ_BYTES = 128 * 1024
+"""The most that is read of one socket in one turn, so that none keeps the others waiting."""
+
+SWEEP_SECONDS = 0.25
+"""How often heartbeats and idle time-outs are looked at, for all connections at once."""
+
+OPEN_SECONDS = 10.0
+"""A peer that dialled us and has not opened its connection after so long is closed."""
+
+DIAL_SECONDS = 2.0
+"""A peer that we dialled and that has not opened the connection after so long is given up."""
+
+RESUME_BYTES = 64 * 1024
+"""A socket that was full is told to its senders again when so little is left to write."""
+
+
+class Timer:
+    """A call that is due once; :meth:`cancel` it while it is not."""
+
+    __slots__ = ("call", "due")
+
+    def __init__(self, due: float, call: Callable[[], None]) -> None:
+        self.due = due
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """It will not be called."""
+        self.call = None
+
+
+class Reactor:
+    """One thread's loop over all its connections."""
+
+    def __init__(self, container: str) -> None:
+        """`container` is the AMQP container id of every connection made here."""
+        self.container = container
+        self.connections: set[Connection] = set()
+        """The connections that stand, accepted and dialled."""
+        self._selector = selectors.DefaultSelector()
+        self._wires: dict[Connection, _Wire] = {}
+        self._dirty: set[Connection] = set()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._count = itertools.count()
+        self._hooks: list[Callable[[], None]] = []
+        self._listeners: set[Listener] = set()
+        self._running = False
+        self._from_threads: deque[Callable[[], None]] = deque()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, self._on_wake)
+
+    # What programs call
+
+    @property
+    def running(self) -> bool:
+        """False before :meth:`run`, and again once the loop is to end."""
+        return self._running
+
+    def listen(self, host: str, port: int, handler: ConnectionHandler) -> Listener:
+        """Take connections at host:port (port 0: any that is free); each gets `handler`.
+
+        :raises Mistake: when the port is in use or the host is not this machine's.
+        """
+        return Listener(self, host, port, handler)
+
+    def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
+        """Dial host:port. `handler.on_connected` or `handler.on_lost` follows, never from within this call."""
+        connection = Connection(
+            handler, self.container, server=False, hostname=host, on_output=self._dirty.add
+        )
+        connection.peer = f"{host}:{port}"
+        self.connections.add(connection)
+        self._resolve(host, port, lambda found: self._dial(connection, found))
+        self.after(DIAL_SECONDS, lambda: self._check_open(connection, DIAL_SECONDS))
+        return connection
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call `call` once, `seconds` from now."""
+        timer = Timer(time.monotonic() + seconds, call)
+        heapq.heappush(self._timers, (timer.due, next(self._count), timer))
+        return timer
+
+    def every(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call `call` each `seconds` from now on."""
+
+        def again() -> None:
+            self.after(seconds, again)
+            call()
+
+        self.after(seconds, again)
+
+    def watch(self, file: socket.socket | int, call: Callable[[], None]) -> None:
+        """Call `call` whenever `file` has something to read, or has ended."""
+        self._selector.register(file, selectors.EVENT_READ, lambda mask: call())
+
+    def unwatch(self, file: socket.socket | int) -> None:
+        """No longer look at `file`."""
+        self._selector.unregister(file)
+
+    def each_turn(self, hook: Callable[[], None]) -> None:
+        """Call `hook` at the end of each turn, before anything is written."""
+        self._hooks.append(hook)
+
+    def call_from_thread(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the loop; the one method that other threads and signal handlers may use."""
+        self._from_threads.append(call)
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.send(b"!")
+
+    def run(self) -> None:
+        """Turn until :meth:`stop`; then close every connection, with a goodbye to who listens."""
+        self._running = True
+        self._sweep()
+        while self._running:
+            self._turn()
+        for connection in list(self.connections):
+            connection.close()
+            self._flush(connection)
+            self._drop(connection, None)
+        for listener in list(self._listeners):
+            listener.close()
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def stop(self) -> None:
+        """End :meth:`run` after this turn."""
+        self._running = False
+
+    # A turn
+
+    def _turn(self) -> None:
+        for key, mask in self._selector.select(self._patience()):
+            self._guard(key.data, mask)
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, _, timer = heapq.heappop(self._timers)
+            if timer.call is not None:
+                self._guard(timer.call)
+        while self._from_threads:
+            self._guard(self._from_threads.popleft())
+        for hook in self._hooks:
+            self._guard(hook)
+        while self._dirty:
+            self._flush(self._dirty.pop())
+
+    def _patience(self) -> float | None:
+        """How long this turn may wait for sockets, in seconds."""
+        if self._dirty or self._from_threads:
+            return 0
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+
+    def _guard(self, call: Callable[..., None], *args: object) -> None:
+        """An error of ours in one place must not end the loop for all others."""
+        try:
+            call(*args)
+        except Exception:
+            log.exception("an error of ours; the service goes on")
+
+    def _on_wake(self, mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake_in.recv(4096)
+
+    def _sweep(self) -> None:
+        """Heartbeats and idle time-outs of every connection."""
+        now = time.monotonic()
+        for connection in list(self._wires):
+            connection.tick(now)
+        self.after(SWEEP_SECONDS, self._sweep)
+
+    # Connections
+
+    def _resolve(self, host: str, port: int, then: Callable[[list[_Address] | OSError], None]) -> None:
+        """Look up a name without keeping the loop waiting: numbers at once, names in a thread."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            self.after(0, lambda: then(found))
+        except OSError:
+
+            def look_up() -> None:
+                found: list[_Address] | OSError
+                try:
+                    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                except OSError as error:
+                    found = error
+                self.call_from_thread(lambda: then(found))
+
+            threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
+
+    def _dial(self, connection: Connection, found: list[_Address] | OSError) -> None:
+        """Try the addresses of a name one after the other."""
+        if not connection.live:
+            return
+        if isinstance(found, OSError) or not found:
+            self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
+            return
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        status = sock.connect_ex(address)
+        if status not in (0, errno.EINPROGRESS):
+            self._dial_failed(connection, sock, found, status)
+            return
+
+        def on_ready(mask: int) -> None:
+            self._selector.unregister(sock)
+            status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not connection.live:
+                sock.close()
+            elif status:
+                self._dial_failed(connection, sock, found, status)
+            else:
+                self._begin(connection, sock)
+
+        self._selector.register(sock, selectors.EVENT_WRITE, on_ready)
+
+    def _dial_failed(
+        self, connection: Connection, sock: socket.socket, found: list[_Address], status: int
+    ) -> None:
+        sock.close()
+        if found[1:]:
+            self._dial(connection, found[1:])
+        else:
+            text = f"{connection.peer}: {errno.errorcode.get(status, status)}"
+            self._drop(connection, Condition("barker:unreachable", text))
+
+    def _begin(self, connection: Connection, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connections.add(connection)
+        self._wires[connection] = _Wire(self, connection, sock)
+        self._dirty.add(connection)
+
+    def _accepted(self, sock: socket.socket, peer: str, handler: ConnectionHandler) -> None:
+        sock.setblocking(False)
+        connection = Connection(handler, self.container, server=True, on_output=self._dirty.add)
+        connection.peer = peer
+        self._begin(connection, sock)
+        self.after(OPEN_SECONDS, lambda: self._check_open(connection, OPEN_SECONDS))
+
+    def _check_open(self, connection: Connection, seconds: float) -> None:
+        if connection.live and not connection.opened:
+            text = f"no connection was opened within {seconds:g} s"
+            self._drop(connection, Condition("amqp:resource-limit-exceeded", text))
+
+    def _flush(self, connection: Connection) -> None:
+        wire = self._wires.get(connection)
+        if wire is not None:
+            wire.flush()
+
+    def _drop(self, connection: Connection, condition: Condition | None) -> None:
+        """Close the socket, if there is one yet, and tell everybody who is concerned."""
+        wire = self._wires.pop(connection, None)
+        if wire is not None:
+            wire.close()
+        self.connections.discard(connection)
+        self._guard(connection.lost, condition)
+
+
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str | int, ...] | tuple[int, bytes]]
+
+
+class _Wire:
+    """One socket and the AMQP connection that is spoken over it."""
+
+    def __init__(self, reactor: Reactor, connection: Connection, sock: socket.socket) -> None:
+        self._reactor, self._connection, self._socket = reactor, connection, sock
+        self._full = False
+        reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
+
+    def close(self) -> None:
+        self._reactor._selector.unregister(self._socket)
+        self._socket.close()
+
+    def flush(self) -> None:
+        """Write what there is, until the socket is full."""
+        if self._full:
+            return
+        while True:
+            output = self._connection.output()
+            if output is None:
+                self._reactor._drop(self._connection, None)
+                return
+            if not output:
+                return
+            try:
+                self._connection.sent(self._socket.send(output))
+            except BlockingIOError:
+                self._set_full(True)
+                return
+            except OSError as error:
+                self._reactor._drop(self._connection, _broken(error))
+                return
+
+    def _on_ready(self, mask: int) -> None:
+        if mask & selectors.EVENT_READ:
+            self._read()
+        if mask & selectors.EVENT_WRITE and self._connection.live:
+            self._set_full(False)
+            self.flush()
+            if not self._full and self._connection.live:
+                self._connection.resume()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._reactor._drop(self._connection, _broken(error))
+            return
+        more = self._connection.receive(data) if data else False
+        if not more:
+            # The end of the stream, or bytes that are no AMQP: say what is left to say, and go.
+            self.flush()
+            if self._connection.live:
+                self._reactor._drop(self._connection, None)
+
+    def _set_full(self, full: bool) -> None:
+        self._full = full
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if full else 0)
+        self._reactor._selector.modify(self._socket, events, self._on_ready)
+
+
+class Listener:
+    """A listening socket."""
+
+    def __init__(self, reactor: Reactor, host: str, port: int, handler: ConnectionHandler) -> None:
+        self._reactor, self._handler = reactor, handler
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            self._socket = socket.socket(family, kind, protocol)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(address)
+            self._socket.listen(BACKLOG)
+        except OSError as error:
+            raise Mistake(_cannot_listen(host, port, error)) from None
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        """The port listened at, also when it was chosen by the system."""
+        reactor._listeners.add(self)
+        self._watch()
+
+    def close(self) -> None:
+        """Take no more connections; those that stand go on."""
+        self._reactor._listeners.discard(self)
+        with contextlib.suppress(KeyError):
+            self._reactor._selector.unregister(self._socket)
+        self._socket.close()
+
+    def _watch(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._reactor._selector.register(self._socket, selectors.EVENT_READ, self._on_ready)
+
+    def _on_ready(self, mask: int) -> None:
+        while True:
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error(
+                    "cannot take more connections: %s; raise the limit of open files (ulimit -n)", error
+                )
+                self._reactor._selector.unregister(self._socket)
+                self._reactor.after(1.0, self._watch)
+                return
+            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self._handler)
+
+
+def _broken(error: OSError) -> Condition:
+    return Condition("barker:connection-lost", error.strerror or str(error))
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; end what uses it, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than this user has; choose one above 1023"
+    return f"cannot listen at {host}:{port}: {error.strerror or error}"

@@ -1,0 +1,200 @@
+"""The service base: listens, registers with the directory, answers for its state, ends cleanly.
+
+A service says which addresses it serves, and which handler a link to one of them gets
+(:meth:`Service.on_source`, :meth:`Service.on_target`). At ``agents/HOST-PORT`` every service sends whoever
+attaches its state, at once and then each second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from barker.amqp.engine import (
+    Condition,
+    Connection,
+    ConnectionHandler,
+    LinkHandler,
+    Receiver,
+    Sender,
+)
+from barker.amqp.links import Network, PeerHandler, Place, sender_to
+from barker.amqp.message import encode_map
+from barker.amqp.reactor import Reactor
+from barker.core.errors import NotAllowed, NotFound
+from barker.core.routes import Route, normalised
+
+log = logging.getLogger(__name__)
+
+STATE_SECONDS = 1.0
+"""How often a service tells its state to those who listen."""
+
+LAUNCHED = "BARKER_LAUNCHED"
+"""The environment variable by which the launcher says: end when your standard input ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a service listens, and how it is found."""
+
+    address: str
+    """The address it serves, with all below it; such as ``inbox`` for ``inbox/ark3``."""
+    host: str
+    port: int
+    directory: Place
+    policy: str = "round-robin"
+
+
+class Service(ConnectionHandler):
+    """One process of the suite."""
+
+    kind = "service"
+    """What it is, in one word: directory, manifold, bizlogic …"""
+
+    def __init__(self, serving: Serving, since: float | None = None) -> None:
+        """Listen and begin to register; `since` is the start time, in seconds since 1970 (now if left out).
+
+        :raises Mistake: when it cannot listen at that port.
+        """
+        self.serving = serving
+        self.since = time.time() if since is None else since
+        self.reactor = Reactor(f"{serving.address}-{serving.host}-{serving.port}")
+        self.listener = self.reactor.listen(serving.host, serving.port, self)
+        self.port = self.listener.port
+        self.network = Network(self.reactor, serving.directory)
+        self.received = 0
+        """How many messages came in since the start."""
+        self.sent = 0
+        """How many messages went out since the start."""
+        self._agent = f"agents/{serving.host}-{self.port}"
+        self._listeners: set[Sender] = set()
+        self.reactor.every(STATE_SECONDS, self._tell_state)
+
+    # For services to write
+
+    def on_source(self, link: Sender, address: str) -> LinkHandler:
+        """A peer wants to receive from `address`: give the link's handler, or raise a PeerError."""
+        raise NotFound(f"there is nothing to receive from {address} here")
+
+    def on_target(self, link: Receiver, address: str) -> LinkHandler:
+        """A peer wants to send to `address`: give the link's handler, or raise a PeerError."""
+        raise NotFound(f"nothing can be sent to {address} here")
+
+    def state(self) -> dict[str, Any]:
+        """What this kind of service has to add to its state."""
+        return {}
+
+    def on_stop(self) -> None:
+        """The service ends: put everything away."""
+
+    # For programs to call
+
+    def register(self) -> None:
+        """Have the directory send others here: for the service's address, and its agent."""
+        serving = self.serving
+        for address, policy in ((serving.address, serving.policy), (self._agent, "ordered")):
+            route = Route(address, serving.host, self.port, policy, self.since)
+            sender_to(self.network, "directory", _Registration(), route.to_map())
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT, or the launcher's end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
+        if os.environ.get(LAUNCHED):
+            self.reactor.watch(sys.stdin.fileno(), self._on_launcher)
+        log.info("%s serves %s at %s:%d", self.kind, self.serving.address, self.serving.host, self.port)
+        try:
+            self.reactor.run()
+        finally:
+            self.on_stop()
+        log.info("%s at port %d has ended", self.kind, self.port)
+
+    def stop(self) -> None:
+        """End after this turn."""
+        self.reactor.stop()
+
+    # What peers do
+
+    def on_attach(self, link: Sender | Receiver) -> LinkHandler:
+        """Find the node that a peer's link is for."""
+        address = normalised(link.address)
+        if isinstance(link, Receiver):
+            return self.on_target(link, address)
+        if address == self._agent:
+            return _StateReader(self)
+        return self.on_source(link, address)
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """One line for a peer that did not say goodbye."""
+        if condition is not None:
+            log.warning("%s: connection ended: %s", connection.peer, condition)
+
+    # Its state
+
+    def full_state(self) -> dict[str, Any]:
+        """What the service is, and how it does; counts are since its start."""
+        return {
+            "type": self.kind,
+            "address": self.serving.address,
+            "host": self.serving.host,
+            "port": self.port,
+            "pid": os.getpid(),
+            "since": self.since,
+            "connections": len(self.reactor.connections),
+            "received": self.received,
+            "sent": self.sent,
+            **self.state(),
+        }
+
+    def _tell_state(self) -> None:
+        if self._listeners:
+            message = encode_map("state", self.full_state())
+            for link in self._listeners:
+                if link.credit:
+                    link.send(message, settled=True)
+
+    def _on_launcher(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            log.warning("the launcher is gone: ending")
+            self.reactor.unwatch(sys.stdin.fileno())
+            self.stop()
+
+
+class _Registration(PeerHandler[Sender]):
+    """The link that is a registration: nothing is ever sent on it, it only has to stand."""
+
+    def on_refused(self, condition: Condition) -> bool:
+        log.error("the directory refuses this service: %s", condition)
+        return True
+
+
+class _StateReader(LinkHandler):
+    """Someone who wants to know how a service does."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._told = False
+
+    def on_credit(self, link: Sender) -> None:
+        self._service._listeners.add(link)
+        if not self._told and link.credit:
+            self._told = True
+            link.send(encode_map("state", self._service.full_state()), settled=True)
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        self._service._listeners.discard(link)
+
+
+def only_receive(address: str) -> NotAllowed:
+    """The error for a peer that sends to a node which can only be received from."""
+    return NotAllowed(f"{address} can be received from, not sent to")
+
+
+def only_send(address: str) -> NotAllowed:
+    """The error for a peer that receives from a node which can only be sent to."""
+    return NotAllowed(f"{address} can be sent to, not received from")

@@ -1,0 +1,96 @@
+"""`barker bark`, `follow` and `unfollow`: one message to the outbox, and its answer."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import click
+
+from barker import options
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition
+from barker.amqp.links import Place
+from barker.amqp.message import encode_bark
+from barker.core.barks import Bark, Follow, user_name
+from barker.core.errors import Mistake
+from barker.terminal import Terminal, refused
+
+WAIT_SECONDS = 10.0
+"""How long a command waits for the outbox's word."""
+
+
+def new_id() -> str:
+    """An id that no other bark has."""
+    return uuid.uuid4().hex
+
+
+def now() -> int:
+    """The time, in milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def send(directory: Place, work: Bark | Follow) -> str:
+    """Send it to an outbox and wait until it is accepted; where that was, as host:port.
+
+    :raises Mistake: when it is rejected, or no outbox answers.
+    """
+    terminal = Terminal(directory)
+    accepted_by = ""
+
+    def on_outcome(token: Any, outcome: int, condition: Condition | None) -> None:
+        nonlocal accepted_by
+        accepted_by = courier.place
+        if outcome == ACCEPTED:
+            terminal.stop()
+        else:
+            terminal.fail(refused("rejected", condition or Condition("no reason given")))
+
+    courier = Courier(terminal.network, "outbox", on_outcome)
+    courier.send(encode_bark(work))
+    terminal.expect("no outbox has accepted it", WAIT_SECONDS)
+    terminal.run()
+    return accepted_by
+
+
+@click.command("bark")
+@click.argument("user")
+@click.argument("text", nargs=-1, required=True)
+@options.directory
+@options.program
+def bark(user: str, text: tuple[str, ...], directory_place: Place) -> None:
+    """Have USER bark TEXT; done when an outbox has it safe."""
+    place = send(directory_place, Bark(new_id(), user_name(user), " ".join(text), now()))
+    click.echo(f"accepted by the outbox at {place}")
+
+
+def _follow(user: str, other: str, directory: Place, wanted: bool) -> None:
+    if user == other:
+        raise Mistake("nobody can follow themselves")
+    place = send(directory, Follow(new_id(), user_name(user), user_name(other), now(), wanted))
+    click.echo(f"accepted by the outbox at {place}")
+
+
+@click.command("follow")
+@click.argument("user")
+@click.argument("other")
+@options.directory
+@options.program
+def follow(user: str, other: str, directory_place: Place) -> None:
+    """Have USER follow OTHER from now on."""
+    _follow(user, other, directory_place, wanted=True)
+
+
+@click.command("unfollow")
+@click.argument("user")
+@click.argument("other")
+@options.directory
+@options.program
+def unfollow(user: str, other: str, directory_place: Place) -> None:
+    """Have USER no longer follow OTHER."""
+    _follow(user, other, directory_place, wanted=False)
+
+
+if __name__ == "__main__":
+    bark()

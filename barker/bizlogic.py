@@ -1,0 +1,189 @@
+"""Bizlogic: works out who must see a bark, and hands it to the inbox with their names.
+
+Outboxes send barks here; each is accepted only when the inbox has accepted all of its fan-out. Nothing is
+kept: what this process holds when it dies is still in the outboxes' journals. Several run, and the
+directory sends everyone to the oldest, so the next takes over when it dies.
+
+Who must see what is `core/graph.py`; users and who follows whom are `store/users.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barker import options
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition, Delivery, LinkHandler, Receiver
+from barker.amqp.links import Place
+from barker.amqp.message import KEY, RECIPIENTS, decode_bark, with_delivery_annotations
+from barker.amqp.service import Service, Serving
+from barker.core.barks import Bark, Follow
+from barker.core.errors import InvalidField, NotFound, PeerError, StorageError
+from barker.core.graph import parts
+from barker.store.users import FILE_NAME, Users
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "bizlogic"
+
+WINDOW = 500
+"""How many barks of one outbox may be worked on at once."""
+
+PART = 100_000
+"""How many recipients go with one transfer at most."""
+
+MEMORY = 64 * 1024 * 1024
+"""Above this many bytes of fan-outs that the inbox has not accepted, outboxes get no more credit."""
+
+LOOK_SECONDS = 0.5
+"""How often it is asked whether somebody else has changed who follows whom."""
+
+
+class FanOut:
+    """A bark on its way to the inbox, in one or more parts."""
+
+    __slots__ = ("delivery", "parts_left")
+
+    def __init__(self, delivery: Delivery, parts_left: int) -> None:
+        self.delivery, self.parts_left = delivery, parts_left
+
+
+class Bizlogic(Service):
+    """The service."""
+
+    kind = "bizlogic"
+
+    def __init__(self, serving: Serving, users: Users) -> None:
+        super().__init__(serving)
+        self.users = users
+        self.graph = users.graph()
+        self.outboxes: set[Receiver] = set()
+        # A fan-out whose outbox is lost is that outbox's to send again, here or elsewhere.
+        self._inbox = Courier(self.network, "inbox", self._on_outcome, lambda fan_out: fan_out.delivery.live)
+        self._rejected = 0
+        self.reactor.every(LOOK_SECONDS, self._look)
+        self.reactor.each_turn(self._set_windows)
+
+    def on_target(self, link: Receiver, address: str) -> LinkHandler:
+        """An outbox."""
+        if address != self.serving.address:
+            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        return _Outbox(self)
+
+    # The work
+
+    def on_bark(self, bark: Bark, delivery: Delivery, data: bytes) -> None:
+        """Send a bark to all who must see it."""
+        fan_out = parts(self.graph.recipients(bark.user, bark.text), PART)
+        token = FanOut(delivery, len(fan_out))
+        for number, names in enumerate(fan_out):
+            key = f"{bark.user}/{bark.id}" + (f"\n{number}" if number else "")
+            annotated = with_delivery_annotations(data, {RECIPIENTS: " ".join(names), KEY: key})
+            self._inbox.send(annotated, token)
+
+    def on_follow(self, follow: Follow, delivery: Delivery) -> None:
+        """Change who follows whom."""
+        if follow.other not in self.graph:
+            raise NotFound(f"there is no user {follow.other}")
+        if follow.wanted:
+            self.users.follow(follow.user, follow.other)
+            self.graph.follow(follow.user, follow.other)
+        else:
+            self.users.unfollow(follow.user, follow.other)
+            self.graph.unfollow(follow.user, follow.other)
+        delivery.accept()
+
+    def on_work(self, delivery: Delivery, data: bytes) -> None:
+        """Whatever an outbox sends; what breaks the rules is rejected, and a dead letter there."""
+        self.received += 1
+        try:
+            work = decode_bark(data)
+            if isinstance(work, Bark):
+                self.on_bark(work, delivery, data)
+            else:
+                self.on_follow(work, delivery)
+        except PeerError as error:
+            self._rejected += 1
+            delivery.reject(error)
+        except StorageError as error:
+            log.error("%s", error)
+            # Not at once: the outbox would send it again at once.
+            self.reactor.after(1.0, delivery.release)
+
+    def _on_outcome(self, fan_out: FanOut, outcome: int, condition: Condition | None) -> None:
+        self.sent += 1
+        if outcome != ACCEPTED:
+            fan_out.delivery.reject(InvalidField(f"the inbox rejected it: {condition}"))
+            return
+        fan_out.parts_left -= 1
+        if not fan_out.parts_left:
+            fan_out.delivery.accept()
+
+    # Around it
+
+    def _set_windows(self) -> None:
+        window = 0 if self._inbox.memory > MEMORY else WINDOW
+        for link in self.outboxes:
+            if link.window != window:
+                link.window = window
+
+    def _look(self) -> None:
+        if self.users.changed():
+            self.graph = self.users.graph()
+            log.info("the social graph has changed: %d users now", len(self.graph))
+
+    def state(self) -> dict[str, Any]:
+        """Whether it is the active one, what it holds, how many users it knows."""
+        return {
+            "active": bool(self.outboxes),
+            "in_flight": len(self._inbox),
+            "users": len(self.graph),
+            "rejected": self._rejected,
+            "inbox": self._inbox.place,
+        }
+
+    def on_stop(self) -> None:
+        """Close the users' file."""
+        self.users.close()
+
+
+class _Outbox(LinkHandler):
+    """One outbox's link."""
+
+    def __init__(self, bizlogic: Bizlogic) -> None:
+        self._bizlogic = bizlogic
+
+    def on_opened(self, link: Receiver) -> None:
+        link.window = WINDOW
+        self._bizlogic.outboxes.add(link)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        self._bizlogic.on_work(delivery, data)
+
+    def on_closed(self, link: Receiver, condition: Condition | None) -> None:
+        self._bizlogic.outboxes.discard(link)
+
+
+@click.command("bizlogic")
+@options.host
+@options.port(5680)
+@options.directory
+@options.data
+@options.program
+def main(host: str, port: int, directory_place: Place, data: Path) -> None:
+    """Run a bizlogic: it works out who must see each bark.
+
+    Run several: the oldest is active, the others wait for it to die.
+    """
+    users = Users(data / FILE_NAME, create=True)
+    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered"), users)
+    bizlogic.register()
+    bizlogic.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What can go wrong, as one small tree.
+
+::
+
+    BarkerError
+    ├── PeerError               what a peer did; carries the AMQP condition that the peer is told
+    │   ├── NotFound            amqp:not-found
+    │   ├── NotAllowed          amqp:not-allowed
+    │   ├── NotSupported        amqp:not-implemented
+    │   ├── InvalidField        amqp:invalid-field
+    │   ├── DecodeError         amqp:decode-error
+    │   ├── MessageTooLarge     amqp:link:message-size-exceeded
+    │   └── Redirect            amqp:link:redirect
+    ├── Mistake                 what a person did; a program prints it and ends with status 2
+    └── StorageError            a file that cannot be read or written; names the file
+
+A peer's error closes its link, or rejects its delivery, and nothing else.
+"""
+
+from __future__ import annotations
+
+
+class BarkerError(Exception):
+    """The root of all errors that Barker raises on purpose."""
+
+
+class PeerError(BarkerError):
+    """Something a peer did that its link or delivery ends with (AMQP 1.0 §2.8.14)."""
+
+    condition = "amqp:internal-error"
+
+    @property
+    def description(self) -> str:
+        """What was wrong, in a sentence for the peer's developer."""
+        return str(self)
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """Further fields for the error's info map; empty for most."""
+        return {}
+
+
+class NotFound(PeerError):
+    """Nobody here knows that address or user (AMQP 1.0 §2.8.15)."""
+
+    condition = "amqp:not-found"
+
+
+class NotAllowed(PeerError):
+    """The address exists, but not for this use."""
+
+    condition = "amqp:not-allowed"
+
+
+class NotSupported(PeerError):
+    """A part of AMQP that Barker does not have, such as transactions or dynamic nodes."""
+
+    condition = "amqp:not-implemented"
+
+
+class InvalidField(PeerError):
+    """A message or an attach has a field that breaks the rules."""
+
+    condition = "amqp:invalid-field"
+
+
+class DecodeError(PeerError):
+    """Bytes that are no AMQP message."""
+
+    condition = "amqp:decode-error"
+
+
+class MessageTooLarge(PeerError):
+    """A message above the link's max-message-size (AMQP 1.0 §2.8.17)."""
+
+    condition = "amqp:link:message-size-exceeded"
+
+
+class Redirect(PeerError):
+    """The address is served elsewhere (AMQP 1.0 §2.8.18)."""
+
+    condition = "amqp:link:redirect"
+
+    def __init__(self, host: str, port: int, address: str) -> None:
+        super().__init__(f"{address} is served at {host}:{port}")
+        self.host, self.port, self.address = host, port, address
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """Where to: ``network-host``, ``port`` and ``address``."""
+        return {"network-host": self.host, "port": self.port, "address": self.address}
+
+
+class Mistake(BarkerError):
+    """A wrong option, a port in use, a missing file: what a person can put right."""
+
+
+class StorageError(BarkerError):
+    """A file that cannot be read or written; the message names it and says what to do."""

@@ -1,0 +1,137 @@
+"""Timelines: what each user has yet to read. The last stop of a bark.
+
+A timeline holds its last `history` messages and counts all it ever had. A reader has no queue of its own,
+only a cursor: the position of what it reads next. One that falls behind by more than the history goes on
+with the oldest that is still there, and is told how many it missed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
+
+
+class Message:
+    """One message, shared by all the timelines that hold it, and gone when none does."""
+
+    __slots__ = ("__weakref__", "data", "sequence")
+
+    def __init__(self, sequence: int, data: bytes) -> None:
+        self.sequence = sequence
+        self.data = data
+
+
+class Timeline:
+    """One user's messages, oldest first, with those who read along."""
+
+    __slots__ = ("count", "cursors", "messages")
+
+    def __init__(self, history: int) -> None:
+        self.messages: deque[Message] = deque(maxlen=history)
+        self.count = 0
+        """How many messages it ever had; the newest has position `count` - 1."""
+        self.cursors: dict[Hashable, Cursor] = {}
+
+
+class Cursor:
+    """One reader's place on one timeline."""
+
+    __slots__ = ("missed", "position", "timeline")
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self.position = timeline.count - len(timeline.messages)
+        self.missed = 0
+        """How many messages this reader never saw, in all."""
+
+    @property
+    def behind(self) -> int:
+        """How many messages there are that this reader has not had, those it has missed included."""
+        return self.timeline.count - self.position
+
+    def read(self) -> tuple[Message, int] | None:
+        """The next message, and how many were missed just before it; None when the reader has all."""
+        timeline = self.timeline
+        behind = timeline.count - self.position
+        if not behind:
+            return None
+        held = len(timeline.messages)
+        missed = max(0, behind - held)
+        message = timeline.messages[held - behind + missed]
+        self.position += missed + 1
+        self.missed += missed
+        return message, missed
+
+
+class Timelines:
+    """Everybody's timelines."""
+
+    def __init__(self, history: int) -> None:
+        """`history`: how many messages each keeps."""
+        self.history = history
+        self._timelines: dict[str, Timeline] = {}
+
+    def __len__(self) -> int:
+        return len(self._timelines)
+
+    def __getitem__(self, user: str) -> Timeline:
+        timeline = self._timelines.get(user)
+        if timeline is None:
+            timeline = self._timelines[user] = Timeline(self.history)
+        return timeline
+
+    def deliver(self, message: Message, users: Iterable[str]) -> list[Hashable]:
+        """Put `message` on the timeline of each of `users`; the readers who have something to read now."""
+        woken: list[Hashable] = []
+        for user in users:
+            timeline = self._timelines.get(user) or self[user]
+            timeline.messages.append(message)
+            timeline.count += 1
+            if timeline.cursors:
+                woken += timeline.cursors
+        return woken
+
+    def follow(self, user: str, reader: Hashable) -> Cursor:
+        """`reader` reads the timeline of `user` from its oldest message on."""
+        timeline = self[user]
+        cursor = timeline.cursors[reader] = Cursor(timeline)
+        return cursor
+
+    def leave(self, user: str, reader: Hashable) -> None:
+        """`reader` reads it no more."""
+        timeline = self[user]
+        timeline.cursors.pop(reader, None)
+        if not timeline.count and not timeline.cursors:
+            del self._timelines[user]
+
+    def held(self) -> set[int]:
+        """The sequence numbers of all messages that some timeline still holds."""
+        return {message.sequence for timeline in self._timelines.values() for message in timeline.messages}
+
+    def __iter__(self) -> Iterator[tuple[str, Timeline]]:
+        return iter(self._timelines.items())
+
+
+class Seen:
+    """The keys of the last `limit` messages, to know one that comes a second time.
+
+    Bounded: about 200 bytes of memory a key, so 20 MB at the default of 100,000.
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self._limit = limit
+        self._keys: set[str] = set()
+        self._order: deque[str] = deque()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: str) -> None:
+        """Remember `key`, which is new; the oldest is forgotten when there are too many."""
+        self._keys.add(key)
+        self._order.append(key)
+        if len(self._order) > self._limit:
+            self._keys.discard(self._order.popleft())

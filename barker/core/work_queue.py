@@ -1,0 +1,154 @@
+"""A queue of work for consumers that may die: what is ready, what is in flight, what waits on disk.
+
+The heart of the outbox, and of every sender that must not lose what has no outcome yet. Each entry has a
+sequence number, and entries are leased in its order. Only the head of a long queue is in memory: behind it,
+entries are merely counted until the owner loads them (:meth:`WorkQueue.wanted`, :meth:`WorkQueue.refill`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One message: its place in the order, and its bytes."""
+
+    sequence: int
+    data: bytes
+
+
+class WorkQueue:
+    """First in, first out; what a consumer does not settle goes back to where it was.
+
+    `entries` and `memory` (bytes) bound what is ready in memory, and `memory` once more what is in flight.
+    """
+
+    def __init__(self, entries: float = 10_000, memory: float = 32 * 1024 * 1024) -> None:
+        self._most_entries, self._most_bytes = entries, memory
+        self._fresh: deque[Entry] = deque()
+        self._returned: list[Entry] = []
+        self._bytes = 0
+        self._in_flight: dict[Hashable, dict[int, Entry]] = {}
+        self._in_flight_count = 0
+        self._in_flight_bytes = 0
+        self._waiting = 0
+        self._newest = 0
+        self._newest_loaded = 0
+
+    def __len__(self) -> int:
+        return self.depth
+
+    def __repr__(self) -> str:
+        return f"<WorkQueue ready {self.ready}, waiting {self._waiting}, in flight {self._in_flight_count}>"
+
+    @property
+    def depth(self) -> int:
+        """All entries that are not settled: ready, waiting on disk, and in flight."""
+        return self.ready + self._waiting + self._in_flight_count
+
+    @property
+    def ready(self) -> int:
+        """Entries in memory that can be leased now."""
+        return len(self._fresh) + len(self._returned)
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are only on disk."""
+        return self._waiting
+
+    @property
+    def in_flight(self) -> int:
+        """Entries that consumers hold."""
+        return self._in_flight_count
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all entries in memory, ready and in flight."""
+        return self._bytes + self._in_flight_bytes
+
+    @staticmethod
+    def in_memory() -> WorkQueue:
+        """A queue with nothing on disk behind it; whoever fills it has to look at :attr:`memory`."""
+        return WorkQueue(math.inf, math.inf)
+
+    def push(self, entry: Entry) -> None:
+        """Add an entry at the end; its sequence number must be above all before it."""
+        if entry.sequence <= self._newest:
+            raise ValueError(f"entry {entry.sequence} after entry {self._newest}: the order would be lost")
+        self._newest = entry.sequence
+        if self._waiting or not self._has_room():
+            self._waiting += 1
+        else:
+            self._take(entry)
+
+    def expect(self, count: int) -> None:
+        """`count` entries are on disk from an earlier life, in front of all that is pushed from now on."""
+        self._waiting += count
+
+    def wanted(self) -> tuple[int, int] | None:
+        """What should be loaded from disk: (after which sequence number, how many); None if nothing."""
+        if not self._waiting or len(self._fresh) > self._most_entries / 2 or not self._has_room():
+            return None
+        return self._newest_loaded, int(min(self._waiting, self._most_entries - len(self._fresh)))
+
+    def refill(self, entries: Iterable[Entry]) -> None:
+        """Entries loaded from disk, in order, as :meth:`wanted` asked."""
+        for entry in entries:
+            self._waiting -= 1
+            self._take(entry)
+            self._newest = max(self._newest, entry.sequence)
+
+    def lease(self, consumer: Hashable) -> Entry | None:
+        """The next entry, now in flight to `consumer`; None if none is ready, or too much is in flight."""
+        if self._in_flight_bytes >= self._most_bytes:
+            return None
+        if self._returned and (not self._fresh or self._returned[0] < self._fresh[0]):
+            entry = heapq.heappop(self._returned)
+        elif self._fresh:
+            entry = self._fresh.popleft()
+        else:
+            return None
+        self._bytes -= len(entry.data)
+        self._in_flight_bytes += len(entry.data)
+        self._in_flight.setdefault(consumer, {})[entry.sequence] = entry
+        self._in_flight_count += 1
+        return entry
+
+    def settle(self, consumer: Hashable, sequence: int) -> Entry | None:
+        """`consumer` is done with an entry: it is gone for good; None if it was not in flight there."""
+        entry = self._in_flight.get(consumer, {}).pop(sequence, None)
+        if entry is not None:
+            self._in_flight_count -= 1
+            self._in_flight_bytes -= len(entry.data)
+        return entry
+
+    def release(self, consumer: Hashable, sequence: int) -> None:
+        """`consumer` gives one entry back: it is ready again, at its old place."""
+        entry = self.settle(consumer, sequence)
+        if entry is not None:
+            self._give_back(entry)
+
+    def release_all(self, consumer: Hashable) -> int:
+        """`consumer` is gone: all it held is ready again, in order; how many that is."""
+        held = self._in_flight.pop(consumer, {})
+        self._in_flight_count -= len(held)
+        for entry in held.values():
+            self._in_flight_bytes -= len(entry.data)
+            self._give_back(entry)
+        return len(held)
+
+    def _has_room(self) -> bool:
+        return len(self._fresh) < self._most_entries and self._bytes < self._most_bytes
+
+    def _take(self, entry: Entry) -> None:
+        self._fresh.append(entry)
+        self._bytes += len(entry.data)
+        self._newest_loaded = entry.sequence
+
+    def _give_back(self, entry: Entry) -> None:
+        heapq.heappush(self._returned, entry)
+        self._bytes += len(entry.data)

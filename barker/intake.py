@@ -1,0 +1,123 @@
+"""The intake of a manifold: what producers send, and the turn's wait for the journal.
+
+Messages pile up here during a turn of the reactor; at its end the manifold commits them all at once and
+only then accepts them. When the disk does not take them, they are released, credit stops, and after a
+while it is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver
+from barker.amqp.reactor import Reactor
+from barker.core.errors import PeerError, StorageError
+
+log = logging.getLogger(__name__)
+
+WINDOW = 1_000
+"""How many messages a producer may have unsettled here."""
+
+RETRY_SECONDS = 1.0
+"""How long credit stops after a disk did not take a commit."""
+
+What = TypeVar("What")
+
+
+class Arrival(NamedTuple, Generic[What]):
+    """One message that waits for the commit, and what its manifold made of it."""
+
+    delivery: Delivery
+    what: What
+
+
+class Intake(Generic[What]):
+    """All producers of one manifold."""
+
+    def __init__(self, reactor: Reactor, window: int = WINDOW) -> None:
+        self._reactor, self._window = reactor, window
+        self.arrivals: list[Arrival[What]] = []
+        """What came in this turn, in order."""
+        self.received = 0
+        """How many messages were taken since the start."""
+        self.rejected = 0
+        """How many messages broke the rules since the start."""
+        self._producers: set[Receiver] = set()
+        self._failing = False
+        self._full = False
+
+    def producer(self, link: Receiver, read: Callable[[bytes], What]) -> LinkHandler:
+        """The handler for a producer's link; `read` makes of a message what will be committed.
+
+        When `read` raises a PeerError, that message is rejected with it.
+        """
+        return _Producer(self, read)
+
+    def commit(self, write: Callable[[list[Arrival[What]]], None]) -> None:
+        """Have `write` put all arrivals on disk, and settle them: accepted, or, if it fails, released."""
+        arrivals, self.arrivals = self.arrivals, []
+        try:
+            write(arrivals)
+        except StorageError as error:
+            if not self._failing:
+                log.error("%s", error)
+            self._failing = True
+            for arrival in arrivals:
+                arrival.delivery.release()
+            self._set_windows()
+            self._reactor.after(RETRY_SECONDS, self._retry)
+        else:
+            self.received += len(arrivals)
+            for arrival in arrivals:
+                arrival.delivery.accept()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk did not take the last commit, and nothing is taken for a while."""
+        return self._failing
+
+    @property
+    def full(self) -> bool:
+        """Set it to stop granting credit, because there is too much already; unset it to go on."""
+        return self._full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        if full != self._full:
+            self._full = full
+            self._set_windows()
+
+    def _retry(self) -> None:
+        self._failing = False
+        self._set_windows()
+
+    def _set_windows(self) -> None:
+        window = 0 if self._failing or self._full else self._window
+        for link in self._producers:
+            link.window = window
+
+
+class _Producer(LinkHandler, Generic[What]):
+    """One producer's link."""
+
+    def __init__(self, intake: Intake[What], read: Callable[[bytes], What]) -> None:
+        self._intake, self._read = intake, read
+
+    def on_opened(self, link: Receiver) -> None:
+        self._intake._producers.add(link)
+        self._intake._set_windows()
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        try:
+            what = self._read(data)
+        except PeerError as error:
+            self._intake.rejected += 1
+            log.warning("%s: rejected a message to %s: %s", link.connection.peer, link.address, error)
+            delivery.reject(error)
+        else:
+            self._intake.arrivals.append(Arrival(delivery, what))
+
+    def on_closed(self, link: Receiver, condition: Condition | None) -> None:
+        self._intake._producers.discard(link)

@@ -1,0 +1,81 @@
+"""`barker listen`: a user's timeline in the terminal; first what is there, then what comes."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from barker import options
+from barker.amqp.engine import Condition, Delivery, Receiver
+from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
+from barker.core.barks import Bark, user_name
+from barker.core.errors import PeerError
+from barker.terminal import Terminal
+
+REMEMBER = 1_000
+"""How many ids are known again: after a loss the timeline's history comes once more."""
+
+
+class Listener(PeerHandler[Receiver]):
+    """Prints one timeline."""
+
+    def __init__(self, terminal: Terminal, user: str, count: int | None) -> None:
+        self._terminal, self._count = terminal, count
+        self._seen: dict[str, None] = {}
+        receiver_from(terminal.network, f"inbox/{user}", self, settled=True)
+
+    def on_found(self, link: Receiver) -> None:
+        """The timeline is there."""
+        click.echo(f"-- reading {link.address} at {link.connection.peer}", err=True)
+
+    def on_lost(self, link: Receiver, condition: Condition | None) -> None:
+        """It is gone; the link comes back by itself."""
+        click.echo("-- the inbox is gone; looking for it", err=True)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """One bark, new or not."""
+        delivery.accept()
+        try:
+            bark = decode_bark(data)
+            missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
+        except PeerError as error:
+            click.echo(f"-- a message that is no bark: {error}", err=True)
+            return
+        if missed:
+            click.echo(f"-- too slow: {missed} barks were missed", err=True)
+        if not isinstance(bark, Bark) or bark.id in self._seen:
+            return
+        self._seen[bark.id] = None
+        if len(self._seen) > REMEMBER:
+            self._seen = dict.fromkeys(list(self._seen)[REMEMBER // 2 :])
+        self._show(bark)
+
+    def _show(self, bark: Bark) -> None:
+        made = time.strftime("%H:%M:%S", time.localtime(bark.created / 1000))
+        # Control characters of others' making do nothing to this terminal.
+        text = "".join(character if character.isprintable() else " " for character in bark.text)
+        click.echo(f"{click.style(made, dim=True)} {click.style(bark.user, bold=True)}: {text}")
+        sys.stdout.flush()
+        if self._count is not None:
+            self._count -= 1
+            if self._count <= 0:
+                self._terminal.stop()
+
+
+@click.command("listen")
+@click.argument("user")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after N barks.")
+@options.directory
+@options.program
+def main(user: str, count: int | None, directory_place: Place) -> None:
+    """Show the timeline of USER, live."""
+    terminal = Terminal(directory_place)
+    Listener(terminal, user_name(user), count)
+    terminal.run()
+
+
+if __name__ == "__main__":
+    main()

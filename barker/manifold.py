@@ -1,0 +1,92 @@
+"""The manifold: the one program behind outbox and inbox, and anybody's queues and timelines.
+
+``--push SERVICE`` stores and forwards (`queues.py`); nothing more lets consumers pull (`queues.py`);
+``--history N`` keeps timelines (`timelines.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from barker import options
+from barker.amqp.links import Place
+from barker.amqp.message import decode_bark
+from barker.amqp.service import Service, Serving
+from barker.core.errors import Mistake
+from barker.core.routes import normalised
+from barker.queues import QueueManifold
+from barker.store.journal import QueueJournal, TimelineJournal
+from barker.timelines import TimelineManifold
+
+
+@click.command("manifold")
+@click.argument("address")
+@click.option("--push", metavar="SERVICE", help="Forward everything to this address.")
+@click.option("--history", type=click.IntRange(1), metavar="N", help="Be timelines of N messages each.")
+@click.option("--accept", type=click.Choice(["bark"]), help="Reject what is not one of these.")
+@click.option(
+    "--max-message-size",
+    type=click.IntRange(512),
+    default=16 * 1024 * 1024,
+    show_default=True,
+    metavar="BYTES",
+    help="Larger messages end their link.",
+)
+@click.option(
+    "--max-depth",
+    type=click.IntRange(1),
+    default=10_000_000,
+    show_default=True,
+    metavar="MESSAGES",
+    help="Producers get no credit while the queues are longer.",
+)
+@click.option(
+    "--remember",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    metavar="KEYS",
+    help="With --history: how many messages are known again when they come twice.",
+)
+@options.host
+@options.port(5800)
+@options.policy("round-robin")
+@options.directory
+@options.data
+@options.program
+def main(
+    address: str,
+    push: str | None,
+    history: int | None,
+    accept: str | None,
+    max_message_size: int,
+    max_depth: int,
+    remember: int,
+    host: str,
+    port: int,
+    policy: str,
+    directory_place: Place,
+    data: Path,
+) -> None:
+    """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
+    address = normalised(address)
+    if not address:
+        raise Mistake("a manifold needs an address, such as orders")
+    if push is not None and history is not None:
+        raise Mistake("--push makes queues, --history timelines: choose one")
+    serving = Serving(address, host, port, directory_place, policy)
+    file = data / f"{address.replace('/', '-')}-{port}.sqlite3"
+    manifold: Service
+    if history is not None:
+        manifold = TimelineManifold(serving, TimelineJournal(file), history, remember, max_message_size)
+    else:
+        check = decode_bark if accept == "bark" else lambda _: None
+        manifold = QueueManifold(serving, QueueJournal(file), push, check, max_depth, max_message_size)
+    manifold.register()
+    manifold.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What the commands share: options, logging, and how a mistake is told."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from barker.amqp.links import Place
+from barker.core.errors import BarkerError, Mistake
+from barker.core.routes import POLICIES
+
+DIRECTORY = "127.0.0.1:5672"
+"""Where the directory is, unless one is told otherwise."""
+
+DATA = ".barker"
+"""Where data is kept, unless one is told otherwise."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class PlaceType(click.ParamType):
+    """A HOST:PORT on the command line."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        """A :class:`Place`, or the usual error for a wrong option."""
+        if isinstance(value, Place):
+            return value
+        try:
+            return Place.parse(str(value))
+        except Mistake as mistake:
+            self.fail(str(mistake), param, ctx)
+
+
+host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
+directory = click.option(
+    "--directory",
+    "directory_place",
+    type=PlaceType(),
+    default=DIRECTORY,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the directory is.",
+)
+data = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    help="The folder where everything that must last is kept.",
+)
+
+
+def port(default: int) -> Callable[[Command], Command]:
+    """The option --port."""
+    return click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=default,
+        show_default=True,
+        help="Listen at this port (0: any that is free).",
+    )
+
+
+def policy(default: str) -> Callable[[Command], Command]:
+    """The option --policy."""
+    return click.option(
+        "--policy",
+        type=click.Choice(POLICIES),
+        default=default,
+        show_default=True,
+        help="How the directory chooses among several of these.",
+    )
+
+
+def program(command: Command) -> Command:
+    """A command with --log-level, where what goes wrong is one line on standard error and a status.
+
+    A person's mistake ends with status 2, a disk that fails with 1, Ctrl-C with 130.
+    """
+
+    @click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="warning",
+        show_default=True,
+        help="How much is told on standard error.",
+    )
+    @functools.wraps(command)
+    def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
+        logging.basicConfig(
+            level=log_level.upper(),
+            format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        try:
+            return command(*args, **kwargs)
+        except BarkerError as error:
+            click.echo(f"barker: {error}", err=True)
+            sys.exit(2 if isinstance(error, Mistake) else 1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return run  # type: ignore[return-value]

@@ -1,0 +1,48 @@
+"""`barker routes`: what the directory knows, once or as it changes."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from barker import options
+from barker.amqp.links import Place
+from barker.core.routes import Route
+from barker.terminal import Terminal
+from barker.watch import Watcher
+
+WAIT_SECONDS = 5.0
+"""How long the directory has to answer."""
+
+
+def _line(route: Route) -> str:
+    since = time.strftime("%H:%M:%S", time.localtime(route.since))
+    return f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}"
+
+
+@click.command("routes")
+@click.option("--watch", is_flag=True, help="Go on, and show every change.")
+@options.directory
+@options.program
+def main(watch: bool, directory_place: Place) -> None:
+    """Show which address is served where."""
+    terminal = Terminal(directory_place)
+
+    def on_change(change: str, route: Route | None) -> None:
+        if route is not None:
+            click.echo(f"{'+' if change == 'added' else '-'} {_line(route)}")
+            return
+        for known in watcher.routes:
+            click.echo(f"  {_line(known)}" if watch else _line(known))
+        if not watch:
+            terminal.stop()
+
+    watcher = Watcher(terminal.network, on_change)
+    if not watch:
+        terminal.expect("the directory has not told its routes", WAIT_SECONDS)
+    terminal.run()
+
+
+if __name__ == "__main__":
+    main()

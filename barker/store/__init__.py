@@ -1,0 +1,1 @@
+"""What must last: journals and users, in SQLite."""

@@ -1,0 +1,233 @@
+"""The manifold as timelines: every reader sees the last messages, then what comes.
+
+A message arrives with the names of those who must see it (the delivery annotations that bizlogic adds), or
+over a link to ``ADDRESS/USER`` for that one timeline. It is journaled once, put on all the timelines, then
+accepted; one that was here before is accepted and dropped.
+
+Who has what to read is `core/timelines.py`; what lasts is `store/journal.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
+from barker.amqp.message import (
+    KEY,
+    MISSED,
+    RECIPIENTS,
+    annotations_in,
+    cut,
+    message_id,
+    with_delivery_annotations,
+)
+from barker.amqp.service import Service, Serving, only_send
+from barker.core.errors import InvalidField, NotFound, StorageError
+from barker.core.timelines import Cursor, Message, Seen, Timelines
+from barker.intake import Arrival, Intake
+from barker.store.journal import TimelineEntry, TimelineJournal
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY = 10_000
+"""The journal is rid of what no timeline holds after so many messages, or as many as are held if more."""
+
+MOST_UNSETTLED = 2_000
+"""How many messages one reader may have unsettled, however much credit it gives."""
+
+
+class Post(NamedTuple):
+    """A message on its way to timelines."""
+
+    key: str
+    users: str
+    data: bytes
+
+
+class TimelineManifold(Service):
+    """The service."""
+
+    kind = "manifold"
+
+    def __init__(
+        self,
+        serving: Serving,
+        journal: TimelineJournal,
+        history: int,
+        remember: int = 100_000,
+        max_message_size: int = 16 * 1024 * 1024,
+    ) -> None:
+        """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice."""
+        super().__init__(serving)
+        self.journal = journal
+        self.timelines = Timelines(history)
+        self._seen = Seen(remember)
+        self._remember = remember
+        self._max_message_size = max_message_size
+        self._intake: Intake[Post] = Intake(self.reactor)
+        self._readers: dict[Sender, Cursor] = {}
+        self._awake: set[Sender] = set()
+        self._repeated = 0
+        self._delivered = 0
+        self._missed = 0
+        self._since_sweep = 0
+        self._held = 0
+        for entry in journal.load():
+            self._put(entry)
+        self.reactor.each_turn(self._end_turn)
+
+    # Links
+
+    def on_target(self, link: Receiver, address: str) -> LinkHandler:
+        """A producer: bizlogic, or someone who writes on one timeline."""
+        link.max_message_size = self._max_message_size
+        if address == self.serving.address:
+            return self._intake.producer(link, _read_fan_out)
+        user = self._user(address)
+        return self._intake.producer(link, lambda data: _read_single(data, user))
+
+    def on_source(self, link: Sender, address: str) -> LinkHandler:
+        """A reader."""
+        if address == self.serving.address:
+            raise only_send(f"{address}, but {address}/USER")
+        return _Reader(self, self._user(address))
+
+    def _user(self, address: str) -> str:
+        own, _, user = address.partition("/")
+        if own != self.serving.address or not user:
+            raise NotFound(f"{address} is not here; this manifold serves {self.serving.address}/USER")
+        if any(character.isspace() for character in user):
+            raise InvalidField(f"{user!r} is no timeline's name: there is a space in it")
+        return user
+
+    # Readers
+
+    def follow(self, user: str, link: Sender) -> None:
+        """A reader has come, and sees the history first."""
+        if link not in self._readers:
+            self._readers[link] = self.timelines.follow(user, link)
+        self._awake.add(link)
+
+    def leave(self, user: str, link: Sender) -> None:
+        """A reader has gone."""
+        if self._readers.pop(link, None) is not None:
+            self.timelines.leave(user, link)
+        self._awake.discard(link)
+
+    # The end of a turn
+
+    def _end_turn(self) -> None:
+        if self._intake.arrivals:
+            self._intake.commit(self._write)
+        while self._awake:
+            self._pump(self._awake.pop())
+        if self._since_sweep > max(SWEEP_EVERY, self._held):
+            self._sweep()
+
+    def _write(self, arrivals: list[Arrival[Post]]) -> None:
+        """One commit, and onto the timelines."""
+        fresh: list[Post] = []
+        keys: set[str] = set()
+        for _, post in arrivals:
+            if post.key and (post.key in self._seen or post.key in keys):
+                self._repeated += 1
+            else:
+                keys.add(post.key)
+                fresh.append(post)
+        for entry in self.journal.commit([tuple(post) for post in fresh]):
+            self._put(entry)
+
+    def _put(self, entry: TimelineEntry) -> None:
+        if entry.key:
+            self._seen.add(entry.key)
+        if entry.data is not None:
+            users = entry.users.split()
+            self._delivered += len(users)
+            self._since_sweep += 1
+            woken = self.timelines.deliver(Message(entry.sequence, entry.data), users)
+            self._awake.update(woken)  # type: ignore[arg-type]
+
+    def _pump(self, link: Sender) -> None:
+        """Send a reader what it has credit for."""
+        cursor = self._readers[link]
+        settled = link.wants_settled
+        for _ in range(min(link.credit, MOST_UNSETTLED - len(link.unsettled))):
+            found = cursor.read()
+            if found is None:
+                return
+            message, missed = found
+            data = message.data
+            if missed:
+                self._missed += missed
+                data = with_delivery_annotations(data, {MISSED: missed})
+            link.send(data, None, settled)
+            self.sent += 1
+
+    def _sweep(self) -> None:
+        held = self.timelines.held()
+        try:
+            gone = self.journal.sweep(held, self._remember)
+        except StorageError as error:
+            log.error("%s", error)
+        else:
+            log.info("the journal is rid of %d messages; timelines hold %d", gone, len(held))
+        self._held, self._since_sweep = len(held), 0
+
+    # Its state
+
+    def state(self) -> dict[str, Any]:
+        """Timelines, deliveries to them, readers and what these missed; journal size in bytes."""
+        self.received = self._intake.received
+        return {
+            "mode": "history",
+            "depth": 0,
+            "in_flight": 0,
+            "dead_letters": 0,
+            "timelines": len(self.timelines),
+            "delivered": self._delivered,
+            "repeated": self._repeated,
+            "readers": len(self._readers),
+            "missed": self._missed,
+            "rejected": self._intake.rejected,
+            "journal_bytes": self.journal.size,
+        }
+
+    def on_stop(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+class _Reader(LinkHandler):
+    """Someone who reads a timeline. How they settle makes no difference: the timeline stays."""
+
+    def __init__(self, manifold: TimelineManifold, user: str) -> None:
+        self._manifold, self._user = manifold, user
+
+    def on_credit(self, link: Sender) -> None:
+        self._manifold.follow(self._user, link)
+
+    def on_outcome(self, link: Sender, token: None, outcome: int, condition: Condition | None) -> None:
+        self._manifold.follow(self._user, link)
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        self._manifold.leave(self._user, link)
+
+
+def _read_fan_out(data: bytes) -> Post:
+    """A message that names its recipients."""
+    sections = cut(data)
+    annotations = annotations_in(sections.delivery_annotations)
+    users, key = annotations.get(RECIPIENTS), annotations.get(KEY, "")
+    if not isinstance(users, str) or not isinstance(key, str):
+        raise InvalidField(
+            f"who is it for? Annotate it with {RECIPIENTS} (a string of names), or attach to one timeline"
+        )
+    return Post(key, users, sections.header + sections.rest)
+
+
+def _read_single(data: bytes, user: str) -> Post:
+    """A message for one timeline: the same message-id is the same message."""
+    sections = cut(data)
+    found = message_id(data)
+    return Post(f"{user}\n{found}" if found else "", user, sections.header + sections.rest)
