@@ -24,7 +24,7 @@ DATA = ".barker"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class PlaceType(click.ParamType):
+class PlaceType(click.ParamType[Place]):
     """A HOST:PORT on the command line."""
 
     name = "HOST:PORT"

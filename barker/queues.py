@@ -63,7 +63,7 @@ class QueueManifold(Service):
         max_depth: int = 10_000_000,
         max_message_size: int = 16 * 1024 * 1024,
     ) -> None:
-        """`push`: the address to forward to; without it consumers pull. `check` raises PeerError on bad input.
+        """`push`: the address to forward to, else consumers pull. `check` raises PeerError on bad input.
 
         Above `max_depth` messages no credit is granted until there are fewer.
         """
@@ -131,7 +131,12 @@ class QueueManifold(Service):
             queue.consumers.remove(link)
         returned = queue.work.release_all(link)
         if returned:
-            log.info("%s: %d messages in flight to %s are next again", queue.address, returned, link.connection.peer)
+            log.info(
+                "%s: %d messages in flight to %s are next again",
+                queue.address,
+                returned,
+                link.connection.peer,
+            )
         self._awake.add(queue)
 
     def settled(
@@ -147,7 +152,9 @@ class QueueManifold(Service):
         elif outcome == REJECTED:
             entry = queue.work.settle(link, sequence)
             if entry is not None:
-                log.warning("%s: a message was rejected, and is a dead letter now: %s", queue.address, condition)
+                log.warning(
+                    "%s: a message was rejected, and is a dead letter now: %s", queue.address, condition
+                )
                 self._settled.append((queue.address, sequence))
                 self._dead.append((self._queue(queue.address + DEAD_LETTERS), _marked(entry.data, condition)))
         else:

@@ -46,7 +46,9 @@ class Terminal:
         self.reactor.after(
             seconds,
             lambda: self.fail(
-                Mistake(f"{what} within {seconds:g} s; is the suite running? The directory looked at is {place}")
+                Mistake(
+                    f"{what} within {seconds:g} s; is the suite running? The directory looked at is {place}"
+                )
             ),
         )
 

@@ -10,7 +10,7 @@ Who has what to read is `core/timelines.py`; what lasts is `store/journal.py`.
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
 from barker.amqp.message import (
@@ -26,7 +26,7 @@ from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import InvalidField, NotFound, StorageError
 from barker.core.timelines import Cursor, Message, Seen, Timelines
 from barker.intake import Arrival, Intake
-from barker.store.journal import TimelineEntry, TimelineJournal
+from barker.store.journal import Post, TimelineEntry, TimelineJournal
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,6 @@ SWEEP_EVERY = 10_000
 
 MOST_UNSETTLED = 2_000
 """How many messages one reader may have unsettled, however much credit it gives."""
-
-
-class Post(NamedTuple):
-    """A message on its way to timelines."""
-
-    key: str
-    users: str
-    data: bytes
 
 
 class TimelineManifold(Service):
@@ -135,7 +127,7 @@ class TimelineManifold(Service):
             else:
                 keys.add(post.key)
                 fresh.append(post)
-        for entry in self.journal.commit([tuple(post) for post in fresh]):
+        for entry in self.journal.commit(fresh):
             self._put(entry)
 
     def _put(self, entry: TimelineEntry) -> None:

@@ -28,7 +28,7 @@ class Courier(PeerHandler[Sender]):
         still_wanted: Callable[[Any], bool] = lambda token: True,
         on_refused: Callable[[Condition], bool] = lambda condition: True,
     ) -> None:
-        """`on_outcome(token, outcome, condition)` hears of ACCEPTED and REJECTED; what is released goes again.
+        """`on_outcome(token, outcome, condition)` hears of ACCEPTED and REJECTED; the released goes again.
 
         `still_wanted(token)` is asked just before sending; if not, the message is dropped.
         """

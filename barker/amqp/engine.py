@@ -462,9 +462,7 @@ class Connection:
         if pending < 0:
             return None
         if pending > 0:
-            pending = lib.pn_transport_peek(
-                self._transport, _write_buffer, min(pending, len(_write_bytes))
-            )
+            pending = lib.pn_transport_peek(self._transport, _write_buffer, min(pending, len(_write_bytes)))
         return _write_view[:pending]
 
     def sent(self, count: int) -> None:
@@ -491,8 +489,8 @@ class Connection:
         if self._lost:
             return
         self._lost = True
-        condition = condition or self._condition or _read_condition(
-            lib.pn_transport_condition(self._transport)
+        condition = (
+            condition or self._condition or _read_condition(lib.pn_transport_condition(self._transport))
         )
         self._end_links(condition)
         try:

@@ -133,12 +133,13 @@ class PeerLink(LinkHandler, Generic[L]):
         self.address = address
         self.link: L | None = None
         """The link that stands now, or None."""
-        self._network, self._handler, self._attach, self._chance = network, handler, attach, chance
+        self._network, self._chance = network, chance
+        self._handler: PeerHandler[L] = handler
+        self._attach: Callable[[Connection, str, LinkHandler], L] = attach
         self._backoff = Backoff()
         self._closed = False
         self._redirects = 0
         self._pending: L | None = None
-        self._found_at = 0
         self._begin()
 
     @property
@@ -172,7 +173,7 @@ class PeerLink(LinkHandler, Generic[L]):
 
     # What the link tells
 
-    def on_opened(self, link: L) -> None:  # type: ignore[override]
+    def on_opened(self, link: L) -> None:
         self._pending, self.link = None, link
         log.info("%s: found at %s", self.address, link.connection.peer)
         self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
@@ -182,7 +183,7 @@ class PeerLink(LinkHandler, Generic[L]):
         if link is self.link:
             self._backoff.reset()
 
-    def on_closed(self, link: L, condition: Condition | None) -> None:  # type: ignore[override]
+    def on_closed(self, link: L, condition: Condition | None) -> None:
         stood, self.link = link is self.link, None
         if self._closed or not self._network.reactor.running:
             return
@@ -194,12 +195,12 @@ class PeerLink(LinkHandler, Generic[L]):
             self._handler.on_lost(link, condition)
         if condition is not None and condition.name == "amqp:link:redirect":
             self._redirected(condition)
-        elif stood:
-            self._again(condition)
-        elif condition is None or not link.connection.live or self._handler.on_refused(condition):
-            self._again(condition)
-        else:
+            return
+        refused = not stood and condition is not None and link.connection.live
+        if refused and condition is not None and not self._handler.on_refused(condition):
             self._closed = True
+        else:
+            self._again(condition)
 
     def _redirected(self, condition: Condition) -> None:
         self._redirects += 1
@@ -217,7 +218,7 @@ class PeerLink(LinkHandler, Generic[L]):
 
     def on_credit(self, link: Sender) -> None:
         if link is self.link:
-            self._handler.on_credit(link)
+            self._handler.on_credit(link)  # type: ignore[arg-type]
 
     def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
         self._handler.on_outcome(link, token, outcome, condition)  # type: ignore[arg-type]
@@ -250,4 +251,3 @@ def receiver_from(
         return connection.receiver(address, link_handler, window, settled)
 
     return PeerLink(network, address, handler, attach)
-

@@ -42,7 +42,11 @@ def encode_bark(bark: Bark | Follow) -> bytes:
         subject, body = ("follow" if bark.wanted else "unfollow"), bark.other
     # Properties (AMQP 1.0 §3.2.4): the first ten fields, most of them null.
     properties = (
-        _string(bark.id) + b"\x40\x40" + _string(subject) + b"\x40" * 5 + struct.pack(">Bq", 0x83, bark.created)
+        _string(bark.id)
+        + b"\x40\x40"
+        + _string(subject)
+        + b"\x40" * 5
+        + struct.pack(">Bq", 0x83, bark.created)
     )
     return b"".join(
         (
@@ -160,7 +164,7 @@ def annotations_in(section: bytes) -> dict[str, Any]:
         data.decode(section)
         data.rewind()
         data.next()
-        described = data.get_object()
+        described: Any = data.get_object()
         return {str(key): value for key, value in described.value.items()}
     except Exception as error:
         # Proton raises whatever its C code and Python's own types do on hostile bytes.
@@ -181,7 +185,7 @@ def message_id(data: bytes) -> str:
 # Maps, for what services tell each other
 
 
-def encode_map(subject: str, body: object) -> bytes:
+def encode_map(subject: str, body: Any) -> bytes:
     """A message with an AmqpValue of maps, lists and scalars."""
     return bytes(Message(subject=subject, body=body).encode())
 

@@ -20,7 +20,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from barker.amqp.engine import Condition, Connection, ConnectionHandler
 from barker.core.errors import Mistake
@@ -97,7 +98,7 @@ class Reactor:
         return Listener(self, host, port, handler)
 
     def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
-        """Dial host:port. `handler.on_connected` or `handler.on_lost` follows, never from within this call."""
+        """Dial host:port; `handler` hears of the outcome later, never from within this call."""
         connection = Connection(
             handler, self.container, server=False, hostname=host, on_output=self._dirty.add
         )
@@ -205,7 +206,7 @@ class Reactor:
 
     # Connections
 
-    def _resolve(self, host: str, port: int, then: Callable[[list[_Address] | OSError], None]) -> None:
+    def _resolve(self, host: str, port: int, then: Callable[[Sequence[Any] | OSError], None]) -> None:
         """Look up a name without keeping the loop waiting: numbers at once, names in a thread."""
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -213,7 +214,7 @@ class Reactor:
         except OSError:
 
             def look_up() -> None:
-                found: list[_Address] | OSError
+                found: Sequence[Any] | OSError
                 try:
                     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 except OSError as error:
@@ -222,7 +223,7 @@ class Reactor:
 
             threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
 
-    def _dial(self, connection: Connection, found: list[_Address] | OSError) -> None:
+    def _dial(self, connection: Connection, found: Sequence[Any] | OSError) -> None:
         """Try the addresses of a name one after the other."""
         if not connection.live:
             return
@@ -250,7 +251,7 @@ class Reactor:
         self._selector.register(sock, selectors.EVENT_WRITE, on_ready)
 
     def _dial_failed(
-        self, connection: Connection, sock: socket.socket, found: list[_Address], status: int
+        self, connection: Connection, sock: socket.socket, found: Sequence[Any], status: int
     ) -> None:
         sock.close()
         if found[1:]:
@@ -289,9 +290,6 @@ class Reactor:
             wire.close()
         self.connections.discard(connection)
         self._guard(connection.lost, condition)
-
-
-_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str | int, ...] | tuple[int, bytes]]
 
 
 class _Wire:

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from barker.amqp.engine import (
     Condition,
@@ -56,13 +57,14 @@ class Service(ConnectionHandler):
     kind = "service"
     """What it is, in one word: directory, manifold, bizlogic …"""
 
-    def __init__(self, serving: Serving, since: float | None = None) -> None:
-        """Listen and begin to register; `since` is the start time, in seconds since 1970 (now if left out).
+    def __init__(self, serving: Serving) -> None:
+        """Listen at the service's port.
 
         :raises Mistake: when it cannot listen at that port.
         """
         self.serving = serving
-        self.since = time.time() if since is None else since
+        self.since = psutil.Process().create_time()
+        """When this process started, in seconds since 1970: among several, who is oldest."""
         self.reactor = Reactor(f"{serving.address}-{serving.host}-{serving.port}")
         self.listener = self.reactor.listen(serving.host, serving.port, self)
         self.port = self.listener.port

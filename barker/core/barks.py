@@ -46,9 +46,7 @@ class Follow:
     """True for follow, False for unfollow."""
 
 
-def checked(
-    id: object, subject: object, created: int, user: object, body: object
-) -> Bark | Follow:
+def checked(id: object, subject: object, created: int, user: object, body: object) -> Bark | Follow:
     """The bark or follow that a message's fields make.
 
     :raises InvalidField: when they break a rule, saying which.

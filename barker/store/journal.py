@@ -101,7 +101,10 @@ class QueueJournal(Journal):
             (
                 (
                     "INSERT INTO messages VALUES (?, ?, ?)",
-                    [(queue, entry.sequence, entry.data) for entry, (queue, _) in zip(entries, add, strict=True)],
+                    [
+                        (queue, entry.sequence, entry.data)
+                        for entry, (queue, _) in zip(entries, add, strict=True)
+                    ],
                 ),
                 (
                     "DELETE FROM messages WHERE queue = ? AND sequence BETWEEN ? AND ?",
@@ -127,7 +130,8 @@ class QueueJournal(Journal):
         """
         try:
             rows = self._db.execute(
-                "SELECT sequence, data FROM messages WHERE queue = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+                "SELECT sequence, data FROM messages WHERE queue = ? AND sequence > ? "
+                "ORDER BY sequence LIMIT ?",
                 (queue, after, count),
             )
             return [Entry(*row) for row in rows]
@@ -135,14 +139,22 @@ class QueueJournal(Journal):
             raise StorageError(_advice(self.path, error)) from error
 
 
-class TimelineEntry(NamedTuple):
-    """One message on its way to timelines."""
+class Post(NamedTuple):
+    """A message on its way to timelines, not yet in the journal."""
 
-    sequence: int
     key: str
     """What makes it the same message when it comes again; empty: it is never the same."""
     users: str
     """Whose timelines, separated by spaces."""
+    data: bytes
+
+
+class TimelineEntry(NamedTuple):
+    """A message in the journal."""
+
+    sequence: int
+    key: str
+    users: str
     data: bytes | None
     """The message; None when no timeline holds it any more and only its key is remembered."""
 
@@ -160,12 +172,12 @@ class TimelineJournal(Journal):
         super().__init__(path)
         self._next: int = (self._db.execute("SELECT max(sequence) FROM messages").fetchone()[0] or 0) + 1
 
-    def commit(self, messages: list[tuple[str, str, bytes]]) -> list[TimelineEntry]:
-        """Write messages (key, users, data); the entries they became.
+    def commit(self, posts: list[Post]) -> list[TimelineEntry]:
+        """Write messages; the entries they became.
 
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
-        entries = [TimelineEntry(self._next + at, *message) for at, message in enumerate(messages)]
+        entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
         self._write((("INSERT INTO messages VALUES (?, ?, ?, ?)", list(entries)),))
         self._next += len(entries)
         return entries

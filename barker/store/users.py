@@ -83,7 +83,9 @@ class Users:
         pairs = [(a, b) for a, b in follows if a != b]
         names = {*users, *itertools.chain.from_iterable(pairs)}
         with self._transaction():
-            self._db.executemany("INSERT OR IGNORE INTO users VALUES (?)", ((name,) for name in sorted(names)))
+            self._db.executemany(
+                "INSERT OR IGNORE INTO users VALUES (?)", ((name,) for name in sorted(names))
+            )
             self._db.executemany("INSERT OR IGNORE INTO follows VALUES (?, ?)", pairs)
 
     def follow(self, follower: str, followee: str) -> None:
@@ -99,9 +101,7 @@ class Users:
         :raises StorageError: when the file cannot be written.
         """
         with self._transaction():
-            self._db.execute(
-                "DELETE FROM follows WHERE follower = ? AND followee = ?", (follower, followee)
-            )
+            self._db.execute("DELETE FROM follows WHERE follower = ? AND followee = ?", (follower, followee))
 
     def _data_version(self) -> int:
         # SQLite's own count of the commits of others (PRAGMA data_version): nothing is read to ask.

@@ -1,0 +1,5 @@
+"""`python -m barker` is the command `barker`."""
+
+from barker.cli import main
+
+main()

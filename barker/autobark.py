@@ -1,0 +1,99 @@
+"""Autobark: a client that makes traffic, at a steady rate, as users who exist.
+
+A bark stays with it until an outbox has accepted it; when no outbox takes any, it waits instead of piling up.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barker import options
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition
+from barker.amqp.links import Place
+from barker.amqp.message import encode_bark
+from barker.bark import new_id, now
+from barker.core.barks import Bark
+from barker.core.errors import Mistake
+from barker.core.kennel import sentence
+from barker.store.users import FILE_NAME, Users
+from barker.terminal import Terminal
+
+MOST_PENDING = 1_000
+"""With so many barks not yet accepted, no more are made."""
+
+TICK_SECONDS = 0.02
+"""How often it is looked whether barks are due."""
+
+
+class Autobark:
+    """One client."""
+
+    def __init__(
+        self, terminal: Terminal, users: list[str], rate: float, count: int | None, chance: random.Random
+    ) -> None:
+        """`rate` in barks/s; `count`: end after so many, None for never."""
+        self._terminal, self._users, self._rate, self._count = terminal, users, rate, count
+        self._chance = chance
+        self._begun = time.monotonic()
+        self._made = 0
+        self.accepted = 0
+        self._courier = Courier(terminal.network, "outbox", self._on_outcome)
+        terminal.reactor.every(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        """Make what is due; what could not be made while the outboxes were away is not made up for."""
+        now_due = int((time.monotonic() - self._begun) * self._rate)
+        most = now_due if self._count is None else min(now_due, self._count)
+        while self._made < most:
+            if len(self._courier) >= MOST_PENDING:
+                self._begun += (now_due - self._made) / self._rate
+                return
+            user = self._chance.choice(self._users)
+            bark = Bark(new_id(), user, sentence(self._chance, self._users), now())
+            self._courier.send(encode_bark(bark))
+            self._made += 1
+
+    def _on_outcome(self, token: Any, outcome: int, condition: Condition | None) -> None:
+        if outcome != ACCEPTED:
+            self._terminal.fail(Mistake(f"an outbox rejects barks: {condition}"))
+            return
+        self.accepted += 1
+        if self._count is not None and self.accepted >= self._count:
+            self._terminal.stop()
+
+
+@click.command("autobark")
+@click.argument("rate", type=click.FloatRange(0, min_open=True), default=5)
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
+@click.option("--user", "users", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")
+@click.option("--seed", type=int, help="Bark the same again.")
+@options.directory
+@options.data
+@options.program
+def main(
+    rate: float,
+    count: int | None,
+    users: tuple[str, ...],
+    seed: int | None,
+    directory_place: Place,
+    data: Path,
+) -> None:
+    """Bark RATE times a second (5 if left out), each time as some user from --data."""
+    names = list(users) or Users(data / FILE_NAME).names()
+    if not names:
+        raise Mistake(f"there are no users in {data / FILE_NAME}: make some with 'barker users make'")
+    terminal = Terminal(directory_place)
+    autobark = Autobark(terminal, names, rate, count, random.Random(seed))
+    terminal.run()
+    if count is not None:
+        click.echo(f"{autobark.accepted} barks accepted")
+
+
+if __name__ == "__main__":
+    main()

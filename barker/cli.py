@@ -1,0 +1,56 @@
+"""The command `barker`: one name for all the programs."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from barker import __version__
+
+COMMANDS = {
+    "launch": ("barker.launcher", "main", "Start the whole suite."),
+    "directory": ("barker.directory", "main", "Run the directory."),
+    "manifold": ("barker.manifold", "main", "Run a manifold: outbox, inbox, or your own."),
+    "bizlogic": ("barker.bizlogic", "main", "Run a bizlogic."),
+    "gateway": ("barker.gateway", "main", "Run the gateway for browsers."),
+    "autobark": ("barker.autobark", "main", "Make traffic."),
+    "bark": ("barker.bark", "bark", "Bark once."),
+    "listen": ("barker.listen", "main", "Show a timeline, live."),
+    "follow": ("barker.bark", "follow", "Have a user follow another."),
+    "unfollow": ("barker.bark", "unfollow", "Have a user no longer follow another."),
+    "routes": ("barker.routes", "main", "Show who is where."),
+    "users": ("barker.users", "main", "Make, import and list users."),
+}
+"""Each command's module, the name of its function there, and a line about it."""
+
+
+class _Commands(click.Group):
+    """Loads a command's module only when it is used: most need little, and start the faster for it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__)
+def main() -> None:
+    """Barker: what Twitter did in 2012, as AMQP 1.0 microservices that you can kill.
+
+    Start it all with 'barker launch'; see the help of each command for what it takes.
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""`barker users`: make users, import a social graph, list them. Running bizlogics see it within a second."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import click
+
+from barker import options
+from barker.core.errors import Mistake
+from barker.core.kennel import dogs, friendships
+from barker.store.users import FILE_NAME, Users, read_edges
+
+
+def make_users(data: Path, count: int, seed: int = 1) -> Users:
+    """The users' file in `data`, with `count` dogs who follow each other added."""
+    users = Users(data / FILE_NAME, create=True)
+    names = dogs(count)
+    users.add(names, friendships(names, random.Random(seed)))
+    return users
+
+
+def import_users(data: Path, file: Path, mutual: bool) -> Users:
+    """The users' file in `data`, with an edge list's users and follows added."""
+    edges = list(read_edges(file, mutual))
+    if not edges:
+        raise Mistake(f"{file} has no edges in it: 'follower followee' a line is expected")
+    users = Users(data / FILE_NAME, create=True)
+    users.add((), edges)
+    return users
+
+
+@click.group("users")
+def main() -> None:
+    """Make, import and list users."""
+
+
+@main.command("make")
+@click.option("--users", "count", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other friendships.")
+@options.data
+@options.program
+def make(count: int, seed: int, data: Path) -> None:
+    """Add dogs with a number, and ark3, whom and who many follow."""
+    users = make_users(data, count, seed)
+    click.echo(f"{len(users)} users in {users.path}")
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--mutual", is_flag=True, help="Each line is a friendship: both follow each other.")
+@options.data
+@options.program
+def import_(file: Path, mutual: bool, data: Path) -> None:
+    """Add the users of an edge list: 'follower followee' a line, % and # begin a comment."""
+    users = import_users(data, file, mutual)
+    click.echo(f"{len(users)} users in {users.path}")
+
+
+@main.command("list")
+@options.data
+@options.program
+def list_(data: Path) -> None:
+    """Show each user, how many they follow, and how many follow them."""
+    click.echo(f"{'user':<32} {'follows':>8} {'followers':>10}")
+    for name, follows, followers in Users(data / FILE_NAME).counts():
+        click.echo(f"{name:<32} {follows:>8} {followers:>10}")
+
+
+if __name__ == "__main__":
+    main()
