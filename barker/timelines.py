@@ -53,13 +53,12 @@ class TimelineManifold(Service):
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice."""
         super().__init__(serving)
         self.journal = journal
-        self.timelines = Timelines(history)
+        self.timelines: Timelines[Sender] = Timelines(history)
         self._seen = Seen(remember)
         self._remember = remember
         self._max_message_size = max_message_size
         self._intake: Intake[Post] = Intake(self.reactor)
         self._readers: dict[Sender, Cursor] = {}
-        self._awake: set[Sender] = set()
         self._repeated = 0
         self._delivered = 0
         self._missed = 0
@@ -99,21 +98,18 @@ class TimelineManifold(Service):
         """A reader has come, and sees the history first."""
         if link not in self._readers:
             self._readers[link] = self.timelines.follow(user, link)
-        self._awake.add(link)
+        self._pump(link)
 
     def leave(self, user: str, link: Sender) -> None:
         """A reader has gone."""
         if self._readers.pop(link, None) is not None:
             self.timelines.leave(user, link)
-        self._awake.discard(link)
 
     # The end of a turn
 
     def _end_turn(self) -> None:
         if self._intake.arrivals:
             self._intake.commit(self._write)
-        while self._awake:
-            self._pump(self._awake.pop())
         if self._since_sweep > max(SWEEP_EVERY, self._held):
             self._sweep()
 
@@ -137,8 +133,9 @@ class TimelineManifold(Service):
             users = entry.users.split()
             self._delivered += len(users)
             self._since_sweep += 1
-            woken = self.timelines.deliver(Message(entry.sequence, entry.data), users)
-            self._awake.update(woken)  # type: ignore[arg-type]
+            # At once: of a long turn, readers would miss all but the last of the history otherwise.
+            for link in self.timelines.deliver(Message(entry.sequence, entry.data), users):
+                self._pump(link)
 
     def _pump(self, link: Sender) -> None:
         """Send a reader what it has credit for."""

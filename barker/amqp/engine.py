@@ -320,7 +320,7 @@ class Receiver(Link):
                 self._returned()
                 continue
             partial = lib.pn_delivery_partial(delivery)
-            if partial or self._partial or pending > _READ_SIZE:
+            if partial or self._partial or pending > min(_READ_SIZE, self.max_message_size):
                 self._read_part(pending)
                 if partial or not self.live:
                     return
@@ -334,7 +334,7 @@ class Receiver(Link):
             self.handler.on_message(self, Delivery(self, delivery), data)
 
     def _read_part(self, pending: int) -> None:
-        """Take what is here of a message of several transfers, so that its session can go on."""
+        """Take what is here of a message of several transfers, or one that is too large."""
         if len(self._partial) + pending > self.max_message_size:
             self._partial.clear()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
@@ -492,6 +492,8 @@ class Connection:
         condition = (
             condition or self._condition or _read_condition(lib.pn_transport_condition(self._transport))
         )
+        if condition is None and not lib.pn_connection_state(self._connection) & lib.PN_REMOTE_CLOSED:
+            condition = Condition("barker:connection-lost", "the peer is gone without a close")
         self._end_links(condition)
         try:
             self.handler.on_lost(self, condition)

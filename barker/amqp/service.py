@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import sys
 from dataclasses import dataclass
@@ -101,10 +102,11 @@ class Service(ConnectionHandler):
         serving = self.serving
         for address, policy in ((serving.address, serving.policy), (self._agent, "ordered")):
             route = Route(address, serving.host, self.port, policy, self.since)
-            sender_to(self.network, "directory", _Registration(), route.to_map())
+            register(self.network, route)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or the launcher's end."""
+        raise_file_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
         if os.environ.get(LAUNCHED):
@@ -134,7 +136,8 @@ class Service(ConnectionHandler):
     def on_lost(self, connection: Connection, condition: Condition | None) -> None:
         """One line for a peer that did not say goodbye."""
         if condition is not None:
-            log.warning("%s: connection ended: %s", connection.peer, condition)
+            level = logging.INFO if condition.name == "barker:connection-lost" else logging.WARNING
+            log.log(level, "%s: connection ended: %s", connection.peer, condition)
 
     # Its state
 
@@ -167,6 +170,11 @@ class Service(ConnectionHandler):
             self.stop()
 
 
+def register(network: Network, route: Route) -> None:
+    """Have the directory send others to `route`, as long as this process lives."""
+    sender_to(network, "directory", _Registration(), route.to_map())
+
+
 class _Registration(PeerHandler[Sender]):
     """The link that is a registration: nothing is ever sent on it, it only has to stand."""
 
@@ -192,9 +200,11 @@ class _StateReader(LinkHandler):
         self._service._listeners.discard(link)
 
 
-def only_receive(address: str) -> NotAllowed:
-    """The error for a peer that sends to a node which can only be received from."""
-    return NotAllowed(f"{address} can be received from, not sent to")
+def raise_file_limit() -> None:
+    """Every connection is an open file: take as many as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def only_send(address: str) -> NotAllowed:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+R = TypeVar("R", bound=Hashable)
 
 
 class Message:
@@ -21,7 +24,7 @@ class Message:
         self.data = data
 
 
-class Timeline:
+class Timeline(Generic[R]):
     """One user's messages, oldest first, with those who read along."""
 
     __slots__ = ("count", "cursors", "messages")
@@ -30,7 +33,7 @@ class Timeline:
         self.messages: deque[Message] = deque(maxlen=history)
         self.count = 0
         """How many messages it ever had; the newest has position `count` - 1."""
-        self.cursors: dict[Hashable, Cursor] = {}
+        self.cursors: dict[R, Cursor] = {}
 
 
 class Cursor:
@@ -38,7 +41,7 @@ class Cursor:
 
     __slots__ = ("missed", "position", "timeline")
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline[Any]) -> None:
         self.timeline = timeline
         self.position = timeline.count - len(timeline.messages)
         self.missed = 0
@@ -63,26 +66,26 @@ class Cursor:
         return message, missed
 
 
-class Timelines:
-    """Everybody's timelines."""
+class Timelines(Generic[R]):
+    """Everybody's timelines; a reader is whatever the owner knows it by."""
 
     def __init__(self, history: int) -> None:
         """`history`: how many messages each keeps."""
         self.history = history
-        self._timelines: dict[str, Timeline] = {}
+        self._timelines: dict[str, Timeline[R]] = {}
 
     def __len__(self) -> int:
         return len(self._timelines)
 
-    def __getitem__(self, user: str) -> Timeline:
+    def __getitem__(self, user: str) -> Timeline[R]:
         timeline = self._timelines.get(user)
         if timeline is None:
             timeline = self._timelines[user] = Timeline(self.history)
         return timeline
 
-    def deliver(self, message: Message, users: Iterable[str]) -> list[Hashable]:
+    def deliver(self, message: Message, users: Iterable[str]) -> list[R]:
         """Put `message` on the timeline of each of `users`; the readers who have something to read now."""
-        woken: list[Hashable] = []
+        woken: list[R] = []
         for user in users:
             timeline = self._timelines.get(user) or self[user]
             timeline.messages.append(message)
@@ -91,13 +94,13 @@ class Timelines:
                 woken += timeline.cursors
         return woken
 
-    def follow(self, user: str, reader: Hashable) -> Cursor:
+    def follow(self, user: str, reader: R) -> Cursor:
         """`reader` reads the timeline of `user` from its oldest message on."""
         timeline = self[user]
         cursor = timeline.cursors[reader] = Cursor(timeline)
         return cursor
 
-    def leave(self, user: str, reader: Hashable) -> None:
+    def leave(self, user: str, reader: R) -> None:
         """`reader` reads it no more."""
         timeline = self[user]
         timeline.cursors.pop(reader, None)
@@ -108,7 +111,7 @@ class Timelines:
         """The sequence numbers of all messages that some timeline still holds."""
         return {message.sequence for timeline in self._timelines.values() for message in timeline.messages}
 
-    def __iter__(self) -> Iterator[tuple[str, Timeline]]:
+    def __iter__(self) -> Iterator[tuple[str, Timeline[R]]]:
         return iter(self._timelines.items())
 
 

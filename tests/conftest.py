@@ -1,0 +1,27 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Client, Suite
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Iterator[Suite]:
+    suite = Suite(tmp_path)
+    try:
+        yield suite
+    finally:
+        suite.end()
+
+
+@pytest.fixture
+def client(suite: Suite) -> Iterator[Client]:
+    client = Client(suite.place)
+    with contextlib.closing(client):
+        yield client

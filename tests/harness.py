@@ -1,0 +1,261 @@
+"""What tests share: real processes, a client that counts what was accepted, awaited conditions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.message import decode_bark, decode_map, encode_bark
+from barker.amqp.reactor import Reactor
+from barker.bark import new_id, now
+from barker.core.barks import Bark, Follow
+from barker.store.users import FILE_NAME, Users
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+    """The condition's first true value; a failure that says what did not happen, after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(0.01)  # Between two looks at a condition that cannot be waited for in another way.
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """One program of Barker, with its standard error in a file."""
+
+    def __init__(self, log: Path, command: list[str], port: int | None = None) -> None:
+        self.port, self.command, self.log_file = port, command, log
+        self.popen: subprocess.Popen[str] = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        with self.log_file.open("a") as log:
+            return subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, cwd=ROOT
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.popen.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.popen.wait(10)
+
+    def restart(self) -> None:
+        """Started again, as it was; killed first if it still runs."""
+        if self.popen.poll() is None:
+            self.kill()
+        self.popen = self._start()
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGCONT)
+            self.popen.terminate()
+            try:
+                self.popen.wait(5)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait(5)
+
+
+class Suite:
+    """Programs that belong together: one directory, one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data = folder, folder / "data"
+        self.processes: list[Process] = []
+        self.directory = self.start("directory")
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.directory.port}"
+
+    def start(self, program: str, *arguments: str, listens: bool = True) -> Process:
+        """Start `barker.PROGRAM`; ready or not."""
+        port = free_port() if listens else None
+        command = [sys.executable, "-m", f"barker.{program}", *arguments, "--log-level", "info"]
+        if port is not None:
+            command += ["--port", str(port)]
+        if program != "directory":
+            command += ["--directory", self.place]
+        if program in ("manifold", "bizlogic", "autobark"):
+            command += ["--data", str(self.data)]
+        process = Process(self.folder / f"{program}-{len(self.processes)}.log", command, port)
+        self.processes.append(process)
+        return process
+
+    def users(self, follows: list[tuple[str, str]]) -> Users:
+        """The users' file, with these (follower, followee) pairs."""
+        users = Users(self.data / FILE_NAME, create=True)
+        users.add((), follows)
+        return users
+
+    def inbox(self, *arguments: str) -> Process:
+        return self.start("manifold", "inbox", "--history", "25", *arguments)
+
+    def outbox(self, *arguments: str) -> Process:
+        return self.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", *arguments)
+
+    def bizlogic(self) -> Process:
+        return self.start("bizlogic")
+
+    def state(self, process: Process) -> dict[str, Any]:
+        """What a service says of itself, over AMQP at its own port."""
+
+        def ask() -> dict[str, Any] | None:
+            states: list[dict[str, Any]] = []
+            reactor = Reactor("test-state")
+
+            class Reader(PeerHandler[Receiver]):
+                def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+                    states.append(decode_map(data)[1])
+                    reactor.stop()
+
+            network = Network(reactor, Place("127.0.0.1", process.port or 0))
+            receiver_from(network, f"agents/127.0.0.1-{process.port}", Reader())
+            reactor.after(5, reactor.stop)
+            reactor.run()
+            return states[0] if states else None
+
+        state: dict[str, Any] = wait_for(ask, f"port {process.port} tells its state")
+        return state
+
+    def wait_for_state(self, process: Process, seconds: float = 15.0, **wanted: Any) -> dict[str, Any]:
+        """Wait until a service says so of itself; a callable is asked about the value."""
+
+        def reached() -> dict[str, Any] | None:
+            state = self.state(process)
+            met = all(
+                want(state.get(key)) if callable(want) else state.get(key) == want
+                for key, want in wanted.items()
+            )
+            return state if met else None
+
+        state: dict[str, Any] = wait_for(reached, f"{wanted} at port {process.port}", seconds)
+        return state
+
+    def end(self) -> None:
+        for process in reversed(self.processes):
+            process.end()
+
+
+class Client:
+    """An author and reader in a thread of its own: knows what was accepted, and what stood on timelines."""
+
+    def __init__(self, place: str) -> None:
+        self.accepted: dict[Any, Any] = {}
+        self.rejected: dict[Any, Condition | None] = {}
+        self.timelines: dict[str, list[Bark]] = defaultdict(list)
+        self.arrived: dict[str, float] = {}
+        self.found: set[str] = set()
+        self.reactor = Reactor(f"test-{os.getpid()}-{id(self)}")
+        self.network = Network(self.reactor, Place.parse(place))
+        self._couriers: dict[str, Courier] = {}
+        self._thread = threading.Thread(target=self.reactor.run, daemon=True)
+        self._thread.start()
+
+    def send(self, work: Bark | Follow, address: str = "outbox") -> None:
+        self.reactor.call_from_thread(lambda: self._courier(address).send(encode_bark(work), work))
+
+    def bark(self, user: str, text: str) -> Bark:
+        bark = Bark(new_id(), user, text, now())
+        self.send(bark)
+        return bark
+
+    def read(self, user: str) -> None:
+        """Read a timeline from now on; returns when the inbox has it."""
+        self.reactor.call_from_thread(
+            lambda: receiver_from(self.network, f"inbox/{user}", _Timeline(self, user), window=2_000)
+        )
+        wait_for(lambda: user in self.found, f"the timeline of {user} is found")
+
+    def texts(self, user: str) -> list[str]:
+        return [bark.text for bark in self.timelines[user]]
+
+    def send_raw(self, address: str, data: bytes) -> None:
+        """Send bytes as they are, as one message; its outcome is looked up by them."""
+        self.reactor.call_from_thread(lambda: self._courier(address).send(data, data))
+
+    def receive_raw(self, address: str) -> list[bytes]:
+        """The messages that come from an address, as bytes, in a list that grows."""
+        messages: list[bytes] = []
+
+        class Raw(PeerHandler[Receiver]):
+            def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+                messages.append(data)
+                delivery.accept()
+
+        self.reactor.call_from_thread(lambda: receiver_from(self.network, address, Raw()))
+        return messages
+
+    def close(self) -> None:
+        self.reactor.call_from_thread(self.reactor.stop)
+        self._thread.join(10)
+
+    def _courier(self, address: str) -> Courier:
+        if address not in self._couriers:
+            self._couriers[address] = Courier(self.network, address, self._on_outcome)
+        return self._couriers[address]
+
+    def _on_outcome(self, work: Any, outcome: int, condition: Condition | None) -> None:
+        key = work if isinstance(work, bytes) else work.id
+        if outcome == ACCEPTED:
+            self.accepted[key] = work
+        else:
+            self.rejected[key] = condition
+
+
+class _Timeline(PeerHandler[Receiver]):
+    def __init__(self, client: Client, user: str) -> None:
+        self._client, self._user = client, user
+        self._history: set[str] | None = None
+
+    def on_found(self, link: Receiver) -> None:
+        # After a loss the history comes again: only what comes twice over one link is a double.
+        self._known = {bark.id for bark in self._client.timelines[self._user]}
+        self._client.found.add(self._user)
+
+    def on_lost(self, link: Receiver, condition: Condition | None) -> None:
+        self._client.found.discard(self._user)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        bark = decode_bark(data)
+        assert isinstance(bark, Bark)
+        if bark.id in self._known:
+            self._known.discard(bark.id)
+        else:
+            self._client.timelines[self._user].append(bark)
+            self._client.arrived[bark.id] = time.monotonic()
+        delivery.accept()

@@ -1,0 +1,324 @@
+"""Other people's AMQP: Proton and rhea, many connections, large messages, and bytes that are no AMQP."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from proton import (
+    UNDESCRIBED,
+    Array,
+    Data,
+    Described,
+    Message,
+    byte,
+    char,
+    decimal32,
+    decimal64,
+    decimal128,
+    float32,
+    int32,
+    short,
+    symbol,
+    timestamp,
+    ubyte,
+    uint,
+    ulong,
+    ushort,
+)
+from proton.utils import BlockingConnection, LinkDetached
+
+from barker.amqp.engine import Condition, Connection, ConnectionHandler
+from barker.amqp.reactor import Reactor
+from tests.harness import ROOT, Client, Process, Suite, wait_for
+
+pytestmark = pytest.mark.system
+
+PEERS = Path(__file__).resolve().parent.parent / "peers"
+
+
+@pytest.fixture
+def orders(suite: Suite) -> Process:
+    """A manifold that consumers pull from."""
+    return suite.start("manifold", "orders")
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def node() -> str:
+    """Node, from the machine or from the wheel that `make setup` brings."""
+    found = shutil.which("node") or shutil.which("node", path=os.path.dirname(sys.executable))
+    assert found, "there is no node: 'make setup' brings one"
+    return found
+
+
+@pytest.mark.parametrize("through", ["port", "directory"])
+def test_protons_simple_send_and_recv_work(suite: Suite, orders: Process, through: str) -> None:
+    suite.wait_for_state(orders, depth=0)
+    wait_for(lambda: "directory: found" in orders.log, "orders is registered")
+    place = f"127.0.0.1:{orders.port}" if through == "port" else suite.place
+    assert run(sys.executable, str(PEERS / "simple_send.py"), f"{place}/orders", "50") == "sent 50\n"
+    suite.wait_for_state(orders, depth=50)
+    output = run(sys.executable, str(PEERS / "simple_recv.py"), f"{place}/orders", "50")
+    assert output.split() == [str(number) for number in range(50)]
+    suite.wait_for_state(orders, depth=0)
+
+
+@pytest.mark.parametrize("through", ["port", "directory"])
+def test_rhea_works(suite: Suite, orders: Process, through: str) -> None:
+    suite.wait_for_state(orders, depth=0)
+    wait_for(lambda: "directory: found" in orders.log, "orders is registered")
+    port = orders.port if through == "port" else suite.directory.port
+    rhea = ROOT / "webui" / "node_modules" / "rhea"
+    assert rhea.exists(), "rhea is not installed: make setup"
+    output = run(node(), str(PEERS / "rhea_peer.js"), str(rhea), str(port), "orders", "200")
+    assert output == "received 200 in order\n"
+
+
+def full_message(body: object) -> bytes:
+    """A message with every header, annotation and property set."""
+    message = Message(
+        id=uuid.UUID(int=7),
+        durable=True,
+        priority=9,
+        ttl=12.5,
+        first_acquirer=True,
+        delivery_count=3,
+        user_id=b"somebody",
+        address="orders",
+        subject="all of it",
+        reply_to="elsewhere",
+        correlation_id=ulong(2**64 - 1),
+        content_type="text/plain",
+        content_encoding="none",
+        expiry_time=2_000_000_000.0,
+        creation_time=1_700_000_000.125,
+        group_id="group",
+        group_sequence=4,
+        reply_to_group_id="other group",
+        instructions={symbol("x-opt-in"): "delivery annotation"},
+        annotations={symbol("x-opt-an"): ulong(5)},
+        properties={"text": "ä€😀", "number": -5, "bytes": b"\x00\xff"},
+        body=body,
+    )
+    return bytes(message.encode())
+
+
+EVERY_TYPE = [
+    None,
+    True,
+    False,
+    ubyte(255),
+    ushort(65535),
+    uint(2**32 - 1),
+    ulong(2**64 - 1),
+    byte(-128),
+    short(-32768),
+    int32(-(2**31)),
+    -(2**63),
+    float32(1.5),
+    2.5,
+    decimal32(7),
+    decimal64(8),
+    decimal128(b"0123456789abcdef"),
+    char("€"),
+    timestamp(1_700_000_000_000),
+    uuid.UUID(int=2**127),
+    b"\x00binary\xff",
+    "string ä€😀",
+    symbol("symbol"),
+    [1, "two", [3.0]],
+    {"map": {"in": "map"}, symbol("s"): None},
+    Array(UNDESCRIBED, Data.INT, 1, 2, 3),
+    Described(symbol("described"), "value"),
+    "long " * 100,
+]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(full_message(EVERY_TYPE), id="every type"),
+        pytest.param(full_message(b"data section"), id="data"),
+        pytest.param(full_message("x" * 300_000), id="300 kB"),
+        pytest.param(full_message(b"y" * 15_000_000), id="15 MB"),
+        # Two data sections, a sequence, a footer: what Proton's Message cannot make.
+        pytest.param(b"\x00\x53\x75\xa0\x01a\x00\x53\x75\xa0\x01b", id="two data sections"),
+        pytest.param(b"\x00\x53\x76\xc0\x03\x02\x54\x01\x00\x53\x78\xc1\x01\x00", id="sequence"),
+        pytest.param(b"no AMQP at all", id="opaque"),
+    ],
+)
+def test_a_message_comes_out_of_a_pull_manifold_bit_for_bit(
+    suite: Suite, client: Client, orders: Process, data: bytes
+) -> None:
+    client.send_raw("orders", data)
+    wait_for(lambda: data in client.accepted, "the manifold accepts it")
+    orders.restart()  # So that it comes from the journal.
+    received = client.receive_raw("orders")
+    wait_for(lambda: received, "the message comes")
+    assert received == [data]
+
+
+def test_consumers_compete_and_an_unsettled_message_goes_to_another(suite: Suite, orders: Process) -> None:
+    suite.wait_for_state(orders, depth=0)
+    place = f"127.0.0.1:{orders.port}"
+    sender = BlockingConnection(place, timeout=5).create_sender("orders/eu")
+    first_connection = BlockingConnection(place, timeout=5)
+    first = first_connection.create_receiver("orders/eu", credit=10)
+    second = BlockingConnection(place, timeout=5).create_receiver("orders/eu", credit=10)
+    other = BlockingConnection(place, timeout=5).create_receiver("orders", credit=10)
+    for number in range(6):
+        sender.send(Message(body=number))
+    mine = [first.receive(timeout=5).body for _ in range(3)]
+    yours = []
+    for _ in range(3):
+        yours.append(second.receive(timeout=5).body)
+        second.accept()
+    assert sorted(mine + yours) == list(range(6))
+    first_connection.close()
+    for _ in range(3):
+        yours.append(second.receive(timeout=5).body)
+        second.accept()
+    assert sorted(yours) == list(range(6))
+    assert yours[3:] == sorted(mine)
+    assert other.fetcher.has_message == 0
+    for blocking in (sender, second, other):
+        blocking.connection.close()
+    suite.wait_for_state(orders, depth=0)
+
+
+def test_a_message_above_the_limit_ends_its_link_only(suite: Suite, client: Client) -> None:
+    small = suite.start("manifold", "small", "--max-message-size", "1000")
+    suite.wait_for_state(small, depth=0)
+    connection = BlockingConnection(f"127.0.0.1:{small.port}", timeout=5)
+    sender, other = (connection.create_sender("small", name=name) for name in ("one", "other"))
+    with pytest.raises(LinkDetached, match="1000 bytes at most"):
+        sender.send(Message(body="x" * 2000))
+    other.send(Message(body="fits"))
+    connection.close()
+    suite.wait_for_state(small, depth=1)
+
+
+@pytest.mark.parametrize(
+    ("address", "condition"),
+    [
+        ("elsewhere", "amqp:not-found"),
+        (None, "amqp:invalid-field"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_a_reason(
+    suite: Suite, orders: Process, address: str | None, condition: str
+) -> None:
+    suite.wait_for_state(orders, depth=0)
+    connection = BlockingConnection(f"127.0.0.1:{orders.port}", timeout=5)
+    with pytest.raises(LinkDetached, match=condition):
+        connection.create_sender(address)
+    connection.create_sender("orders").send(Message(body="the connection lives on"))
+    connection.close()
+
+
+class _Many(ConnectionHandler):
+    def __init__(self) -> None:
+        self.connected, self.lost = 0, 0
+
+    def on_connected(self, connection: Connection) -> None:
+        self.connected += 1
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        self.lost += 1
+
+
+def test_two_thousand_connections_at_once_to_one_manifold(
+    suite: Suite, client: Client, orders: Process
+) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    suite.wait_for_state(orders, depth=0)
+    many = _Many()
+    for _ in range(2000):
+        client.reactor.call_from_thread(lambda: client.reactor.connect("127.0.0.1", orders.port, many))
+    wait_for(lambda: many.connected + many.lost >= 2000, "2,000 connections are open", 30)
+    assert many.lost == 0
+    suite.wait_for_state(orders, connections=lambda count: count >= 2000)
+    # They are not only there: they live on heartbeats, and others are served.
+    client.send_raw("orders", full_message("among thousands"))
+    wait_for(lambda: client.accepted, "a message is accepted meanwhile")
+    begun = time.monotonic()
+    wait_for(lambda: time.monotonic() - begun > 3, "longer than the idle time-out")
+    assert many.lost == 0
+
+
+FRAME_HEADER = b"AMQP\x00\x01\x00\x00"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", id="HTTP"),
+        pytest.param(random.Random(1).randbytes(5000), id="noise"),
+        pytest.param(FRAME_HEADER + struct.pack(">IBBH", 100_000_000, 2, 0, 0), id="100 MB frame header"),
+        pytest.param(FRAME_HEADER + struct.pack(">IBBH", 3, 2, 0, 0), id="frame of 3 bytes"),
+        pytest.param(FRAME_HEADER + struct.pack(">IBBH", 100, 2, 0, 0) + b"\xff" * 92, id="frame of noise"),
+        pytest.param(b"AMQP\x00\x09\x00\x00", id="another version"),
+    ],
+)
+def test_garbage_costs_only_the_one_who_sends_it(suite: Suite, orders: Process, garbage: bytes) -> None:
+    suite.wait_for_state(orders, depth=0)
+    standing = BlockingConnection(f"127.0.0.1:{orders.port}", timeout=5)
+    sender = standing.create_sender("orders")
+    with socket.create_connection(("127.0.0.1", orders.port), timeout=10) as peer:
+        peer.sendall(garbage)
+        while peer.recv(4096):  # An AMQP header and a close with a reason may come; then the end must.
+            pass
+        name = f"127.0.0.1:{peer.getsockname()[1]}"
+    wait_for(lambda: name in orders.log, "the log has a line about it")
+    assert len([line for line in orders.log.splitlines() if name in line]) == 1
+    assert "Traceback" not in orders.log
+    sender.send(Message(body="still here"))
+    standing.close()
+    suite.wait_for_state(orders, depth=1)
+
+
+def test_half_a_frame_and_then_nothing_costs_only_itself(suite: Suite, orders: Process) -> None:
+    suite.wait_for_state(orders, depth=0)
+    with socket.create_connection(("127.0.0.1", orders.port), timeout=15) as peer:
+        peer.sendall(FRAME_HEADER + struct.pack(">IBBH", 100, 2, 0, 0) + b"\x00\x53\x10")
+        begun = time.monotonic()
+        while peer.recv(4096):
+            pass
+        assert time.monotonic() - begun < 12
+    sender = BlockingConnection(f"127.0.0.1:{orders.port}", timeout=5).create_sender("orders")
+    sender.send(Message(body="still here"))
+    sender.connection.close()
+
+
+def test_a_second_process_on_the_same_port_says_what_to_do(suite: Suite, orders: Process) -> None:
+    suite.wait_for_state(orders, depth=0)
+    command = [sys.executable, "-m", "barker.directory", "--port", str(orders.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"barker: port {orders.port} on 127.0.0.1 is in use")
+    assert "Traceback" not in done.stderr
+
+
+def test_reactor_connects_by_name_and_reports_what_cannot_be_reached() -> None:
+    handler, reactor = _Many(), Reactor("test")
+    reactor.connect("no-such-host.invalid", 5672, handler)
+    reactor.every(0.01, lambda: handler.lost and reactor.stop())
+    reactor.after(10, reactor.stop)
+    reactor.run()
+    assert handler.lost == 1
