@@ -53,6 +53,8 @@ class Shape:
     """Barks/s of each autobark."""
     data: Path = Path(options.DATA)
     log_level: str = "warning"
+    session: Path = WEBUI / "session.js"
+    """The file by which the pages know where the gateway is."""
 
     @property
     def directory(self) -> Place:
@@ -150,20 +152,15 @@ def _holder(port: int, error: OSError) -> str:
     return f"{error.strerror or error}; which process has it cannot be seen by this user"
 
 
-def write_session(gateway: Place) -> None:
+def write_session(file: Path, gateway: Place) -> None:
     """Tell the pages where the gateway is, and the run's token; readable by this user only."""
-    token = secrets.token_urlsafe(24)
-    file = WEBUI / "session.js"
-    with contextlib.suppress(FileNotFoundError):
-        file.unlink()
+    text = f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{secrets.token_urlsafe(24)}"}};\n'
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            out.write(f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{token}"}};\n')
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text)
     except OSError as error:
-        click.echo(
-            f"barker: {file} cannot be written ({error.strerror}); pages need ?gateway={gateway}", err=True
-        )
+        click.echo(f"barker: {file}: {error.strerror}; open the pages with ?gateway={gateway}", err=True)
 
 
 class Launcher:
@@ -184,7 +181,7 @@ class Launcher:
         :raises BarkerError: when a port is taken, or a service does not become ready.
         """
         check_ports(self.shape.host, self.programs)
-        write_session(self.shape.gateway)
+        write_session(self.shape.session, self.shape.gateway)
         reactor = self._terminal.reactor
         signal.signal(signal.SIGCHLD, lambda *_: reactor.call_from_thread(self._on_child))
         signal.signal(signal.SIGHUP, lambda *_: reactor.call_from_thread(self._terminal.stop))
@@ -293,6 +290,12 @@ def _close(child: subprocess.Popen[bytes]) -> None:
     show_default=True,
     help="Barks/s of each autobark.",
 )
+@click.option(
+    "--session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=WEBUI / "session.js",
+    help="Where the pages look for the gateway's address (default: beside them).",
+)
 @options.data
 @options.program
 @click.pass_context
@@ -307,6 +310,7 @@ def main(
     bizlogics: int,
     autobarks: int,
     rate: float,
+    session: Path,
     data: Path,
 ) -> None:
     """Start the whole suite; Ctrl-C ends it.
@@ -314,7 +318,7 @@ def main(
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
     log_level: str = ctx.params["log_level"]
-    shape = Shape(host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level)
+    shape = Shape(host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, session)
     if graph is not None:
         import_users(data, graph, mutual).close()
     elif mutual:

@@ -9,6 +9,7 @@ import uuid
 from barker.amqp.engine import Condition
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
+from barker.amqp.service import end_with_launcher
 from barker.core.errors import BarkerError, Mistake
 
 
@@ -27,6 +28,7 @@ class Terminal:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
+        end_with_launcher(self.reactor, self.stop)
         self.reactor.run()
         if self._error is not None:
             raise self._error

@@ -196,10 +196,22 @@ class Client:
 
     def read(self, user: str) -> None:
         """Read a timeline from now on; returns when the inbox has it."""
-        self.reactor.call_from_thread(
-            lambda: receiver_from(self.network, f"inbox/{user}", _Timeline(self, user), window=2_000)
-        )
-        wait_for(lambda: user in self.found, f"the timeline of {user} is found")
+        self.read_all([user])
+
+    def read_all(self, users: list[str]) -> None:
+        """Read these timelines from now on; returns when the inbox has them all."""
+
+        def attach() -> None:
+            for user in users:
+                receiver_from(self.network, f"inbox/{user}", _Timeline(self, user), window=2_000)
+
+        self.reactor.call_from_thread(attach)
+        wait_for(lambda: self.found.issuperset(users), f"{len(users)} timelines are found")
+
+    @property
+    def read_count(self) -> int:
+        """How many barks have come, on all timelines together."""
+        return sum(map(len, self.timelines.copy().values()))
 
     def texts(self, user: str) -> list[str]:
         return [bark.text for bark in self.timelines[user]]

@@ -224,7 +224,10 @@ class Sender(Link):
     @property
     def credit(self) -> int:
         """How many messages may be sent now: the peer's credit, or none while the socket is full."""
-        if not self.live or lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+        if not self.live:
+            return 0
+        if lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+            self.connection._held = True
             return 0
         return max(0, lib.pn_link_credit(self._link))
 
@@ -371,6 +374,7 @@ class Connection:
         self._links: dict[Any, Link] = {}
         self._ending: set[Any] = set()
         self._draining: list[Sender] = []
+        self._held = False
         self._server = server
         self._default_session: Any = None
         self._names = itertools.count()
@@ -470,10 +474,12 @@ class Connection:
         lib.pn_transport_pop(self._transport, count)
 
     def resume(self) -> None:
-        """The socket takes bytes again: every sender may go on."""
-        for link in self.links:
-            if isinstance(link, Sender) and link.live and link.opened:
-                self._call(link, link.handler.on_credit, link)
+        """All output is written: senders that were held back may go on."""
+        if self._held:
+            self._held = False
+            for link in self.links:
+                if isinstance(link, Sender) and link.live and link.opened:
+                    self._call(link, link.handler.on_credit, link)
 
     def tick(self, now: float) -> None:
         """Send a heartbeat if one is due, and end the transport of a peer that is silent (AMQP 1.0 §2.4.5).

@@ -314,6 +314,7 @@ class _Wire:
                 self._reactor._drop(self._connection, None)
                 return
             if not output:
+                self._connection.resume()
                 return
             try:
                 self._connection.sent(self._socket.send(output))
@@ -330,8 +331,6 @@ class _Wire:
         if mask & selectors.EVENT_WRITE and self._connection.live:
             self._set_full(False)
             self.flush()
-            if not self._full and self._connection.live:
-                self._connection.resume()
 
     def _read(self) -> None:
         try:

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +110,7 @@ class Service(ConnectionHandler):
         raise_file_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
-        if os.environ.get(LAUNCHED):
-            self.reactor.watch(sys.stdin.fileno(), self._on_launcher)
+        end_with_launcher(self.reactor, self.stop)
         log.info("%s serves %s at %s:%d", self.kind, self.serving.address, self.serving.host, self.port)
         try:
             self.reactor.run()
@@ -163,12 +163,6 @@ class Service(ConnectionHandler):
                 if link.credit:
                     link.send(message, settled=True)
 
-    def _on_launcher(self) -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            log.warning("the launcher is gone: ending")
-            self.reactor.unwatch(sys.stdin.fileno())
-            self.stop()
-
 
 def register(network: Network, route: Route) -> None:
     """Have the directory send others to `route`, as long as this process lives."""
@@ -198,6 +192,19 @@ class _StateReader(LinkHandler):
 
     def on_closed(self, link: Sender, condition: Condition | None) -> None:
         self._service._listeners.discard(link)
+
+
+def end_with_launcher(reactor: Reactor, stop: Callable[[], None]) -> None:
+    """Call `stop` when the launcher that started this process is gone; does nothing if none has."""
+
+    def on_input() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            log.warning("the launcher is gone: ending")
+            reactor.unwatch(sys.stdin.fileno())
+            stop()
+
+    if os.environ.get(LAUNCHED):
+        reactor.watch(sys.stdin.fileno(), on_input)
 
 
 def raise_file_limit() -> None:

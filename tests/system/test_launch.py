@@ -1,0 +1,213 @@
+"""The launcher, and the whole suite that it starts."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from barker.core.errors import Mistake
+from barker.launcher import Shape, check_ports, plan
+from barker.store.users import FILE_NAME, Users
+from tests.harness import ROOT, Client, wait_for
+
+pytestmark = pytest.mark.system
+
+BARKS = 600
+"""How many go through the real network."""
+
+
+def free_offset() -> int:
+    """A port offset with which all ports of a suite are free."""
+    while True:
+        offset = random.randrange(5_000, 50_000)
+        try:
+            check_ports("127.0.0.1", plan(Shape(port_offset=offset)))
+        except Mistake:
+            continue
+        return offset
+
+
+class Launched:
+    """A launcher that runs, and what it has printed."""
+
+    def __init__(self, folder: Path, script: str, *arguments: str) -> None:
+        self.offset = free_offset()
+        self.session, self._log = folder / "session.js", folder / "launch.log"
+        command = [sys.executable, str(ROOT / script), "--port-offset", str(self.offset)]
+        command += ["--data", str(folder / "data"), "--session", str(self.session), *arguments]
+        with self._log.open("w") as log:
+            self.popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def directory(self) -> str:
+        return f"127.0.0.1:{5672 + self.offset}"
+
+    def wait_until_ready(self) -> None:
+        wait_for(
+            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready", 30
+        )
+        assert self.popen.poll() is None, self.output
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.popen.pid).children()
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is alive; an orphan that nobody has buried yet is not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    launched: list[Launched] = []
+
+    def start(script: str, *arguments: str) -> Launched:
+        launched.append(Launched(tmp_path, script, *arguments))
+        return launched[-1]
+
+    yield start
+    for suite in launched:
+        if suite.popen.poll() is None:
+            suite.popen.terminate()
+            suite.popen.wait(15)
+
+
+def test_everything_starts_is_shown_and_ends_on_ctrl_c(launch: Callable[..., Launched]) -> None:
+    suite = launch("launch.py")
+    suite.wait_until_ready()
+    names = re.findall(r"^(\S+)\s+\d+\s+(?:\d+|-) ", suite.output, re.MULTILINE)
+    kinds = [name.rpartition("-")[0] for name in names]
+    assert kinds == ["directory", "gateway", "inbox", *["outbox"] * 3, *["bizlogic"] * 2, *["autobark"] * 5]
+    assert f"http://127.0.0.1:{5673 + suite.offset}/" in suite.output
+    assert (ROOT / "webui" / "index.html").as_uri() in suite.output
+    assert stat.S_IMODE(suite.session.stat().st_mode) == 0o600
+    assert f'"127.0.0.1:{5673 + suite.offset}"' in suite.session.read_text()
+    children = suite.children()
+    assert len(children) == len(names)
+    with closing(Client(suite.directory)) as client:
+        client.read("ark3")
+        wait_for(lambda: client.timelines["ark3"], "autobarks reach the timeline of ark3")
+    suite.popen.send_signal(signal.SIGINT)
+    assert suite.popen.wait(10) == 0
+    assert not any(map(runs, children))
+    assert "Traceback" not in suite.output
+
+
+def test_children_do_not_outlive_a_launcher_that_is_killed(launch: Callable[..., Launched]) -> None:
+    suite = launch("launch-no-bizlogic.py", "--autobarks", "1")
+    suite.wait_until_ready()
+    children = suite.children()
+    assert not any("bizlogic" in child.cmdline()[2] for child in children)
+    suite.popen.kill()
+    suite.popen.wait(5)
+    wait_for(lambda: not any(map(runs, children)), "all children have ended")
+
+
+def test_the_death_of_a_service_is_told(launch: Callable[..., Launched]) -> None:
+    suite = launch("launch.py", "--autobarks", "0")
+    suite.wait_until_ready()
+    victim = next(child for child in suite.children() if "barker.bizlogic" in child.cmdline())
+    victim.kill()
+    wait_for(lambda: f"(pid {victim.pid}) is gone: killed by SIGKILL" in suite.output, "the death is told")
+    assert suite.popen.poll() is None
+
+
+def test_a_port_in_use_is_named_with_the_process_that_has_it(launch: Callable[..., Launched]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        offset = taken.getsockname()[1] - 5801
+        command = [sys.executable, str(ROOT / "launch.py"), "--port-offset", str(offset)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert f"port {5801 + offset} (outbox-{5801 + offset}): process {os.getpid()} has it" in done.stderr
+    assert "--port-offset" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--graph", "missing.edges"], "missing.edges cannot be read"),
+        (["--mutual"], "--graph"),
+        (["--outboxes", "none"], "'none' is not a valid integer"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], says: str) -> None:
+    command = [sys.executable, str(ROOT / "launch.py"), "--data", str(tmp_path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def friendships(folder: Path) -> Path:
+    """The real network if the environment names it, else one of the same size."""
+    named = os.environ.get("BARKER_TEST_GRAPH")
+    if named:
+        return Path(named)
+    chance = random.Random(98)
+    made: set[tuple[int, int]] = set()
+    while len(made) < 18_812:
+        a, b = sorted(chance.sample(range(962), 2))
+        made.add((a, b))
+    file = folder / "made.edges"
+    file.write_text("% as many people and friendships as Reed98\n" + "".join(f"{a} {b}\n" for a, b in made))
+    return file
+
+
+def test_in_a_real_network_every_bark_reaches_exactly_whom_it_should(
+    launch: Callable[..., Launched], tmp_path: Path
+) -> None:
+    file = friendships(tmp_path)
+    # Read here once more and in another way than the program does, so that both must agree.
+    friends: dict[str, set[str]] = defaultdict(set)
+    for line in file.read_text().splitlines():
+        if line[0] not in "%#":
+            a, b = line.split()[:2]
+            friends[a].add(b)
+            friends[b].add(a)
+    suite = launch("launch.py", "--graph", str(file), "--mutual", "--autobarks", "0")
+    suite.wait_until_ready()
+    users = Users(tmp_path / "data" / FILE_NAME)
+    with closing(users):
+        assert users.names() == sorted(friends)
+    chance = random.Random(3)
+    people = sorted(friends)
+    expected: dict[str, set[str]] = {}
+    with closing(Client(suite.directory)) as client:
+        client.read_all(people)
+        for number in range(BARKS):
+            author = chance.choice(people)
+            mentioned = chance.sample(people, chance.choice((0, 0, 1, 3)))
+            bark = client.bark(author, f"number {number} " + " ".join(f"@{name}" for name in mentioned))
+            expected[bark.id] = {author, *friends[author], *mentioned}
+        total = sum(map(len, expected.values()))
+        wait_for(lambda: client.read_count >= total, f"all {total} deliveries", 40)
+        assert len(client.accepted) == BARKS
+        got: dict[str, list[str]] = defaultdict(list)
+        for user, barks in client.timelines.items():
+            for bark in barks:
+                got[bark.id].append(user)
+    assert {id: sorted(users) for id, users in expected.items()} == {id: sorted(got[id]) for id in got}
