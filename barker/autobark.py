@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from barker import options
+from barker.amqp.agent import agent_alone
 from barker.amqp.courier import Courier
 from barker.amqp.engine import ACCEPTED, Condition
 from barker.amqp.links import Place
@@ -46,6 +47,17 @@ class Autobark:
         self._courier = Courier(terminal.network, "outbox", self._on_outcome)
         terminal.reactor.every(TICK_SECONDS, self._tick)
 
+    def figures(self) -> dict[str, Any]:
+        """What its agent reports."""
+        return {
+            "received": 0,
+            "sent": self.accepted,
+            "rate": self._rate,
+            "in_flight": self._courier.in_flight,
+            "pending": len(self._courier),
+            "outbox": self._courier.place,
+        }
+
     def _tick(self) -> None:
         """Make what is due; what could not be made while the outboxes were away is not made up for."""
         now_due = int((time.monotonic() - self._begun) * self._rate)
@@ -73,6 +85,7 @@ class Autobark:
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")
 @click.option("--seed", type=int, help="Bark the same again.")
+@options.host
 @options.directory
 @options.data
 @options.program
@@ -81,6 +94,7 @@ def main(
     count: int | None,
     users: tuple[str, ...],
     seed: int | None,
+    host: str,
     directory_place: Place,
     data: Path,
 ) -> None:
@@ -90,6 +104,7 @@ def main(
         raise Mistake(f"there are no users in {data / FILE_NAME}: make some with 'barker users make'")
     terminal = Terminal(directory_place)
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
+    agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)
     terminal.run()
     if count is not None:
         click.echo(f"{autobark.accepted} barks accepted")

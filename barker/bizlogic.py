@@ -10,6 +10,7 @@ Who must see what is `core/graph.py`; users and who follows whom are `store/user
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from barker.amqp.message import KEY, RECIPIENTS, decode_bark, with_delivery_anno
 from barker.amqp.service import Service, Serving
 from barker.core.barks import Bark, Follow
 from barker.core.errors import InvalidField, NotFound, PeerError, StorageError
+from barker.core.gauges import Latencies
 from barker.core.graph import parts
 from barker.store.users import FILE_NAME, Users
 
@@ -46,10 +48,11 @@ LOOK_SECONDS = 0.5
 class FanOut:
     """A bark on its way to the inbox, in one or more parts."""
 
-    __slots__ = ("delivery", "parts_left")
+    __slots__ = ("created", "delivery", "parts_left")
 
-    def __init__(self, delivery: Delivery, parts_left: int) -> None:
-        self.delivery, self.parts_left = delivery, parts_left
+    def __init__(self, delivery: Delivery, parts_left: int, created: int) -> None:
+        """`created`: when the bark was made, in milliseconds since 1970."""
+        self.delivery, self.parts_left, self.created = delivery, parts_left, created
 
 
 class Bizlogic(Service):
@@ -65,6 +68,7 @@ class Bizlogic(Service):
         # A fan-out whose outbox is lost is that outbox's to send again, here or elsewhere.
         self._inbox = Courier(self.network, "inbox", self._on_outcome, lambda fan_out: fan_out.delivery.live)
         self._rejected = 0
+        self._latencies = Latencies()
         self.reactor.every(LOOK_SECONDS, self._look)
         self.reactor.each_turn(self._set_windows)
 
@@ -79,7 +83,7 @@ class Bizlogic(Service):
     def on_bark(self, bark: Bark, delivery: Delivery, data: bytes) -> None:
         """Send a bark to all who must see it."""
         fan_out = parts(self.graph.recipients(bark.user, bark.text), PART)
-        token = FanOut(delivery, len(fan_out))
+        token = FanOut(delivery, len(fan_out), bark.created)
         for number, names in enumerate(fan_out):
             key = f"{bark.user}/{bark.id}" + (f"\n{number}" if number else "")
             annotated = with_delivery_annotations(data, {RECIPIENTS: " ".join(names), KEY: key})
@@ -122,6 +126,7 @@ class Bizlogic(Service):
         fan_out.parts_left -= 1
         if not fan_out.parts_left:
             fan_out.delivery.accept()
+            self._latencies.add(time.monotonic(), time.time() - fan_out.created / 1000)
 
     # Around it
 
@@ -137,8 +142,11 @@ class Bizlogic(Service):
             log.info("the social graph has changed: %d users now", len(self.graph))
 
     def state(self) -> dict[str, Any]:
-        """Whether it is the active one, what it holds, how many users it knows."""
+        """Whether it is the active one, what it holds, how long barks took to the inbox (seconds)."""
+        p50, p99 = self._latencies.percentiles(time.monotonic(), 0.5, 0.99)
         return {
+            "latency_p50": p50,
+            "latency_p99": p99,
             "active": bool(self.outboxes),
             "in_flight": len(self._inbox),
             "users": len(self.graph),

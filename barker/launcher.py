@@ -113,7 +113,7 @@ def plan(shape: Shape) -> list[Program]:
         does = "works out who must see a bark" if not number else "stands by"
         programs.append(service("bizlogic", 5680 + number, does, "barker.bizlogic", *places, *data))
     for number in range(shape.autobarks):
-        arguments = ("barker.autobark", f"{shape.rate:g}", *places, *data)
+        arguments = ("barker.autobark", f"{shape.rate:g}", "--host", shape.host, *places, *data)
         programs.append(
             Program(f"autobark-{number + 1}", arguments, None, f"barks {shape.rate:g} times a second")
         )

@@ -357,7 +357,7 @@ class Listener:
     """A listening socket."""
 
     def __init__(self, reactor: Reactor, host: str, port: int, handler: ConnectionHandler) -> None:
-        self._reactor, self._handler = reactor, handler
+        self._reactor, self.handler = reactor, handler
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -398,7 +398,7 @@ class Listener:
                 self._reactor._selector.unregister(self._socket)
                 self._reactor.after(1.0, self._watch)
                 return
-            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self._handler)
+            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler)
 
 
 def _broken(error: OSError) -> Condition:

@@ -1,8 +1,7 @@
 """The service base: listens, registers with the directory, answers for its state, ends cleanly.
 
 A service says which addresses it serves, and which handler a link to one of them gets
-(:meth:`Service.on_source`, :meth:`Service.on_target`). At ``agents/HOST-PORT`` every service sends whoever
-attaches its state, at once and then each second.
+(:meth:`Service.on_source`, :meth:`Service.on_target`). How it does is told by its agent (`agent.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
+from barker.amqp.agent import Agent, register
 from barker.amqp.engine import (
     Condition,
     Connection,
@@ -26,16 +24,12 @@ from barker.amqp.engine import (
     Receiver,
     Sender,
 )
-from barker.amqp.links import Network, PeerHandler, Place, sender_to
-from barker.amqp.message import encode_map
+from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
-
-STATE_SECONDS = 1.0
-"""How often a service tells its state to those who listen."""
 
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher says: end when your standard input ends."""
@@ -65,8 +59,6 @@ class Service(ConnectionHandler):
         :raises Mistake: when it cannot listen at that port.
         """
         self.serving = serving
-        self.since = psutil.Process().create_time()
-        """When this process started, in seconds since 1970: among several, who is oldest."""
         self.reactor = Reactor(f"{serving.address}-{serving.host}-{serving.port}")
         self.listener = self.reactor.listen(serving.host, serving.port, self)
         self.port = self.listener.port
@@ -75,9 +67,7 @@ class Service(ConnectionHandler):
         """How many messages came in since the start."""
         self.sent = 0
         """How many messages went out since the start."""
-        self._agent = f"agents/{serving.host}-{self.port}"
-        self._listeners: set[Sender] = set()
-        self.reactor.every(STATE_SECONDS, self._tell_state)
+        self.agent = Agent(self.reactor, self.kind, serving.address, serving.host, self.port, self._figures)
 
     # For services to write
 
@@ -90,7 +80,7 @@ class Service(ConnectionHandler):
         raise NotFound(f"nothing can be sent to {address} here")
 
     def state(self) -> dict[str, Any]:
-        """What this kind of service has to add to its state."""
+        """What this kind of service has to add to its agent's report."""
         return {}
 
     def on_stop(self) -> None:
@@ -101,9 +91,9 @@ class Service(ConnectionHandler):
     def register(self) -> None:
         """Have the directory send others here: for the service's address, and its agent."""
         serving = self.serving
-        for address, policy in ((serving.address, serving.policy), (self._agent, "ordered")):
-            route = Route(address, serving.host, self.port, policy, self.since)
-            register(self.network, route)
+        place = serving.host, self.port
+        register(self.network, Route(serving.address, *place, serving.policy, self.agent.since))
+        register(self.network, self.agent.route(*place))
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or the launcher's end."""
@@ -127,10 +117,10 @@ class Service(ConnectionHandler):
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Find the node that a peer's link is for."""
         address = normalised(link.address)
+        if address == self.agent.address:
+            return self.agent.on_attach(link)
         if isinstance(link, Receiver):
             return self.on_target(link, address)
-        if address == self._agent:
-            return _StateReader(self)
         return self.on_source(link, address)
 
     def on_lost(self, connection: Connection, condition: Condition | None) -> None:
@@ -139,59 +129,9 @@ class Service(ConnectionHandler):
             level = logging.INFO if condition.name == "barker:connection-lost" else logging.WARNING
             log.log(level, "%s: connection ended: %s", connection.peer, condition)
 
-    # Its state
-
-    def full_state(self) -> dict[str, Any]:
-        """What the service is, and how it does; counts are since its start."""
-        return {
-            "type": self.kind,
-            "address": self.serving.address,
-            "host": self.serving.host,
-            "port": self.port,
-            "pid": os.getpid(),
-            "since": self.since,
-            "connections": len(self.reactor.connections),
-            "received": self.received,
-            "sent": self.sent,
-            **self.state(),
-        }
-
-    def _tell_state(self) -> None:
-        if self._listeners:
-            message = encode_map("state", self.full_state())
-            for link in self._listeners:
-                if link.credit:
-                    link.send(message, settled=True)
-
-
-def register(network: Network, route: Route) -> None:
-    """Have the directory send others to `route`, as long as this process lives."""
-    sender_to(network, "directory", _Registration(), route.to_map())
-
-
-class _Registration(PeerHandler[Sender]):
-    """The link that is a registration: nothing is ever sent on it, it only has to stand."""
-
-    def on_refused(self, condition: Condition) -> bool:
-        log.error("the directory refuses this service: %s", condition)
-        return True
-
-
-class _StateReader(LinkHandler):
-    """Someone who wants to know how a service does."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._told = False
-
-    def on_credit(self, link: Sender) -> None:
-        self._service._listeners.add(link)
-        if not self._told and link.credit:
-            self._told = True
-            link.send(encode_map("state", self._service.full_state()), settled=True)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._service._listeners.discard(link)
+    def _figures(self) -> dict[str, Any]:
+        state = self.state()
+        return {"received": self.received, "sent": self.sent, **state}
 
 
 def end_with_launcher(reactor: Reactor, stop: Callable[[], None]) -> None:

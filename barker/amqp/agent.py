@@ -1,0 +1,150 @@
+"""The agent in every process: tells how it does, at ``agents/HOST-PORT``, at once and then each second.
+
+A report is one message with a map. Counts are since the start of the process; rates are messages/s over the
+last ten seconds; ``cpu`` is a share of one core over the last second, ``memory`` resident bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver, Sender
+from barker.amqp.links import Network, PeerHandler, sender_to
+from barker.amqp.message import encode_map
+from barker.amqp.reactor import Reactor
+from barker.core.errors import NotAllowed, NotFound
+from barker.core.gauges import Rate
+from barker.core.routes import Route, normalised
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 1.0
+"""How often an agent reports to those who listen."""
+
+AGENTS = "agents/"
+"""What all agents' addresses begin with."""
+
+
+class Agent(ConnectionHandler):
+    """One process's agent; the handler of a listener of its own where the process has no other."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        kind: str,
+        address: str,
+        host: str,
+        port: int,
+        figures: Callable[[], dict[str, Any]],
+    ) -> None:
+        """`figures` tells what this kind of service has to tell: ``received``, ``sent`` and more."""
+        self.address = f"{AGENTS}{host}-{port}"
+        self.process = psutil.Process()
+        self.since = self.process.create_time()
+        """When this process started, in seconds since 1970: among several, who is oldest."""
+        self._reactor, self._figures = reactor, figures
+        self._identity = {
+            "type": kind,
+            "address": address,
+            "host": host,
+            "port": port,
+            "pid": self.process.pid,
+            "command": " ".join(self.process.cmdline()),
+            "since": self.since,
+        }
+        self._readers: set[Sender] = set()
+        self._rates = {"received": Rate(), "sent": Rate()}
+        self._sampled = {"received_rate": 0.0, "sent_rate": 0.0}
+        self._cpu = 0.0
+        self._cpu_at = time.monotonic(), _cpu_seconds(self.process)
+        reactor.every(REPORT_SECONDS, self._tell)
+
+    def route(self, host: str, port: int) -> Route:
+        """How the directory finds this agent, when AMQP is spoken at host:port."""
+        return Route(self.address, host, port, "ordered", self.since)
+
+    def on_attach(self, link: Sender | Receiver) -> LinkHandler:
+        """Someone who wants to know."""
+        if normalised(link.address) != self.address:
+            raise NotFound(f"{link.address} is not here; this is {self.address}")
+        if isinstance(link, Receiver):
+            raise NotAllowed(f"{self.address} can be received from, not sent to")
+        return _Reader(self)
+
+    def report(self) -> dict[str, Any]:
+        """How the process does now."""
+        with self.process.oneshot():
+            memory, files = self.process.memory_info().rss, self.process.num_fds()
+        return {
+            **self._identity,
+            "connections": len(self._reactor.connections),
+            **self._figures(),
+            **self._sampled,
+            "cpu": self._cpu,
+            "memory": memory,
+            "files": files,
+        }
+
+    def _tell(self) -> None:
+        """Look at the clock and the counts, and report to all readers."""
+        now, figures = time.monotonic(), self._figures()
+        self._sampled = {
+            f"{name}_rate": rate.update(now, figures.get(name, 0)) for name, rate in self._rates.items()
+        }
+        (then, before), used = self._cpu_at, _cpu_seconds(self.process)
+        self._cpu, self._cpu_at = (used - before) / max(now - then, 1e-3), (now, used)
+        if self._readers:
+            message = encode_map("report", self.report())
+            for link in self._readers:
+                if link.credit:
+                    link.send(message, settled=True)
+
+
+class _Reader(LinkHandler):
+    """One who reads the reports."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def on_credit(self, link: Sender) -> None:
+        if link not in self._agent._readers and link.credit:
+            self._agent._readers.add(link)
+            link.send(encode_map("report", self._agent.report()), settled=True)
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        self._agent._readers.discard(link)
+
+
+class _Registration(PeerHandler[Sender]):
+    """The link that is a registration: nothing is ever sent on it, it only has to stand."""
+
+    def on_refused(self, condition: Condition) -> bool:
+        """A registration that breaks the rules, or a place that is no directory."""
+        log.error("the directory refuses this service: %s", condition)
+        return True
+
+
+def agent_alone(
+    reactor: Reactor, network: Network, kind: str, host: str, figures: Callable[[], dict[str, Any]]
+) -> Agent:
+    """The agent of a process that serves nothing else, registered; it listens at a port of its own."""
+    listener = reactor.listen(host, 0, ConnectionHandler())
+    agent = Agent(reactor, kind, kind, host, listener.port, figures)
+    listener.handler = agent
+    register(network, agent.route(host, listener.port))
+    return agent
+
+
+def register(network: Network, route: Route) -> None:
+    """Have the directory send others to `route`, for as long as this process lives."""
+    sender_to(network, "directory", _Registration(), route.to_map())
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,65 @@
+"""What a service measures of itself: rates and latencies over the last seconds. The clock is an argument."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+
+WINDOW_SECONDS = 10.0
+"""Rates and latencies are of this long a past."""
+
+_STEPS = 8
+"""Latencies are counted in steps of a factor of 2 ** (1 / 8): they are known to 9 %."""
+
+
+class Rate:
+    """How fast a running total grows, in events/s over the last :data:`WINDOW_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def update(self, now: float, total: int) -> float:
+        """The rate, when `total` is the total at `now` (seconds); 0 until there are two samples."""
+        self._samples.append((now, total))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= WINDOW_SECONDS:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        return (total - before) / (now - then) if now > then else 0.0
+
+
+class Latencies:
+    """Percentiles of the latencies of the last :data:`WINDOW_SECONDS`, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[int, Counter[int]]] = deque()
+
+    def add(self, now: float, latency: float) -> None:
+        """Something took `latency` seconds, and ended at `now` (seconds)."""
+        second = int(now)
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append((second, Counter()))
+            self._forget(now)
+        self._seconds[-1][1][round(math.log2(max(latency, 1e-6)) * _STEPS)] += 1
+
+    def percentiles(self, now: float, *shares: float) -> list[float | None]:
+        """For each share (0.5 is the median) the latency, in seconds, that so many did not exceed.
+
+        None when there were none.
+        """
+        self._forget(now)
+        total: Counter[int] = Counter()
+        for _, counted in self._seconds:
+            total.update(counted)
+        wanted = [math.ceil(share * total.total()) for share in shares]
+        found: list[float | None] = [None] * len(shares)
+        reached = 0
+        for step in sorted(total):
+            reached += total[step]
+            for at, want in enumerate(wanted):
+                if found[at] is None and reached >= max(want, 1):
+                    found[at] = 2 ** (step / _STEPS)
+        return found
+
+    def _forget(self, now: float) -> None:
+        while self._seconds and self._seconds[0][0] <= now - WINDOW_SECONDS - 1:
+            self._seconds.popleft()
