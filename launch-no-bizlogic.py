@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from launch import use_virtual_environment
+from barker.environment import use_virtual_environment
 
 if __name__ == "__main__":
     use_virtual_environment()

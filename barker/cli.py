@@ -14,6 +14,7 @@ COMMANDS = {
     "manifold": ("barker.manifold", "main", "Run a manifold: outbox, inbox, or your own."),
     "bizlogic": ("barker.bizlogic", "main", "Run a bizlogic."),
     "gateway": ("barker.gateway", "main", "Run the gateway for browsers."),
+    "monitor": ("barker.monitor", "main", "Run the monitor."),
     "autobark": ("barker.autobark", "main", "Make traffic."),
     "bark": ("barker.bark", "bark", "Bark once."),
     "listen": ("barker.listen", "main", "Show a timeline, live."),
@@ -21,6 +22,14 @@ COMMANDS = {
     "unfollow": ("barker.bark", "unfollow", "Have a user no longer follow another."),
     "routes": ("barker.routes", "main", "Show who is where."),
     "users": ("barker.users", "main", "Make, import and list users."),
+    "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
+    "kill": ("barker.control", "kill", "Kill one of them (SIGKILL)."),
+    "freeze": ("barker.control", "freeze", "Freeze one (SIGSTOP)."),
+    "thaw": ("barker.control", "thaw", "Thaw it (SIGCONT)."),
+    "stop": ("barker.control", "stop", "Have one end (SIGTERM)."),
+    "start": ("barker.control", "start", "Start one again."),
+    "add": ("barker.control", "add", "Start one more bizlogic, outbox or autobark."),
+    "rate": ("barker.control", "rate", "Set the autobarks' rate."),
 }
 """Each command's module, the name of its function there, and a line about it."""
 

@@ -35,6 +35,7 @@ class Directory(Service):
         self.routes = Routes()
         self.watchers: set[Sender] = set()
         self._chance = random.Random()
+        self.routes.add(self.agent.route(host, self.port))
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A registration, or a sender that looks for its peer."""

@@ -1,13 +1,16 @@
 """The launcher: starts the suite, each service a process of its own, and ends it.
 
-What is started is a plain list of commands (:func:`plan`). A service is ready when the directory knows it;
+What is started is a plain list of commands (`suite.py`). A service is ready when the directory knows it;
 nothing sleeps. A child ends when the launcher does, even when that is killed: the child's standard input
-is a pipe whose other end closes then.
+is a pipe whose other end closes then. The launcher is a service itself: at ``launcher`` it kills, freezes
+and starts what it has started, for who has the run's token.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
 import os
 import secrets
 import signal
@@ -15,21 +18,25 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import psutil
 
 from barker import options
+from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
-from barker.amqp.service import LAUNCHED
-from barker.core.errors import BarkerError, Mistake
+from barker.amqp.message import decode_command, encode_map
+from barker.amqp.service import LAUNCHED, Service, Serving
+from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound, PeerError
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
-from barker.terminal import Terminal
+from barker.suite import Program, Shape, another, autobark, plan
 from barker.users import import_users, make_users
 from barker.watch import Watcher
+
+log = logging.getLogger(__name__)
 
 READY_SECONDS = 30.0
 """How long the suite may take to be ready."""
@@ -40,101 +47,21 @@ END_SECONDS = 5.0
 WEBUI = Path(__file__).resolve().parent.parent / "webui"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large a suite is to be started, and where."""
-
-    host: str = "127.0.0.1"
-    port_offset: int = 0
-    outboxes: int = 3
-    bizlogics: int = 2
-    autobarks: int = 5
-    rate: float = 5.0
-    """Barks/s of each autobark."""
-    data: Path = Path(options.DATA)
-    log_level: str = "warning"
-    session: Path = WEBUI / "session.js"
-    """The file by which the pages know where the gateway is."""
-
-    @property
-    def directory(self) -> Place:
-        """Where its directory is."""
-        return Place(self.host, 5672 + self.port_offset)
-
-    @property
-    def gateway(self) -> Place:
-        """Where its gateway is."""
-        return Place(self.host, 5673 + self.port_offset)
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One process to start."""
-
-    name: str
-    arguments: tuple[str, ...]
-    port: int | None = None
-    does: str = ""
-
-    @property
-    def command(self) -> list[str]:
-        """The whole command line."""
-        return [sys.executable, "-m", *self.arguments]
-
-
-def plan(shape: Shape) -> list[Program]:
-    """Which processes a suite of that shape is made of."""
-    places = ["--directory", str(shape.directory), "--log-level", shape.log_level]
-    data = ["--data", str(shape.data)]
-
-    def service(kind: str, port: int, does: str, *arguments: str) -> Program:
-        port += shape.port_offset
-        listen = ["--host", shape.host, "--port", str(port)]
-        return Program(f"{kind}-{port}", (*arguments, *listen), port, does)
-
-    programs = [
-        service(
-            "directory",
-            5672,
-            "tells everyone where everyone is",
-            *("barker.directory", "--log-level", shape.log_level),
-        ),
-        service("gateway", 5673, "brings browsers in: HTTP and WebSocket", "barker.gateway", *places),
-        service(
-            "inbox", 5820, "holds timelines", *("barker.manifold", "inbox", "--history", "25", *places, *data)
-        ),
-    ]
-    for number in range(shape.outboxes):
-        arguments = ("barker.manifold", "outbox", "--push", "bizlogic", "--accept", "bark", *places, *data)
-        programs.append(
-            service("outbox", 5800 + number, "takes barks, holds them until delivered", *arguments)
-        )
-    for number in range(shape.bizlogics):
-        does = "works out who must see a bark" if not number else "stands by"
-        programs.append(service("bizlogic", 5680 + number, does, "barker.bizlogic", *places, *data))
-    for number in range(shape.autobarks):
-        arguments = ("barker.autobark", f"{shape.rate:g}", "--host", shape.host, *places, *data)
-        programs.append(
-            Program(f"autobark-{number + 1}", arguments, None, f"barks {shape.rate:g} times a second")
-        )
-    return programs
-
-
-def check_ports(host: str, programs: list[Program]) -> None:
+def check_ports(shape: Shape) -> None:
     """See that all ports are free.
 
     :raises Mistake: for those that are not, with the process that has each, and what to do.
     """
+    wanted = [(program.name, program.port) for program in plan(shape) if program.port is not None]
+    wanted.append((f"launcher-{shape.launcher.port}", shape.launcher.port))
     taken = []
-    for program in programs:
-        if program.port is None:
-            continue
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    for name, port in wanted:
+        with socket.socket(socket.AF_INET6 if ":" in shape.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, program.port))
+                probe.bind((shape.host, port))
             except OSError as error:
-                taken.append(f"port {program.port} ({program.name}): {_holder(program.port, error)}")
+                taken.append(f"port {port} ({name}): {_holder(port, error)}")
     if taken:
         lines = "\n  ".join(taken)
         raise Mistake(
@@ -152,9 +79,9 @@ def _holder(port: int, error: OSError) -> str:
     return f"{error.strerror or error}; which process has it cannot be seen by this user"
 
 
-def write_session(file: Path, gateway: Place) -> None:
+def write_session(file: Path, gateway: Place, token: str) -> None:
     """Tell the pages where the gateway is, and the run's token; readable by this user only."""
-    text = f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{secrets.token_urlsafe(24)}"}};\n'
+    text = f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{token}"}};\n'
     try:
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
@@ -163,44 +90,116 @@ def write_session(file: Path, gateway: Place) -> None:
         click.echo(f"barker: {file}: {error.strerror}; open the pages with ?gateway={gateway}", err=True)
 
 
-class Launcher:
-    """A running suite."""
+class Child:
+    """One program that was started, and may be started again."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.programs = plan(shape)
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._ready = False
-        self._begun = time.monotonic()
-        self._terminal = Terminal(shape.directory)
-        self._watcher = Watcher(self._terminal.network, self._on_change)
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.frozen = False
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._pid = 0
 
-    def run(self) -> None:
-        """Start everything, show it, and stay until Ctrl-C, SIGTERM, or an error; then end everything.
+    @property
+    def pid(self) -> int:
+        """The process id; that of the last process once it is gone."""
+        return self._pid
 
-        :raises BarkerError: when a port is taken, or a service does not become ready.
-        """
-        check_ports(self.shape.host, self.programs)
-        write_session(self.shape.session, self.shape.gateway)
-        reactor = self._terminal.reactor
-        signal.signal(signal.SIGCHLD, lambda *_: reactor.call_from_thread(self._on_child))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.call_from_thread(self._terminal.stop))
-        reactor.after(READY_SECONDS, self._check_ready)
-        try:
-            for program in self.programs:
-                self._start(program)
-            self._terminal.run()
-        finally:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._end_all()
+    @property
+    def runs(self) -> bool:
+        """Whether its process has not ended."""
+        return self._popen is not None
 
-    def _start(self, program: Program) -> None:
-        self._children[program.name] = subprocess.Popen(
-            program.command,
+    @property
+    def state(self) -> str:
+        """``running``, ``frozen`` or ``gone``."""
+        return ("frozen" if self.frozen else "running") if self.runs else "gone"
+
+    def start(self) -> None:
+        """Start the process; it ends when its standard input does."""
+        self._popen = subprocess.Popen(
+            self.program.command,
             stdin=subprocess.PIPE,
             env={**os.environ, LAUNCHED: "1"},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
+        self._pid, self.frozen = self._popen.pid, False
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        if self._popen is not None:
+            self._popen.send_signal(number)
+            if number in (signal.SIGSTOP, signal.SIGCONT):
+                self.frozen = number == signal.SIGSTOP
+
+    def ended(self) -> str:
+        """How its process ended, told once; empty while it runs, and after."""
+        status = self._popen.poll() if self._popen is not None else None
+        if status is None:
+            return ""
+        self._bury()
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has ended; whether it did. After that, it is killed."""
+        if self._popen is None:
+            return True
+        try:
+            self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+            return False
+        finally:
+            self._bury()
+        return True
+
+    def _bury(self) -> None:
+        if self._popen is not None and self._popen.stdin is not None:
+            self._popen.stdin.close()
+        self._popen = None
+
+
+class Launcher(Service):
+    """A running suite. At ``launcher``, who has the run's token kills, freezes and starts its processes.
+
+    A command is a message with the command for subject, the application property ``token``, and a map for
+    body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
+    done, or rejected with the reason. A receiver from ``launcher`` gets the list of processes at each change.
+    """
+
+    kind = "launcher"
+
+    def __init__(self, shape: Shape, session: Path) -> None:
+        """Listen at the launcher's port; `session` is the file that tells the pages where the gateway is.
+
+        :raises Mistake: when a port is taken.
+        """
+        self.shape, self._session = shape, session
+        self.children = {program.name: Child(program) for program in plan(shape)}
+        check_ports(shape)
+        super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
+        self.token = secrets.token_urlsafe(24)
+        self._ready = False
+        self._begun = time.monotonic()
+        self._error: BarkerError | None = None
+        self._readers: set[Sender] = set()
+        self._watcher = Watcher(self.network, self._on_change)
+
+    def run(self) -> None:
+        """Start everything, show it, and stay until Ctrl-C, SIGTERM, or an error; then end everything.
+
+        :raises BarkerError: when a service does not become ready.
+        """
+        write_session(self._session, self.shape.gateway, self.token)
+        self.register()
+        signal.signal(signal.SIGCHLD, lambda *_: self.reactor.call_from_thread(self._on_child))
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
+        self.reactor.after(READY_SECONDS, self._check_ready)
+        for child in self.children.values():
+            child.start()
+        super().run()
+        if self._error is not None:
+            raise self._error
 
     # Until it is ready
 
@@ -212,66 +211,195 @@ class Launcher:
     def _missing(self) -> list[str]:
         """Services that the directory does not know yet."""
         known = {route.port for route in self._watcher.routes}
+        programs = [child.program for child in self.children.values()]
         return [
-            program.name
-            for program in self.programs[1:]  # The directory itself: it has answered.
-            if program.port is not None and program.port not in known
+            program.name for program in programs if program.port is not None and program.port not in known
         ]
 
     def _check_ready(self) -> None:
         if not self._ready:
             names = ", ".join(self._missing())
-            self._terminal.fail(
-                BarkerError(f"not ready after {READY_SECONDS:g} s: {names}; --log-level info tells more")
-            )
+            self._fail(f"not ready after {READY_SECONDS:g} s: {names}; --log-level info tells more")
+
+    def _fail(self, why: str) -> None:
+        self._error = BarkerError(why)
+        self.stop()
 
     def _show(self) -> None:
         seconds = time.monotonic() - self._begun
         click.echo(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
-        for program in self.programs:
-            child, port = self._children[program.name], program.port or "-"
-            click.echo(f"{program.name:<16} {child.pid:>7} {port:>6}   {program.does}")
+        for child in self.children.values():
+            program = child.program
+            click.echo(f"{program.name:<16} {child.pid:>7} {program.port or '-':>6}   {program.does}")
         gateway = self.shape.gateway
         click.echo(
-            f"\nReady after {seconds:.1f} s. Open http://{gateway}/  or  file://{WEBUI / 'index.html'}"
+            f"\nReady after {seconds:.1f} s. Open http://{gateway}/  or  {(WEBUI / 'index.html').as_uri()}"
         )
         click.echo("Kill what you like; Ctrl-C ends it all.")
         sys.stdout.flush()
 
+    # Commands
+
+    def on_target(self, link: Receiver, address: str) -> LinkHandler:
+        """Someone who has commands."""
+        if address != self.serving.address:
+            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        return _Commander(self)
+
+    def on_source(self, link: Sender, address: str) -> LinkHandler:
+        """Someone who wants the list of processes."""
+        if address != self.serving.address:
+            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        return _Reader(self)
+
+    def command(self, verb: str, token: object, arguments: dict[str, Any]) -> None:
+        """Do what a command says.
+
+        :raises NotAllowed: without the run's token, or when the process is in no state for it.
+        :raises NotFound: for a process or a command that is not there.
+        :raises InvalidField: for an argument that is wrong.
+        """
+        if not isinstance(token, str) or not secrets.compare_digest(token.encode(), self.token.encode()):
+            raise NotAllowed("this takes the run's token: see session.js beside the pages")
+        if verb in _SIGNALS:
+            child = self._child(arguments)
+            if not child.runs:
+                raise NotAllowed(f"{child.program.name} is gone already")
+            child.signal(_SIGNALS[verb])
+            if verb == "stop":
+                child.signal(signal.SIGCONT)  # One that is frozen cannot end otherwise.
+        elif verb == "start":
+            child = self._child(arguments)
+            if child.runs:
+                raise NotAllowed(f"{child.program.name} runs already, as process {child.pid}")
+            child.start()
+        elif verb == "add":
+            program = another(str(arguments.get("kind")), self.shape, set(self.children))
+            child = self.children[program.name] = Child(program)
+            child.start()
+        elif verb == "rate":
+            self._set_rate(arguments.get("rate"))
+        else:
+            raise NotFound(
+                f"there is no command {verb!r}; there are {', '.join([*_SIGNALS, 'start, add, rate'])}"
+            )
+        self._tell()
+
+    def _child(self, arguments: dict[str, Any]) -> Child:
+        name = arguments.get("name")
+        if name not in self.children:
+            raise NotFound(f"no process here is called {name!r}; there are {', '.join(self.children)}")
+        return self.children[str(name)]
+
+    def _set_rate(self, rate: object) -> None:
+        """Another rate for every autobark that runs, and for all to come."""
+        if not isinstance(rate, int | float) or not 0 < rate <= 100_000:
+            raise InvalidField(f"rate is a number of barks/s above 0, 100,000 at most; it is {rate!r:.40}")
+        self.shape = dataclasses.replace(self.shape, rate=float(rate))
+        for child in self.children.values():
+            if child.program.kind == "autobark":
+                number = int(child.program.name.rpartition("-")[2])
+                child.program = autobark(self.shape, number)
+                if child.runs:
+                    child.signal(signal.SIGTERM)
+                    child.signal(signal.SIGCONT)
+                    child.wait(END_SECONDS)
+                    child.start()
+
+    def join(self, link: Sender) -> None:
+        """A reader of the list has come."""
+        if link not in self._readers and link.credit:
+            self._readers.add(link)
+            link.send(self._list(), settled=True)
+
+    def leave(self, link: Sender) -> None:
+        """A reader of the list has gone."""
+        self._readers.discard(link)
+
+    def _tell(self) -> None:
+        message = self._list()
+        for link in self._readers:
+            if link.credit:
+                link.send(message, settled=True)
+
+    def _list(self) -> bytes:
+        processes = [
+            {
+                "name": name,
+                "kind": child.program.kind,
+                "pid": child.pid,
+                "port": child.program.port,
+                "state": child.state,
+                "does": child.program.does,
+            }
+            for name, child in self.children.items()
+        ]
+        return encode_map("processes", {"processes": processes, "rate": self.shape.rate})
+
     # Until it ends
 
     def _on_child(self) -> None:
-        for name, child in list(self._children.items()):
-            status = child.poll()
-            if status is None:
-                continue
-            del self._children[name]
-            _close(child)
-            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-            click.echo(f"{time.strftime('%H:%M:%S')} {name} (pid {child.pid}) is gone: {how}", err=True)
-            if not self._ready:
-                self._terminal.fail(BarkerError(f"{name} ended before the suite was ready"))
+        for name, child in self.children.items():
+            how = child.ended()
+            if how:
+                click.echo(f"{time.strftime('%H:%M:%S')} {name} (pid {child.pid}) is gone: {how}", err=True)
+                if not self._ready:
+                    self._fail(f"{name} ended before the suite was ready")
+        self._tell()
 
-    def _end_all(self) -> None:
-        """Clients first, the directory last."""
-        for child in reversed(self._children.values()):
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-                child.send_signal(signal.SIGCONT)  # One that somebody froze cannot end otherwise.
+    def on_stop(self) -> None:
+        """End every process: clients first, the directory last."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for child in reversed(self.children.values()):
+            child.signal(signal.SIGTERM)
+            child.signal(signal.SIGCONT)
         deadline = time.monotonic() + END_SECONDS
-        for name, child in self._children.items():
-            try:
-                child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        for name, child in self.children.items():
+            if not child.wait(max(0.1, deadline - time.monotonic())):
                 click.echo(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed", err=True)
-                child.kill()
-                child.wait()
-            _close(child)
 
 
-def _close(child: subprocess.Popen[bytes]) -> None:
-    if child.stdin is not None:
-        child.stdin.close()
+_SIGNALS = {
+    "kill": signal.SIGKILL,
+    "freeze": signal.SIGSTOP,
+    "thaw": signal.SIGCONT,
+    "stop": signal.SIGTERM,
+}
+"""The commands that are a signal."""
+
+
+class _Commander(LinkHandler):
+    """Someone who has commands."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def on_opened(self, link: Receiver) -> None:
+        link.window = 10
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        try:
+            verb, token, arguments = decode_command(data)
+            self._launcher.command(verb, token, arguments)
+        except PeerError as error:
+            log.warning("%s: a command was refused: %s", link.connection.peer, error)
+            delivery.reject(error)
+        else:
+            log.info("%s: %s %s", link.connection.peer, verb, arguments)
+            delivery.accept()
+
+
+class _Reader(LinkHandler):
+    """Someone who wants the list of processes."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def on_credit(self, link: Sender) -> None:
+        self._launcher.join(link)
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        self._launcher.leave(link)
 
 
 @click.command("launch")
@@ -290,6 +418,7 @@ def _close(child: subprocess.Popen[bytes]) -> None:
     show_default=True,
     help="Barks/s of each autobark.",
 )
+@click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option(
     "--session",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -310,6 +439,7 @@ def main(
     bizlogics: int,
     autobarks: int,
     rate: float,
+    monitoring: bool,
     session: Path,
     data: Path,
 ) -> None:
@@ -318,14 +448,16 @@ def main(
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
     log_level: str = ctx.params["log_level"]
-    shape = Shape(host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, session)
+    shape = Shape(
+        host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, monitoring
+    )
     if graph is not None:
         import_users(data, graph, mutual).close()
     elif mutual:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
     elif not (data / FILE_NAME).exists():
         make_users(data, users).close()
-    Launcher(shape).run()
+    Launcher(shape, session).run()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from barker.amqp.courier import Courier
@@ -23,7 +25,10 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.reactor import Reactor
 from barker.bark import new_id, now
 from barker.core.barks import Bark, Follow
+from barker.core.errors import Mistake
+from barker.launcher import check_ports
 from barker.store.users import FILE_NAME, Users
+from barker.suite import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -271,3 +276,48 @@ class _Timeline(PeerHandler[Receiver]):
             self._client.timelines[self._user].append(bark)
             self._client.arrived[bark.id] = time.monotonic()
         delivery.accept()
+
+
+def free_offset() -> int:
+    """A port offset with which all ports of a suite are free."""
+    while True:
+        offset = random.randrange(5_000, 50_000)
+        try:
+            check_ports(Shape(port_offset=offset, monitoring=True))
+        except Mistake:
+            continue
+        return offset
+
+
+class Launched:
+    """A launcher that runs, and what it has printed."""
+
+    def __init__(self, folder: Path, script: str, *arguments: str) -> None:
+        self.offset = free_offset()
+        self.session, self._log = folder / "session.js", folder / "launch.log"
+        command = [sys.executable, str(ROOT / script), "--port-offset", str(self.offset)]
+        command += ["--data", str(folder / "data"), "--session", str(self.session), *arguments]
+        with self._log.open("w") as log:
+            self.popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def directory(self) -> str:
+        return f"127.0.0.1:{5672 + self.offset}"
+
+    def wait_until_ready(self) -> None:
+        wait_for(
+            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready", 30
+        )
+        assert self.popen.poll() is None, self.output
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.popen.pid).children()
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            self.popen.wait(15)

@@ -195,13 +195,34 @@ def decode_map(data: bytes) -> tuple[str, Any]:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
+    message = _decoded(data)
+    return message.subject or "", message.body
+
+
+def _decoded(data: bytes) -> Message:
     message = Message()
     try:
         message.decode(data)
     except Exception as error:
         # As above: whatever Proton raises, these bytes are the peer's fault.
         raise DecodeError(f"this is no AMQP 1.0 message: {error}") from None
-    return message.subject or "", message.body
+    return message
+
+
+def encode_command(verb: str, token: str, arguments: dict[str, Any]) -> bytes:
+    """A command to the launcher."""
+    return bytes(Message(subject=verb, properties={"token": token}, body=arguments).encode())
+
+
+def decode_command(data: bytes) -> tuple[str, object, dict[str, Any]]:
+    """A command's verb, token (None if there is none) and arguments.
+
+    :raises DecodeError: when the bytes are no AMQP message.
+    """
+    message = _decoded(data)
+    properties: dict[Any, Any] = message.properties or {}
+    arguments = message.body if isinstance(message.body, dict) else {}
+    return message.subject or "", properties.get("token"), arguments
 
 
 # AMQP's types, as far as they are written here (AMQP 1.0 §1.6)

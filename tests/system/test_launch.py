@@ -18,55 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from barker.core.errors import Mistake
-from barker.launcher import Shape, check_ports, plan
 from barker.store.users import FILE_NAME, Users
-from tests.harness import ROOT, Client, wait_for
+from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system
 
 BARKS = 600
 """How many go through the real network."""
-
-
-def free_offset() -> int:
-    """A port offset with which all ports of a suite are free."""
-    while True:
-        offset = random.randrange(5_000, 50_000)
-        try:
-            check_ports("127.0.0.1", plan(Shape(port_offset=offset)))
-        except Mistake:
-            continue
-        return offset
-
-
-class Launched:
-    """A launcher that runs, and what it has printed."""
-
-    def __init__(self, folder: Path, script: str, *arguments: str) -> None:
-        self.offset = free_offset()
-        self.session, self._log = folder / "session.js", folder / "launch.log"
-        command = [sys.executable, str(ROOT / script), "--port-offset", str(self.offset)]
-        command += ["--data", str(folder / "data"), "--session", str(self.session), *arguments]
-        with self._log.open("w") as log:
-            self.popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def directory(self) -> str:
-        return f"127.0.0.1:{5672 + self.offset}"
-
-    def wait_until_ready(self) -> None:
-        wait_for(
-            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready", 30
-        )
-        assert self.popen.poll() is None, self.output
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.popen.pid).children()
 
 
 def runs(process: psutil.Process) -> bool:
@@ -87,9 +45,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
 
     yield start
     for suite in launched:
-        if suite.popen.poll() is None:
-            suite.popen.terminate()
-            suite.popen.wait(15)
+        suite.end()
 
 
 def test_everything_starts_is_shown_and_ends_on_ctrl_c(launch: Callable[..., Launched]) -> None:

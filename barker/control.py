@@ -1,0 +1,136 @@
+"""`barker ps`, `kill`, `freeze`, `thaw`, `stop`, `start`, `add`, `rate`: the launcher, from a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barker import options
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.message import decode_map, encode_command
+from barker.core.errors import Mistake
+from barker.launcher import WEBUI
+from barker.terminal import Terminal, refused
+
+WAIT_SECONDS = 10.0
+"""How long the launcher has to answer."""
+
+session = click.option(
+    "--session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=WEBUI / "session.js",
+    help="The file with the run's token, as the launcher wrote it.",
+)
+
+
+def read_token(file: Path) -> str:
+    """The run's token.
+
+    :raises Mistake: when the file is not there or has none.
+    """
+    try:
+        found = re.search(r'token: ("[^"]*")', file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Mistake(
+            f"{file}: {error.strerror}; it has the token of a suite that barker launch began"
+        ) from None
+    if found is None:
+        raise Mistake(f"{file} has no token in it; a new 'barker launch' writes one")
+    return str(json.loads(found[1]))
+
+
+def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:
+    """Have the launcher do something.
+
+    :raises Mistake: when it will not, or there is none.
+    """
+    token = read_token(session)
+    terminal = Terminal(directory)
+
+    def on_outcome(_: Any, outcome: int, condition: Condition | None) -> None:
+        if outcome == ACCEPTED:
+            terminal.stop()
+        else:
+            terminal.fail(refused(verb, condition or Condition("no reason given")))
+
+    courier = Courier(terminal.network, "launcher", on_outcome)
+    courier.send(encode_command(verb, token, arguments))
+    terminal.expect("no launcher has answered", WAIT_SECONDS)
+    terminal.run()
+
+
+class _List(PeerHandler[Receiver]):
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        _, body = decode_map(data)
+        click.echo(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
+        for process in body["processes"]:
+            click.echo(
+                f"{process['name']:<16} {process['pid']:>7} {process['port'] or '-':>6} "
+                f"{process['state']:<8} {process['does']}"
+            )
+        self._terminal.stop()
+
+
+@click.command("ps")
+@options.directory
+@options.program
+def ps(directory_place: Place) -> None:
+    """Show the processes that the launcher has started."""
+    terminal = Terminal(directory_place)
+    receiver_from(terminal.network, "launcher", _List(terminal), settled=True)
+    terminal.expect("no launcher has answered", WAIT_SECONDS)
+    terminal.run()
+
+
+def _on_process(verb: str, line: str, done: str) -> click.Command:
+    """The command that does `verb` to one process."""
+
+    @click.command(verb, help=line)
+    @click.argument("name")
+    @session
+    @options.directory
+    @options.program
+    def command(name: str, session: Path, directory_place: Place) -> None:
+        order(directory_place, session, verb, name=name)
+        click.echo(f"{name} {done}")
+
+    return command
+
+
+kill = _on_process("kill", "Kill the process NAME (SIGKILL).", "is killed")
+freeze = _on_process("freeze", "Freeze the process NAME (SIGSTOP).", "is frozen")
+thaw = _on_process("thaw", "Thaw the process NAME (SIGCONT).", "goes on")
+stop = _on_process("stop", "Have the process NAME end (SIGTERM).", "is told to end")
+start = _on_process("start", "Start the process NAME again.", "is started")
+
+
+@click.command("add")
+@click.argument("kind", type=click.Choice(["bizlogic", "outbox", "autobark"]))
+@session
+@options.directory
+@options.program
+def add(kind: str, session: Path, directory_place: Place) -> None:
+    """Start one more process of that KIND."""
+    order(directory_place, session, "add", kind=kind)
+    click.echo(f"one more {kind} is started")
+
+
+@click.command("rate")
+@click.argument("rate", type=click.FloatRange(0, min_open=True))
+@session
+@options.directory
+@options.program
+def rate(rate: float, session: Path, directory_place: Place) -> None:
+    """Have every autobark bark RATE times a second."""
+    order(directory_place, session, "rate", rate=rate)
+    click.echo(f"every autobark barks {rate:g} times a second")

@@ -1,0 +1,140 @@
+"""The monitor: one message a second with the reports of all agents, at ``monitor``.
+
+It follows the directory, reads every agent there is, and keeps its last messages for who comes later. A
+process that is killed, or frozen, is missing in what follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import click
+
+from barker import options
+from barker.amqp.agent import AGENTS, REPORT_SECONDS
+from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
+from barker.amqp.message import decode_map, encode_map
+from barker.amqp.service import Service, Serving
+from barker.core.errors import NotFound
+from barker.core.routes import Route
+from barker.watch import Watcher
+
+ADDRESS = "monitor"
+
+HISTORY = 100
+"""How many messages are kept for who comes later."""
+
+STALE_SECONDS = 2.5
+"""An agent that has not reported for so long is not there."""
+
+
+class Monitor(Service):
+    """The service."""
+
+    kind = "monitor"
+
+    def __init__(self, serving: Serving) -> None:
+        super().__init__(serving)
+        self._history: deque[bytes] = deque(maxlen=HISTORY)
+        self._readers: set[Sender] = set()
+        self._agents: dict[str, PeerLink[Receiver]] = {}
+        self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._watcher = Watcher(self.network, self._on_change)
+        self.reactor.every(REPORT_SECONDS, self._publish)
+
+    def on_source(self, link: Sender, address: str) -> LinkHandler:
+        """Someone who watches."""
+        if address != self.serving.address:
+            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        return _Reader(self)
+
+    def _on_change(self, change: str, route: Route | None) -> None:
+        """Read the agents that the directory knows, and no others."""
+        known = {route.address for route in self._watcher.routes if route.address.startswith(AGENTS)}
+        for address in known - self._agents.keys():
+            self._agents[address] = receiver_from(self.network, address, _AgentReader(self), settled=True)
+        for address in self._agents.keys() - known:
+            self._agents.pop(address).close()
+
+    def on_report(self, report: dict[str, Any]) -> None:
+        """An agent has reported."""
+        self.received += 1
+        self._reports[f"{report['host']}:{report['port']}"] = time.monotonic(), report
+
+    def _publish(self) -> None:
+        now = time.monotonic()
+        self._reports = {
+            place: (at, report) for place, (at, report) in self._reports.items() if now - at < STALE_SECONDS
+        }
+        reports = [report for _, report in self._reports.values()]
+        reports.sort(key=lambda report: (report["type"], report["port"]))
+        message = encode_map("reports", {"time": time.time(), "reports": reports})
+        self._history.append(message)
+        for link in self._readers:
+            self._send(link, message)
+
+    def join(self, link: Sender) -> None:
+        """A reader has come, and gets the last messages first."""
+        if link not in self._readers and link.credit:
+            self._readers.add(link)
+            for message in self._history:
+                self._send(link, message)
+
+    def leave(self, link: Sender) -> None:
+        """A reader has gone."""
+        self._readers.discard(link)
+
+    def _send(self, link: Sender, message: bytes) -> None:
+        # One that is too slow sees a gap: what is old is of no use.
+        if link.credit:
+            link.send(message, settled=True)
+            self.sent += 1
+
+    def state(self) -> dict[str, Any]:
+        """How many agents it reads, and how many read it."""
+        return {"agents": len(self._reports), "readers": len(self._readers)}
+
+
+class _Reader(LinkHandler):
+    """One who watches."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def on_credit(self, link: Sender) -> None:
+        self._monitor.join(link)
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        self._monitor.leave(link)
+
+
+class _AgentReader(PeerHandler[Receiver]):
+    """The link to one agent."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        _, report = decode_map(data)
+        if isinstance(report, dict) and {"type", "host", "port"} <= report.keys():
+            self._monitor.on_report(report)
+
+
+@click.command("monitor")
+@options.host
+@options.port(6000)
+@options.directory
+@options.program
+def main(host: str, port: int, directory_place: Place) -> None:
+    """Run the monitor: the reports of all services, once a second, at the address monitor."""
+    monitor = Monitor(Serving(ADDRESS, host, port, directory_place))
+    monitor.register()
+    monitor.run()
+
+
+if __name__ == "__main__":
+    main()

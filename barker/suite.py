@@ -1,0 +1,125 @@
+"""What a suite is made of: the list of processes that the launcher starts. Nothing is started here."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from barker import options
+from barker.amqp.links import Place
+from barker.core.errors import InvalidField
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a suite is to be started, and where."""
+
+    host: str = "127.0.0.1"
+    port_offset: int = 0
+    outboxes: int = 3
+    bizlogics: int = 2
+    autobarks: int = 5
+    rate: float = 5.0
+    """Barks/s of each autobark."""
+    data: Path = Path(options.DATA)
+    log_level: str = "warning"
+    monitoring: bool = False
+    """Whether the monitor is started too."""
+
+    @property
+    def directory(self) -> Place:
+        """Where its directory is."""
+        return Place(self.host, 5672 + self.port_offset)
+
+    @property
+    def launcher(self) -> Place:
+        """Where its launcher listens."""
+        return Place(self.host, 5674 + self.port_offset)
+
+    @property
+    def gateway(self) -> Place:
+        """Where its gateway is."""
+        return Place(self.host, 5673 + self.port_offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process to start."""
+
+    name: str
+    kind: str
+    """directory, gateway, inbox, outbox, bizlogic, autobark or monitor."""
+    arguments: tuple[str, ...]
+    """What stands behind ``python -m``."""
+    port: int | None
+    does: str
+    """What it is for, in a few words."""
+
+    @property
+    def command(self) -> list[str]:
+        """The whole command line."""
+        return [sys.executable, "-m", *self.arguments]
+
+
+def service(kind: str, shape: Shape, number: int = 0) -> Program:
+    """The `number`-th service of a kind (from 0), which listens at the kind's first port plus `number`."""
+    first_port, does, arguments = _SERVICES[kind]
+    port = first_port + number + shape.port_offset
+    places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
+    if kind != "directory":
+        places += ["--directory", str(shape.directory)]
+    if kind in ("inbox", "outbox", "bizlogic"):
+        places += ["--data", str(shape.data)]
+    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does)
+
+
+def autobark(shape: Shape, number: int) -> Program:
+    """The `number`-th autobark (from 1)."""
+    places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
+    arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
+    does = f"barks {shape.rate:g} times a second"
+    return Program(f"autobark-{number}", "autobark", arguments, None, does)
+
+
+_SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
+    "directory": (5672, "tells everyone where everyone is", ("barker.directory",)),
+    "gateway": (5673, "brings browsers in: HTTP and WebSocket", ("barker.gateway",)),
+    "inbox": (5820, "holds timelines", ("barker.manifold", "inbox", "--history", "25")),
+    "outbox": (
+        5800,
+        "takes barks, holds them until delivered",
+        ("barker.manifold", "outbox", "--push", "bizlogic", "--accept", "bark"),
+    ),
+    "bizlogic": (5680, "works out who must see a bark", ("barker.bizlogic",)),
+    "monitor": (6000, "watches all others", ("barker.monitor",)),
+}
+"""Each kind's first port, what it is for, and its command."""
+
+
+def plan(shape: Shape) -> list[Program]:
+    """Which processes a suite of that shape is made of."""
+    return [
+        service("directory", shape),
+        service("gateway", shape),
+        service("inbox", shape),
+        *(service("outbox", shape, number) for number in range(shape.outboxes)),
+        *(service("bizlogic", shape, number) for number in range(shape.bizlogics)),
+        *(autobark(shape, number + 1) for number in range(shape.autobarks)),
+        *([service("monitor", shape)] if shape.monitoring else []),
+    ]
+
+
+def another(kind: str, shape: Shape, names: set[str]) -> Program:
+    """One more bizlogic, outbox or autobark beside those that are called `names`.
+
+    :raises InvalidField: when there cannot be more of that kind.
+    """
+    if kind == "autobark":
+        made = (autobark(shape, number) for number in itertools.count(1))
+    elif kind in ("bizlogic", "outbox"):
+        made = (service(kind, shape, number) for number in itertools.count())
+    else:
+        raise InvalidField(f"there can be more of bizlogic, outbox and autobark, not of {kind!r}")
+    return next(program for program in made if program.name not in names)

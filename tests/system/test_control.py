@@ -1,0 +1,228 @@
+"""The monitor, and the commands that break a running suite: each is proved by its effect."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from proton import Message
+from proton.utils import BlockingConnection, SendException
+
+from barker.amqp.message import decode_map
+from tests.harness import ROOT, Client, Launched, wait_for
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Iterator[Launched]:
+    suite = Launched(tmp_path, "launch.py", "--monitoring", "--autobarks", "2", "--rate", "20")
+    try:
+        suite.wait_until_ready()
+        yield suite
+    finally:
+        suite.end()
+
+
+@pytest.fixture
+def reports(suite: Launched) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Gives what the monitor's newest message says."""
+    with closing(Client(suite.directory)) as client:
+        messages = client.receive_raw("monitor")
+        wait_for(lambda: messages, "the monitor tells something")
+        yield lambda: decode_map(messages[-1])[1]["reports"]
+
+
+Reports = Callable[[], list[dict[str, Any]]]
+
+
+def barker(suite: Launched, *arguments: str, session: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "barker", *arguments, "--directory", suite.directory]
+    if session:
+        command += ["--session", str(suite.session)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def processes(suite: Launched) -> dict[str, tuple[int, str]]:
+    """What `barker ps` shows: pid and state of each process, by name."""
+    done = barker(suite, "ps", session=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    return {row[0]: (int(row[1]), row[3]) for row in rows}
+
+
+def bizlogic(suite: Launched) -> str:
+    return f"bizlogic-{5680 + suite.offset}"
+
+
+def test_ps_shows_the_processes(suite: Launched) -> None:
+    shown = processes(suite)
+    assert {pid for pid, _ in shown.values()} == {child.pid for child in suite.children()}
+    assert {state for _, state in shown.values()} == {"running"}
+
+
+def test_kill_and_start(suite: Launched) -> None:
+    name = bizlogic(suite)
+    pid, _ = processes(suite)[name]
+    assert barker(suite, "kill", name).returncode == 0
+    wait_for(lambda: not psutil.pid_exists(pid), "the process is gone")
+    assert f"{name} (pid {pid}) is gone: killed by SIGKILL" in suite.output
+    assert processes(suite)[name] == (pid, "gone")
+    again = barker(suite, "kill", name)
+    assert again.returncode == 2
+    assert "gone already" in again.stderr
+    assert barker(suite, "start", name).returncode == 0
+    new, state = processes(suite)[name]
+    assert state == "running"
+    assert new != pid
+    assert psutil.pid_exists(new)
+    assert "runs already" in barker(suite, "start", name).stderr
+
+
+def test_freeze_and_thaw(suite: Launched) -> None:
+    name = bizlogic(suite)
+    pid, _ = processes(suite)[name]
+    assert barker(suite, "freeze", name).returncode == 0
+    wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the process is stopped")
+    assert processes(suite)[name] == (pid, "frozen")
+    assert barker(suite, "thaw", name).returncode == 0
+    wait_for(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, "the process goes on")
+    assert processes(suite)[name] == (pid, "running")
+
+
+def test_stop_ends_even_a_frozen_process_cleanly(suite: Launched) -> None:
+    name = bizlogic(suite)
+    pid, _ = processes(suite)[name]
+    barker(suite, "freeze", name)
+    assert barker(suite, "stop", name).returncode == 0
+    wait_for(lambda: f"{name} (pid {pid}) is gone: ended with status 0" in suite.output, "it has ended")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("bizlogic", "bizlogic-5682"), ("outbox", "outbox-5803"), ("autobark", "autobark-3")]
+)
+def test_add_starts_one_more(suite: Launched, reports: Reports, kind: str, name: str) -> None:
+    if kind != "autobark":
+        name = f"{kind}-{int(name.partition('-')[2]) + suite.offset}"
+    assert name not in processes(suite)
+    assert barker(suite, "add", kind).returncode == 0
+    pid, state = processes(suite)[name]
+    assert state == "running"
+    # It does not only run: it works, and reports.
+    wait_for(lambda: pid in {report["pid"] for report in reports()}, f"{name} reports to the monitor")
+
+
+def test_rate_changes_what_the_autobarks_do(suite: Launched, reports: Reports) -> None:
+    assert barker(suite, "rate", "60").returncode == 0
+
+    def rates() -> list[float]:
+        return [report["rate"] for report in reports() if report["type"] == "autobark"]
+
+    wait_for(lambda: rates() == [60.0, 60.0], "both autobarks have the new rate")
+
+    def sent() -> float:
+        return sum(report["sent_rate"] for report in reports() if report["type"] == "autobark")
+
+    wait_for(lambda: 100 < sent() < 140, "both together bark 120 times a second")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["kill", "nobody"], "no process here is called 'nobody'"),
+        (["rate", "1e9"], "rate is a number of barks/s"),
+        (["add", "directory"], "'directory' is not one of"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong(suite: Launched, arguments: list[str], says: str) -> None:
+    done = barker(suite, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
+    other = tmp_path / "other.js"
+    other.write_text('window.BARKER_SESSION = {gateway: "x", token: "guessed"};\n')
+    command = [sys.executable, "-m", "barker", "kill", bizlogic(suite), "--session", str(other)]
+    done = subprocess.run(
+        [*command, "--directory", suite.directory], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert "token" in done.stderr
+    connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=5)
+    sender = connection.create_sender("launcher")
+    for properties in (None, {"token": ""}, {"token": 5}):
+        with pytest.raises(SendException):
+            sender.send(Message(subject="kill", body={"name": bizlogic(suite)}, properties=properties))
+    connection.close()
+    assert processes(suite)[bizlogic(suite)][1] == "running"
+
+
+def test_the_monitor_tells_how_every_service_does(suite: Launched, reports: Reports) -> None:
+    def complete() -> list[dict[str, Any]] | None:
+        now = reports()
+        flowing = [report for report in now if report["type"] == "autobark" and report["sent_rate"] > 15]
+        return now if len(now) >= len(suite.children()) and len(flowing) == 2 else None
+
+    found = wait_for(complete, "all services report, and barks flow", 20)
+    kinds = sorted(report["type"] for report in found)
+    assert kinds == sorted(
+        ["directory", "gateway", "launcher", "monitor"]
+        + ["manifold"] * 4
+        + ["bizlogic"] * 2
+        + ["autobark"] * 2
+    )
+    children = {child.pid: child for child in suite.children()}
+    for report in found:
+        assert {"address", "command", "since", "received_rate", "sent_rate", "connections"} <= report.keys()
+        assert report["memory"] > 5_000_000
+        assert report["files"] > 3
+        assert 0 <= report["cpu"] < 2
+        if report["type"] != "launcher":
+            assert report["pid"] in children
+            assert re.search(r"-m barker\.", report["command"])
+    manifolds = {report["address"]: report for report in found if report["type"] == "manifold"}
+    assert manifolds["inbox"]["delivered"] > manifolds["inbox"]["received"] > 0
+    assert {"depth", "in_flight", "dead_letters", "journal_bytes"} <= manifolds["outbox"].keys()
+    active = [report for report in found if report["type"] == "bizlogic" and report["active"]]
+    assert [report["port"] for report in active] == [5680 + suite.offset]
+    assert 0 < active[0]["latency_p50"] <= active[0]["latency_p99"] < 1
+
+
+def test_the_monitor_keeps_the_past_and_drops_the_dead(suite: Launched, reports: Reports) -> None:
+    with closing(Client(suite.directory)) as client:
+        # Whoever comes late gets what was told before.
+        messages = client.receive_raw("monitor")
+        wait_for(lambda: len(messages) >= 5, "five messages")
+        times = [decode_map(message)[1]["time"] for message in messages]
+        assert times[0] < time.time() - 2
+        assert all(0.5 < b - a < 2 for a, b in itertools.pairwise(times))
+    pid = processes(suite)[bizlogic(suite)][0]
+    barker(suite, "freeze", bizlogic(suite))
+    wait_for(lambda: pid not in {report["pid"] for report in reports()}, "the frozen one is missing", 8)
+    barker(suite, "thaw", bizlogic(suite))
+    wait_for(lambda: pid in {report["pid"] for report in reports()}, "the thawed one is back", 8)
+
+
+def test_monitoring_launch_starts_the_monitor_alone(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "launch.py", "--help"],
+        cwd=ROOT / "monitoring",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "monitor" in done.stdout
+    assert (ROOT / "monitoring" / "index.html").as_uri() in done.stdout
