@@ -22,6 +22,7 @@ COMMANDS = {
     "unfollow": ("barker.bark", "unfollow", "Have a user no longer follow another."),
     "routes": ("barker.routes", "main", "Show who is where."),
     "users": ("barker.users", "main", "Make, import and list users."),
+    "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
     "kill": ("barker.control", "kill", "Kill one of them (SIGKILL)."),
     "freeze": ("barker.control", "freeze", "Freeze one (SIGSTOP)."),

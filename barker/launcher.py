@@ -196,7 +196,8 @@ class Launcher(Service):
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
         self.reactor.after(READY_SECONDS, self._check_ready)
         for child in self.children.values():
-            child.start()
+            if child.program.kind != "autobark":
+                child.start()
         super().run()
         if self._error is not None:
             raise self._error
@@ -206,6 +207,10 @@ class Launcher(Service):
     def _on_change(self, change: str, route: Route | None) -> None:
         if not self._ready and not self._missing():
             self._ready = True
+            # Now, not before: who looks for an outbox while there is one of three finds that one.
+            for child in self.children.values():
+                if child.program.kind == "autobark":
+                    child.start()
             self._show()
 
     def _missing(self) -> list[str]:

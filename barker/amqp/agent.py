@@ -105,6 +105,11 @@ class Agent(ConnectionHandler):
                     link.send(message, settled=True)
 
 
+def name_of(report: dict[str, Any]) -> str:
+    """What the service of a report is called: ``outbox-5800``, ``bizlogic-5680``, ``autobark-37261``."""
+    return f"{report['address']}-{report['port']}"
+
+
 class _Reader(LinkHandler):
     """One who reads the reports."""
 

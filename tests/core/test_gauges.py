@@ -1,0 +1,60 @@
+"""Rates and latencies over the last ten seconds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from barker.core.gauges import WINDOW_SECONDS, Latencies, Rate
+
+
+def test_a_rate_needs_two_samples() -> None:
+    assert Rate().update(5.0, 1000) == 0
+
+
+def test_a_steady_rate_is_told_exactly() -> None:
+    rate = Rate()
+    assert [rate.update(float(second), 7 * second) for second in range(30)][1:] == [7.0] * 29
+
+
+def test_a_rate_forgets_what_is_older_than_its_window() -> None:
+    rate = Rate()
+    for second in range(20):
+        rate.update(float(second), 1000)
+    for second in range(20, 32):
+        told = rate.update(float(second), 1000 + 5 * (second - 19))
+    assert told == 5.0
+
+
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=60))
+def test_a_rate_is_between_the_slowest_and_the_fastest_second(steps: list[int]) -> None:
+    rate, total = Rate(), 0
+    for second, step in enumerate(steps):
+        total += step
+        told = rate.update(float(second), total)
+    recent = steps[1:][-int(WINDOW_SECONDS) :]
+    assert min(recent) <= told <= max(recent) + 1e-9
+
+
+def test_no_latencies_no_percentiles() -> None:
+    assert Latencies().percentiles(0.0, 0.5, 0.99) == [None, None]
+
+
+def test_latencies_are_forgotten_after_the_window() -> None:
+    latencies = Latencies()
+    latencies.add(1.0, 5.0)
+    assert latencies.percentiles(5.0, 0.5) != [None]
+    assert latencies.percentiles(1.0 + WINDOW_SECONDS + 2, 0.5) == [None]
+
+
+@given(
+    st.lists(st.floats(1e-5, 100.0), min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
+)
+def test_percentiles_are_right_to_nine_per_cent(values: list[float], share: float) -> None:
+    latencies = Latencies()
+    for value in values:
+        latencies.add(3.0, value)
+    (told,) = latencies.percentiles(3.0, share)
+    rank = max(1, -int(-share * len(values) // 1))
+    assert told == pytest.approx(sorted(values)[rank - 1], rel=0.09)
