@@ -30,6 +30,7 @@ from barker.core.errors import (
     MessageTooLarge,
     NotSupported,
     PeerError,
+    TransferLimitExceeded,
 )
 
 log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class Link:
             lib.pn_link_free(self._link)
         else:
             # Freed when the peer's detach comes, or with the connection.
-            self.connection._ending.add(self._link)
+            self.connection._ending[self._link] = lib.pn_link_session(self._link)
         self.handler.on_closed(self, condition)
 
 
@@ -312,6 +313,8 @@ class Receiver(Link):
     def _readable(self) -> None:
         """Hand on every message that is here as a whole."""
         link = self._link
+        if _credit_is_exceeded(link):
+            raise TransferLimitExceeded("more messages than there was credit for (AMQP 1.0 §2.6.7)")
         while self.live:
             delivery = lib.pn_link_current(link)
             if delivery == _NULL:
@@ -369,10 +372,11 @@ class Connection:
         self._on_output = on_output
         self._touched = False
         self._lost = False
+        self._closed = False
         self._opened = False
         self._condition: Condition | None = None
         self._links: dict[Any, Link] = {}
-        self._ending: set[Any] = set()
+        self._ending: dict[Any, Any] = {}  # Links that wait for the peer's detach, with their sessions.
         self._draining: list[Sender] = []
         self._held = False
         self._server = server
@@ -400,8 +404,8 @@ class Connection:
 
     @property
     def live(self) -> bool:
-        """False once the connection is lost or has been closed."""
-        return not self._lost
+        """False once the connection is lost, or one of the two has closed it."""
+        return not self._closed
 
     @property
     def opened(self) -> bool:
@@ -414,7 +418,10 @@ class Connection:
         return list(self._links.values())
 
     def sender(self, address: str, handler: LinkHandler, properties: dict[str, Any] | None = None) -> Sender:
-        """Attach a link that sends to the node `address`."""
+        """Attach a link that sends to the node `address`.
+
+        :raises RuntimeError: on a connection that is not live.
+        """
         impl = lib.pn_sender(self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_target(impl), address.encode())
         return self._attach(Sender(self, impl, handler, address), properties)
@@ -422,7 +429,10 @@ class Connection:
     def receiver(
         self, address: str, handler: LinkHandler, window: int = 100, settled: bool = False
     ) -> Receiver:
-        """Attach a link that receives from the node `address`, with credit for `window` messages."""
+        """Attach a link that receives from the node `address`, with credit for `window` messages.
+
+        :raises RuntimeError: on a connection that is not live.
+        """
         impl = lib.pn_receiver(self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_source(impl), address.encode())
         lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
@@ -433,8 +443,9 @@ class Connection:
 
     def close(self, condition: Condition | None = None) -> None:
         """Say goodbye to the peer; the links end at once."""
-        if self._lost:
+        if self._closed:
             return
+        self._closed = True
         if condition is not None:
             _write_condition(lib.pn_connection_condition(self._connection), condition)
         lib.pn_connection_close(self._connection)
@@ -459,6 +470,8 @@ class Connection:
         """Bytes for the peer (valid until the next call); empty if there are none now, None after the end."""
         self._touched = False
         self._dispatch()
+        if self._lost:
+            return None
         if self._draining:
             # By now the owners have sent what they have (AMQP 1.0 §2.6.7).
             self._draining = [link for link in self._draining if not link._drained()]
@@ -471,7 +484,8 @@ class Connection:
 
     def sent(self, count: int) -> None:
         """The first `count` bytes of :meth:`output` have gone."""
-        lib.pn_transport_pop(self._transport, count)
+        if not self._lost:
+            lib.pn_transport_pop(self._transport, count)
 
     def resume(self) -> None:
         """All output is written: senders that were held back may go on."""
@@ -486,6 +500,8 @@ class Connection:
 
         `now` is in seconds on any clock that never goes back.
         """
+        if self._lost:
+            return
         lib.pn_transport_tick(self._transport, int(now * 1000) or 1)
         if lib.pn_transport_pending(self._transport) != 0:
             self._touch()
@@ -494,7 +510,7 @@ class Connection:
         """The socket is gone: end every link, tell the handler, free what Proton holds."""
         if self._lost:
             return
-        self._lost = True
+        self._lost = self._closed = True
         condition = (
             condition or self._condition or _read_condition(lib.pn_transport_condition(self._transport))
         )
@@ -524,6 +540,8 @@ class Connection:
                     self._call(link, link._readable)
                 elif isinstance(link, Sender):
                     self._call(link, link._updated, delivery)
+                else:
+                    self._discard(lib.pn_event_link(event))
             elif kind == lib.PN_LINK_FLOW:
                 link = links.get(lib.pn_event_link(event))
                 if isinstance(link, Sender):
@@ -531,9 +549,26 @@ class Connection:
                     if link.live and lib.pn_link_get_drain(link._link):
                         self._draining.append(link)
             elif kind in _EVENTS:
-                _EVENTS[kind](self, event)
+                try:
+                    _EVENTS[kind](self, event)
+                except Exception:
+                    self._failed()
             if not self._lost:
                 pop(collector)
+
+    def _discard(self, impl: Any) -> None:
+        """Throw away what a peer still sends over a link that has ended; it gets no outcome."""
+        if impl not in self._ending or lib.pn_link_is_sender(impl):
+            return
+        if _credit_is_exceeded(impl):
+            self.close(Condition("amqp:link:transfer-limit-exceeded", "over a link that has ended"))
+            return
+        while (delivery := lib.pn_link_current(impl)) != _NULL:
+            while lib.pn_link_recv(impl, _read_buffer, _READ_SIZE) > 0:
+                pass
+            if lib.pn_delivery_partial(delivery) and not lib.pn_delivery_aborted(delivery):
+                return
+            lib.pn_link_advance(impl)
 
     def _call(self, link: Link, method: Callable[..., None], *args: Any) -> None:
         """The one boundary round handlers: a peer's error ends its link, a bug ends its connection."""
@@ -543,8 +578,12 @@ class Connection:
             log.warning("%s: link %s ended: %s: %s", self.peer, link.name, error.condition, error)
             link.refuse(error)
         except Exception:
-            log.exception("%s: an error of ours; its connection is closed", self.peer)
-            self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
+            self._failed()
+
+    def _failed(self) -> None:
+        """There is a bug in some handler: log it, and end this connection only."""
+        log.exception("%s: an error of ours; its connection is closed", self.peer)
+        self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
 
     def _on_connection_open(self, event: Any) -> None:
         if lib.pn_connection_state(self._connection) & lib.PN_LOCAL_UNINIT:
@@ -553,13 +592,16 @@ class Connection:
         self.handler.on_connected(self)
 
     def _on_connection_close(self, event: Any) -> None:
+        self._closed = True
         self._condition = _read_condition(lib.pn_connection_remote_condition(self._connection))
         lib.pn_connection_close(self._connection)
         self._end_links(self._condition)
 
     def _on_session_open(self, event: Any) -> None:
         session = lib.pn_event_session(event)
-        if lib.pn_session_state(session) & lib.PN_LOCAL_UNINIT:
+        state = lib.pn_session_state(session)
+        # One that has ended in the breath it began would be opened by Proton as a new one of our own.
+        if state & lib.PN_LOCAL_UNINIT and not state & lib.PN_REMOTE_CLOSED:
             lib.pn_session_open(session)
 
     def _on_session_close(self, event: Any) -> None:
@@ -568,15 +610,20 @@ class Connection:
         for link in self.links:
             if lib.pn_link_session(link._link) == session:
                 link._end(condition)
-        lib.pn_session_close(session)
-        if session != self._default_session:
-            lib.pn_session_free(session)
+        # Its links are freed with it.
+        self._ending = {impl: of for impl, of in self._ending.items() if of != session}
+        if session == self._default_session:
+            self._default_session = None
+        if not lib.pn_session_state(session) & lib.PN_LOCAL_UNINIT:
+            lib.pn_session_close(session)
+        lib.pn_session_free(session)
 
     def _on_link_open(self, event: Any) -> None:
         impl = lib.pn_event_link(event)
         link = self._links.get(impl)
         if link is None:
-            if impl not in self._ending:
+            ended = lib.pn_session_state(lib.pn_link_session(impl)) & lib.PN_REMOTE_CLOSED
+            if impl not in self._ending and not ended and not self._closed:
                 self._on_attach(impl)
         elif lib.pn_terminus_get_type(_far_terminus(link)) != lib.PN_UNSPECIFIED:
             link.opened = True
@@ -595,8 +642,6 @@ class Connection:
                 raise NotSupported("there are no dynamic nodes here: attach to an address")
             if not address:
                 raise InvalidField("attach to an address: this container has no anonymous node")
-            if isinstance(link, Receiver):
-                lib.pn_link_set_max_message_size(impl, link.max_message_size)
             link.properties = _read_map(lib.pn_link_remote_properties(impl))
             link.handler = self.handler.on_attach(link)
         except PeerError as error:
@@ -609,10 +654,9 @@ class Connection:
                 error,
             )
             link.refuse(error)
-        except Exception:
-            log.exception("%s: an error of ours while a link was attached", self.peer)
-            self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
         else:
+            if isinstance(link, Receiver):
+                lib.pn_link_set_max_message_size(impl, link.max_message_size)
             link._answer_attach()
             link.opened = True
             self._touch()
@@ -626,13 +670,15 @@ class Connection:
             lib.pn_link_close(impl)
             self._call(link, link._end, condition)
         elif impl in self._ending:
-            self._ending.discard(impl)
+            del self._ending[impl]
             lib.pn_link_free(impl)
 
     # Small parts
 
     @property
     def _session(self) -> Any:
+        if self._closed:
+            raise RuntimeError("the connection is lost or closed: make a new one")
         if self._default_session is None:
             self._default_session = lib.pn_session(self._connection)
             lib.pn_session_open(self._default_session)
@@ -693,9 +739,30 @@ def _far_terminus(link: Link) -> Any:
     return lib.pn_link_remote_target(link._link) if sends else lib.pn_link_remote_source(link._link)
 
 
+def _credit_is_exceeded(impl: Any) -> bool:
+    return bool(lib.pn_link_credit(impl) < lib.pn_link_queued(impl))
+
+
+def owned(value: Any) -> Any:
+    """A value that Proton has decoded, with bytes of our own where it gives a view of its memory."""
+    if isinstance(value, memoryview):
+        return bytes(value)
+    if isinstance(value, dict):
+        return {owned(key): owned(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [owned(each) for each in value]
+    return value
+
+
 def _read_map(data: Any) -> dict[str, Any]:
-    value = dat2obj(data)
-    return {str(key): value[key] for key in value} if isinstance(value, dict) else {}
+    """A map of a peer's; empty if there is none, or one that Python has no dict for."""
+    try:
+        value = owned(dat2obj(data))
+        return {str(key): value[key] for key in value} if isinstance(value, dict) else {}
+    except Exception as error:
+        # Proton raises whatever its C code and Python's own types do on hostile values.
+        log.debug("a map that cannot be read: %s", error)
+        return {}
 
 
 def _read_condition(condition: Any) -> Condition | None:

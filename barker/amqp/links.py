@@ -74,7 +74,9 @@ class Network(ConnectionHandler):
     def connection(self, place: Place) -> Connection:
         """The connection to `place`; dialled now if there is none."""
         connection = self._connections.get(place)
-        if connection is None:
+        if connection is None or not connection.live:
+            if connection is not None:
+                self._forget(connection)
             connection = self.reactor.connect(place.host, place.port, self)
             self._connections[place] = connection
             self._places[connection] = place

@@ -15,6 +15,7 @@ from cproton import msgid2py
 from cproton_ffi import ffi, lib
 from proton import Data, Message
 
+from barker.amqp.engine import owned
 from barker.core.barks import Bark, Follow, checked
 from barker.core.errors import DecodeError
 
@@ -68,9 +69,7 @@ def decode_bark(data: bytes) -> Bark | Follow:
     :raises DecodeError: when the bytes are no AMQP message.
     :raises InvalidField: when it breaks the rules of a bark.
     """
-    # One message for all: decoding clears it, and there is one thread.
-    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
-        raise DecodeError("this is no AMQP 1.0 message")
+    _decode(data)
     try:
         subject = lib.pn_message_get_subject(_message)
         return checked(
@@ -84,7 +83,14 @@ def decode_bark(data: bytes) -> Bark | Follow:
         raise DecodeError("a string in it is not UTF-8") from None
 
 
-_message = lib.pn_message()
+_message = lib.pn_message()  # One for all: there is one thread.
+
+
+def _decode(data: bytes) -> None:
+    # Decoding alone leaves what the last message had and this one has not.
+    lib.pn_message_clear(_message)
+    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
+        raise DecodeError("this is no AMQP 1.0 message")
 
 
 def _user_property(data: Any) -> str | None:
@@ -165,7 +171,7 @@ def annotations_in(section: bytes) -> dict[str, Any]:
         data.rewind()
         data.next()
         described: Any = data.get_object()
-        return {str(key): value for key, value in described.value.items()}
+        return {str(key): owned(value) for key, value in described.value.items()}
     except Exception as error:
         # Proton raises whatever its C code and Python's own types do on hostile bytes.
         raise DecodeError(f"the delivery annotations cannot be decoded: {error}") from None
@@ -176,9 +182,11 @@ def message_id(data: bytes) -> str:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
-        raise DecodeError("this is no AMQP 1.0 message")
-    found = msgid2py(lib.pn_message_get_id(_message))
+    _decode(data)
+    try:
+        found = msgid2py(lib.pn_message_get_id(_message))
+    except UnicodeDecodeError:
+        raise DecodeError("the message-id is not UTF-8") from None
     return found if isinstance(found, str) else ""
 
 
@@ -195,18 +203,20 @@ def decode_map(data: bytes) -> tuple[str, Any]:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    message = _decoded(data)
-    return message.subject or "", message.body
+    subject, _, body = _fields(data)
+    return subject, body
 
 
-def _decoded(data: bytes) -> Message:
+def _fields(data: bytes) -> tuple[str, dict[str, Any], Any]:
+    """Subject, application properties and body, as Python's own values."""
     message = Message()
     try:
         message.decode(data)
+        properties = owned(message.properties)
+        return message.subject or "", properties if isinstance(properties, dict) else {}, owned(message.body)
     except Exception as error:
         # As above: whatever Proton raises, these bytes are the peer's fault.
         raise DecodeError(f"this is no AMQP 1.0 message: {error}") from None
-    return message
 
 
 def encode_command(verb: str, token: str, arguments: dict[str, Any]) -> bytes:
@@ -219,10 +229,8 @@ def decode_command(data: bytes) -> tuple[str, object, dict[str, Any]]:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    message = _decoded(data)
-    properties: dict[Any, Any] = message.properties or {}
-    arguments = message.body if isinstance(message.body, dict) else {}
-    return message.subject or "", properties.get("token"), arguments
+    verb, properties, body = _fields(data)
+    return verb, properties.get("token"), body if isinstance(body, dict) else {}
 
 
 # AMQP's types, as far as they are written here (AMQP 1.0 §1.6)

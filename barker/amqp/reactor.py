@@ -226,6 +226,7 @@ class Reactor:
     def _dial(self, connection: Connection, found: Sequence[Any] | OSError) -> None:
         """Try the addresses of a name one after the other."""
         if not connection.live:
+            self._drop(connection, None)
             return
         if isinstance(found, OSError) or not found:
             self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
@@ -243,6 +244,7 @@ class Reactor:
             status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not connection.live:
                 sock.close()
+                self._drop(connection, None)
             elif status:
                 self._dial_failed(connection, sock, found, status)
             else:
@@ -328,7 +330,7 @@ class _Wire:
     def _on_ready(self, mask: int) -> None:
         if mask & selectors.EVENT_READ:
             self._read()
-        if mask & selectors.EVENT_WRITE and self._connection.live:
+        if mask & selectors.EVENT_WRITE and self._stands:
             self._set_full(False)
             self.flush()
 
@@ -344,8 +346,12 @@ class _Wire:
         if not more:
             # The end of the stream, or bytes that are no AMQP: say what is left to say, and go.
             self.flush()
-            if self._connection.live:
+            if self._stands:
                 self._reactor._drop(self._connection, None)
+
+    @property
+    def _stands(self) -> bool:
+        return self._reactor._wires.get(self._connection) is self
 
     def _set_full(self, full: bool) -> None:
         self._full = full

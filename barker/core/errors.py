@@ -10,6 +10,7 @@
     │   ├── InvalidField        amqp:invalid-field
     │   ├── DecodeError         amqp:decode-error
     │   ├── MessageTooLarge     amqp:link:message-size-exceeded
+    │   ├── TransferLimitExceeded  amqp:link:transfer-limit-exceeded
     │   └── Redirect            amqp:link:redirect
     ├── Mistake                 what a person did; a program prints it and ends with status 2
     └── StorageError            a file that cannot be read or written; names the file
@@ -74,6 +75,12 @@ class MessageTooLarge(PeerError):
     """A message above the link's max-message-size (AMQP 1.0 §2.8.17)."""
 
     condition = "amqp:link:message-size-exceeded"
+
+
+class TransferLimitExceeded(PeerError):
+    """A peer that sends more than it has credit for (AMQP 1.0 §2.8.17)."""
+
+    condition = "amqp:link:transfer-limit-exceeded"
 
 
 class Redirect(PeerError):
