@@ -17,9 +17,8 @@ MAX_TEXT = 280
 MAX_ID = 256
 """The longest id of a bark, in characters."""
 
-_NAME = r"[A-Za-z0-9_.-]{1,32}"
-_USER = re.compile(_NAME)
-_MENTION = re.compile(rf"(?<![A-Za-z0-9_@])@({_NAME})(?![A-Za-z0-9_.-])")
+_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_MENTION = re.compile(r"(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,6 @@ def mentions(text: str) -> list[str]:
         return []
     names: list[str] = []
     for name in _MENTION.findall(text):
-        names.append(name)
         bare = name.rstrip(".-")
-        if bare and bare != name:
-            names.append(bare)
-    return names
+        names += [name] if bare == name else [name, bare]
+    return [name for name in names if is_user(name)]

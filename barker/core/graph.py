@@ -29,9 +29,11 @@ class SocialGraph:
         self._followers.setdefault(user, {})
 
     def follow(self, follower: str, followee: str) -> None:
-        """`follower` sees what `followee` barks from now on; both exist then."""
+        """`follower` sees what `followee` barks from now on; both exist then. All see their own anyway."""
         self.add(follower)
-        self._followers.setdefault(followee, {})[follower] = None
+        self.add(followee)
+        if follower != followee:
+            self._followers[followee][follower] = None
 
     def unfollow(self, follower: str, followee: str) -> None:
         """`follower` no longer sees what `followee` barks."""
@@ -48,9 +50,6 @@ class SocialGraph:
         """
         followers = self._followers.get(author, {})
         recipients = [author, *followers]
-        if author in followers:
-            recipients.remove(author)
-            recipients.insert(0, author)
         if "@" in text:
             known = {author, *followers}
             for name in mentions(text):

@@ -7,6 +7,7 @@ An address is served by whoever registered its longest prefix: ``inbox/ark3`` by
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -59,11 +60,11 @@ class Route:
             raise InvalidField(f"address must be a name; it is {address!r:.80}")
         if not isinstance(host, str) or not host:
             raise InvalidField(f"host must be a name or a number; it is {host!r:.80}")
-        if not isinstance(port, int) or not 0 < port < 65536:
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
             raise InvalidField(f"port must be a number from 1 to 65535; it is {port!r:.80}")
         if policy not in POLICIES:
             raise InvalidField(f"policy must be one of {', '.join(POLICIES)}; it is {policy!r:.80}")
-        if not isinstance(since, int | float) or since < 0:
+        if not isinstance(since, int | float) or not 0 <= since < math.inf:
             raise InvalidField(f"since must be seconds since 1970; it is {since!r:.80}")
         return Route(normalised(address), str(host), int(port), str(policy), float(since))
 

@@ -7,7 +7,7 @@ with the oldest that is still there, and is told how many it missed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -123,8 +123,7 @@ class Seen:
 
     def __init__(self, limit: int = 100_000) -> None:
         self._limit = limit
-        self._keys: set[str] = set()
-        self._order: deque[str] = deque()
+        self._keys: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
@@ -133,8 +132,8 @@ class Seen:
         return len(self._keys)
 
     def add(self, key: str) -> None:
-        """Remember `key`, which is new; the oldest is forgotten when there are too many."""
-        self._keys.add(key)
-        self._order.append(key)
-        if len(self._order) > self._limit:
-            self._keys.discard(self._order.popleft())
+        """Remember `key` as the newest; the oldest is forgotten when there are too many."""
+        self._keys[key] = None
+        self._keys.move_to_end(key)
+        if len(self._keys) > self._limit:
+            self._keys.popitem(last=False)

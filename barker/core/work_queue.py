@@ -96,8 +96,10 @@ class WorkQueue:
         return self._newest_loaded, int(min(self._waiting, self._most_entries - len(self._fresh)))
 
     def refill(self, entries: Iterable[Entry]) -> None:
-        """Entries loaded from disk, in order, as :meth:`wanted` asked."""
+        """Entries from disk, in order, as :meth:`wanted` asked; no more are taken than there is room for."""
         for entry in entries:
+            if not self._has_room():
+                break
             self._waiting -= 1
             self._take(entry)
             self._newest = max(self._newest, entry.sequence)

@@ -11,10 +11,11 @@ import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from barker.core.errors import StorageError
 from barker.core.work_queue import Entry
+from barker.store.errors import storage_errors
 
 VERSION = 1
 """The layout of these files (SQLite's user_version)."""
@@ -31,9 +32,17 @@ class Journal:
         :raises StorageError: when it cannot be opened, is in use, or is newer than this program.
         """
         self.path = path
-        try:
+        with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        with storage_errors(self.path):
             # One owner: a second process on the same file would deliver everything twice.
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -41,7 +50,7 @@ class Journal:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise StorageError(
-                    f"{path} was written by a newer Barker (layout {version}, this one knows {VERSION}): "
+                    f"{self.path} was written by a newer Barker (layout {version}, not {VERSION}): "
                     "use that one, or another --data"
                 )
             self._db.execute("BEGIN IMMEDIATE")
@@ -49,8 +58,6 @@ class Journal:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version={VERSION}")
             self._db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(_advice(path, error)) from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
@@ -64,16 +71,22 @@ class Journal:
 
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         """All of it in one transaction, or nothing."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement, rows in statements:
-                if rows:
-                    self._db.executemany(statement, rows)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise StorageError(_advice(self.path, error)) from error
+        with storage_errors(self.path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for statement, rows in statements:
+                    if rows:
+                        self._db.executemany(statement, rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _read(self, statement: str, *values: object) -> Iterator[Any]:
+        """The rows of a query, one by one."""
+        with storage_errors(self.path):
+            yield from self._db.execute(statement, values)
 
 
 class QueueJournal(Journal):
@@ -89,7 +102,7 @@ class QueueJournal(Journal):
     def __init__(self, path: Path) -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path)
-        self._next: int = (self._db.execute("SELECT max(sequence) FROM messages").fetchone()[0] or 0) + 1
+        self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
 
     def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
         """Write messages (queue, data), forget settled ones (queue, sequence); the entries that were added.
@@ -120,23 +133,22 @@ class QueueJournal(Journal):
         return entries
 
     def queues(self) -> dict[str, int]:
-        """How many messages each queue has."""
-        return dict(self._db.execute("SELECT queue, count(*) FROM messages GROUP BY queue"))
-
-    def load(self, queue: str, after: int, count: int) -> list[Entry]:
-        """Up to `count` messages of `queue` behind sequence number `after`, in order.
+        """How many messages each queue has.
 
         :raises StorageError: when the file cannot be read.
         """
-        try:
-            rows = self._db.execute(
-                "SELECT sequence, data FROM messages WHERE queue = ? AND sequence > ? "
-                "ORDER BY sequence LIMIT ?",
-                (queue, after, count),
-            )
-            return [Entry(*row) for row in rows]
-        except sqlite3.Error as error:
-            raise StorageError(_advice(self.path, error)) from error
+        return dict(self._read("SELECT queue, count(*) FROM messages GROUP BY queue"))
+
+    def load(self, queue: str, after: int, count: int) -> Iterator[Entry]:
+        """Up to `count` messages of `queue` behind sequence number `after`, in order, one by one.
+
+        :raises StorageError: when the file cannot be read.
+        """
+        rows = self._read(
+            "SELECT sequence, data FROM messages WHERE queue = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            *(queue, after, count),
+        )
+        return (Entry(*row) for row in rows)
 
 
 class Post(NamedTuple):
@@ -170,7 +182,7 @@ class TimelineJournal(Journal):
     def __init__(self, path: Path) -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path)
-        self._next: int = (self._db.execute("SELECT max(sequence) FROM messages").fetchone()[0] or 0) + 1
+        self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
         """Write messages; the entries they became.
@@ -187,32 +199,30 @@ class TimelineJournal(Journal):
 
         :raises StorageError: when the file cannot be read.
         """
-        try:
-            rows = self._db.execute("SELECT sequence, key, users, data FROM messages ORDER BY sequence")
-            yield from (TimelineEntry(*row) for row in rows)
-        except sqlite3.Error as error:
-            raise StorageError(_advice(self.path, error)) from error
+        rows = self._read("SELECT sequence, key, users, data FROM messages ORDER BY sequence")
+        return (TimelineEntry(*row) for row in rows)
 
     def sweep(self, held: set[int], remember: int) -> int:
         """Forget the messages that no timeline holds; keep the last `remember` keys. How many went.
 
         :raises StorageError: when the disk would not take it.
         """
-        try:
-            stored = [row[0] for row in self._db.execute("SELECT sequence FROM messages WHERE data NOTNULL")]
-        except sqlite3.Error as error:
-            raise StorageError(_advice(self.path, error)) from error
+        stored = [row[0] for row in self._read("SELECT sequence FROM messages WHERE data NOTNULL")]
         unheld = [sequence for sequence in stored if sequence not in held]
+        oldest_key = next(
+            self._read(
+                "SELECT sequence FROM messages WHERE key != '' ORDER BY sequence DESC LIMIT 1 OFFSET ?",
+                remember - 1,
+            ),
+            (0,),
+        )
         self._write(
             (
                 (
                     "UPDATE messages SET data = NULL, users = NULL WHERE sequence BETWEEN ? AND ?",
                     _ranges(unheld),
                 ),
-                (
-                    "DELETE FROM messages WHERE data IS NULL AND sequence < ?",
-                    [(self._next - remember,)],
-                ),
+                ("DELETE FROM messages WHERE data IS NULL AND (key = '' OR sequence < ?)", [oldest_key]),
             )
         )
         return len(unheld)
@@ -227,17 +237,3 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             stretches.append((number, number))
     return stretches
-
-
-def _advice(path: Path, error: Exception) -> str:
-    """What went wrong with `path`, and what a person can do."""
-    text = str(error)
-    if "locked" in text:
-        return f"{path} is in use by another process: end that one, or choose another --data"
-    if "full" in text or "No space" in text:
-        return f"the disk of {path} is full: make room; nothing is accepted until then"
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        return f"{path} cannot be written ({text}): give this user the right to, or choose another --data"
-    if "malformed" in text or "not a database" in text:
-        return f"{path} is damaged ({text}): move it away to start afresh; keep it to rescue what it holds"
-    return f"{path}: {text}"

@@ -7,10 +7,12 @@ import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from barker.core.barks import is_user
-from barker.core.errors import Mistake, StorageError
+from barker.core.errors import Mistake
 from barker.core.graph import SocialGraph
+from barker.store.errors import storage_errors
 
 FILE_NAME = "users.sqlite3"
 """The file in the data directory."""
@@ -31,7 +33,7 @@ class Users:
                 f"there are no users: {path} is missing; make some with "
                 f"'barker users make --data {path.parent}', or name another --data"
             )
-        try:
+        with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -40,8 +42,6 @@ class Users:
                 "CREATE TABLE IF NOT EXISTS follows (follower TEXT NOT NULL, followee TEXT NOT NULL, "
                 "PRIMARY KEY (followee, follower)) WITHOUT ROWID"
             )
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"{path}: {error}") from error
         self._seen_version = self._data_version()
 
     def close(self) -> None:
@@ -49,15 +49,15 @@ class Users:
         self._db.close()
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM users").fetchone()[0])
+        return int(next(self._read("SELECT count(*) FROM users"))[0])
 
     def names(self) -> list[str]:
         """All users, in the order of their names."""
-        return [row[0] for row in self._db.execute("SELECT name FROM users ORDER BY name")]
+        return [row[0] for row in self._read("SELECT name FROM users ORDER BY name")]
 
     def counts(self) -> Iterator[tuple[str, int, int]]:
         """Each user with how many they follow and how many follow them."""
-        yield from self._db.execute(
+        yield from self._read(
             "SELECT name, (SELECT count(*) FROM follows WHERE follower = name), "
             "(SELECT count(*) FROM follows WHERE followee = name) FROM users ORDER BY name"
         )
@@ -65,7 +65,7 @@ class Users:
     def graph(self) -> SocialGraph:
         """Everything, in memory."""
         names = {name: name for name in self.names()}
-        follows = self._db.execute("SELECT follower, followee FROM follows")
+        follows = self._read("SELECT follower, followee FROM follows")
         # One string object for each name, however many follow it.
         return SocialGraph(names, ((names.get(a, a), names.get(b, b)) for a, b in follows))
 
@@ -107,16 +107,21 @@ class Users:
         # SQLite's own count of the commits of others (PRAGMA data_version): nothing is read to ask.
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    def _read(self, statement: str) -> Iterator[Any]:
+        with storage_errors(self.path):
+            yield from self._db.execute(statement)
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise StorageError(f"{self.path}: {error}") from error
+        with storage_errors(self.path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
 
 
 def read_edges(path: Path, mutual: bool = False) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,309 @@
+"""Who is where, and whom an address is given to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from barker.core.errors import InvalidField
+from barker.core.routes import POLICIES, Route, Routes, normalised
+
+CHANCE = Random(1)
+
+
+def route(port: int, policy: str = "round-robin", since: float = 0.0, address: str = "inbox") -> Route:
+    return Route(address, "127.0.0.1", port, policy, since)
+
+
+def table(*routes: Route) -> Routes:
+    made = Routes()
+    for each in routes:
+        made.add(each)
+    return made
+
+
+def port_of(routes: Routes, address: str = "inbox") -> int | None:
+    chosen = routes.choose(address, CHANCE)
+    return None if chosen is None else chosen.port
+
+
+# Addresses and maps
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("inbox", "inbox"),
+        ("inbox/ark3", "inbox/ark3"),
+        ("/inbox/ark3", "inbox/ark3"),
+        ("//127.0.0.1/inbox/ark3", "inbox/ark3"),
+        ("//any:5672/inbox", "inbox"),
+        ("///inbox", "inbox"),
+        ("inbox/", "inbox"),
+        ("", ""),
+        ("/", ""),
+        ("//host", ""),
+        ("//host/", ""),
+    ],
+)
+def test_normalised(written: str, meant: str) -> None:
+    assert normalised(written) == meant
+
+
+@given(st.text(alphabet="ab/:.", max_size=20))
+def test_what_is_normalised_does_not_begin_with_a_slash(address: str) -> None:
+    assert not normalised(address).startswith("/")
+
+
+def fields(**changes: Any) -> dict[str, Any]:
+    return {"address": "inbox", "host": "::1", "port": 5820, "policy": "ordered", "since": 12.5} | changes
+
+
+def test_a_route_survives_its_map() -> None:
+    made = Route.from_map(fields())
+    assert made == Route("inbox", "::1", 5820, "ordered", 12.5)
+    assert made.to_map() == fields()
+
+
+def test_policy_and_start_time_may_be_left_out() -> None:
+    made = Route.from_map({"address": "//any/inbox/", "host": "h", "port": 1})
+    assert made == Route("inbox", "h", 1, "round-robin", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("given_fields", "named"),
+    [
+        (None, "a map"),
+        ("inbox", "a map"),
+        ([("address", "inbox")], "a map"),
+        (fields(address=None), "address"),
+        (fields(address=""), "address"),
+        (fields(address="/"), "address"),
+        (fields(address=b"inbox"), "address"),
+        (fields(host=None), "host"),
+        (fields(host=""), "host"),
+        (fields(host=127), "host"),
+        (fields(port=None), "port"),
+        (fields(port="5820"), "port"),
+        (fields(port=0), "port"),
+        (fields(port=-1), "port"),
+        (fields(port=65536), "port"),
+        (fields(port=5820.0), "port"),
+        (fields(port=True), "port"),
+        (fields(policy=None), "policy"),
+        (fields(policy="fastest"), "'fastest'"),
+        (fields(policy=["ordered"]), "policy"),
+        (fields(since=None), "since"),
+        (fields(since="now"), "since"),
+        (fields(since=-1), "since"),
+        (fields(since=math.nan), "since"),
+    ],
+)
+def test_a_wrong_field_is_named(given_fields: object, named: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        Route.from_map(given_fields)
+    assert named in caught.value.description
+    assert len(caught.value.description) < 300
+
+
+# Whom an address is given to
+
+
+def test_nothing_is_served_where_nobody_is() -> None:
+    assert Routes().choose("inbox", CHANCE) is None
+    assert Routes().choose("", CHANCE) is None
+    assert table(route(1)).choose("outbox", CHANCE) is None
+    assert table(route(1)).choose("inboxes", CHANCE) is None
+    assert table(route(1)).choose("in", CHANCE) is None
+
+
+def test_the_longest_prefix_serves_an_address() -> None:
+    routes = table(route(1), route(2, address="inbox/eu"), route(3, address="inbox/eu/rex"))
+    assert port_of(routes, "inbox") == 1
+    assert port_of(routes, "inbox/us/spot") == 1
+    assert port_of(routes, "inbox/europe") == 1
+    assert port_of(routes, "inbox/eu") == 2
+    assert port_of(routes, "inbox/eu/spot") == 2
+    assert port_of(routes, "//any/inbox/eu/rex") == 3
+    assert port_of(routes, "/inbox/eu/rex/more") == 3
+
+
+def test_the_next_shorter_prefix_serves_when_the_longest_leaves() -> None:
+    routes = table(route(1), route(2, address="inbox/eu"))
+    routes.remove(route(2, address="inbox/eu"))
+    assert port_of(routes, "inbox/eu") == 1
+
+
+def test_the_oldest_decides_on_the_policy() -> None:
+    routes = table(route(2, "ordered", since=2), route(1, "round-robin", since=1))
+    assert {port_of(routes) for _ in range(4)} == {1, 2}
+    routes.remove(route(1, "round-robin", since=1))
+    routes.add(route(3, "round-robin", since=3))
+    assert {port_of(routes) for _ in range(4)} == {2}
+
+
+def test_routes_are_listed_oldest_first() -> None:
+    routes = table(route(3, since=3), route(1, since=1, address="outbox"), route(2, since=2))
+    assert [each.port for each in routes] == [1, 2, 3]
+    assert len(routes) == 3
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))))
+def test_ordered_does_not_depend_on_the_order_of_registration(order: tuple[int, ...]) -> None:
+    routes = table(*(route(at, "ordered", since=at) for at in order))
+    assert [port_of(routes) for _ in range(3)] == [1, 1, 1]
+
+
+def test_ordered_fails_over_when_the_oldest_leaves_and_back_when_it_returns() -> None:
+    oldest, next_oldest = route(1, "ordered", since=1), route(2, "ordered", since=2)
+    routes = table(oldest, next_oldest)
+    routes.remove(oldest)
+    assert port_of(routes) == 2
+    routes.add(oldest)
+    assert port_of(routes) == 1
+    routes.remove(oldest)
+    routes.remove(next_oldest)
+    assert port_of(routes) is None
+
+
+def test_of_two_that_are_as_old_the_same_is_always_first() -> None:
+    for order in ((1, 2), (2, 1)):
+        assert port_of(table(*(route(at, "ordered", since=5) for at in order))) == 1
+
+
+def test_random_gives_each_about_its_share() -> None:
+    routes, chance = table(*(route(at, "random") for at in range(1, 5))), Random(7)
+    chosen = [routes.choose("inbox/rex", chance) for _ in range(2_000)]
+    for at in range(1, 5):
+        assert 400 < sum(each is not None and each.port == at for each in chosen) < 600
+
+
+def test_random_draws_from_the_chance_it_is_given() -> None:
+    routes = table(*(route(at, "random") for at in range(1, 5)))
+
+    def draws(seed: int) -> list[Route | None]:
+        chance = Random(seed)
+        return [routes.choose("inbox", chance) for _ in range(20)]
+
+    assert draws(3) == draws(3)
+    assert draws(3) != draws(4)
+
+
+def test_round_robin_takes_each_in_turn_and_a_new_one_next() -> None:
+    routes = table(route(1), route(2))
+    first_round = [port_of(routes), port_of(routes)]
+    assert sorted(first_round, key=str) == [1, 2]
+    assert [port_of(routes), port_of(routes)] == first_round
+    routes.add(route(3))
+    assert port_of(routes) == 3
+    assert [port_of(routes), port_of(routes)] == first_round
+
+
+STEPS = st.tuples(st.sampled_from(["choose", "choose", "add", "remove"]), st.integers(1, 5))
+CHANGES = st.lists(STEPS, max_size=80)
+
+
+@given(CHANGES)
+def test_round_robin_is_even_under_joins_and_leaves(changes: list[tuple[str, int]]) -> None:
+    routes = Routes()
+    turns: list[int] = []
+    joined: dict[int, int] = {}
+    for what, port in changes:
+        if what == "add":
+            routes.add(route(port))
+            joined[port] = len(turns)
+        elif what == "remove":
+            assert routes.remove(route(port)) == (port in joined)
+            joined.pop(port, None)
+        else:
+            chosen = port_of(routes)
+            if chosen is None:
+                assert not joined
+                continue
+            earlier = turns[joined[chosen] :]
+            if chosen in earlier:
+                # Between two turns of one, everybody who was there all the time has exactly one turn.
+                last = len(turns) - 1 - earlier[::-1].index(chosen)
+                steady = sorted(other for other, at in joined.items() if at <= last and other != chosen)
+                assert sorted(other for other in turns[last + 1 :] if other in steady) == steady
+            turns.append(chosen)
+    assert sorted(port_of(routes) or 0 for _ in joined) == sorted(joined)
+
+
+ADDRESS = st.from_regex(r"inbox/[a-z0-9]{1,6}", fullmatch=True)
+ADDRESSES = st.lists(ADDRESS, min_size=1, max_size=30, unique=True)
+PORTS = st.lists(st.integers(1, 65535), min_size=1, max_size=8, unique=True)
+
+
+@given(ADDRESSES, PORTS, st.randoms(use_true_random=False))
+def test_consistent_gives_the_same_address_to_the_same_route(
+    addresses: list[str], ports: list[int], shuffler: Random
+) -> None:
+    one = table(*(route(port, "consistent", since=port) for port in ports))
+    shuffler.shuffle(ports)
+    other = table(*(route(port, "consistent", since=port) for port in ports))
+    for address in addresses:
+        chosen = port_of(one, address)
+        assert chosen in ports
+        assert port_of(one, address) == chosen
+        assert port_of(other, f"//any/{address}") == chosen
+
+
+@given(ADDRESSES, PORTS.filter(lambda ports: len(ports) > 1), st.data())
+def test_consistent_moves_only_the_addresses_of_a_removed_route(
+    addresses: list[str], ports: list[int], data: st.DataObject
+) -> None:
+    routes = table(*(route(port, "consistent") for port in ports))
+    before = {address: port_of(routes, address) for address in addresses}
+    gone = data.draw(st.sampled_from(ports))
+    routes.remove(route(gone, "consistent"))
+    for address in addresses:
+        after = port_of(routes, address)
+        assert after != gone
+        assert after == before[address] or before[address] == gone
+    routes.add(route(gone, "consistent"))
+    assert {address: port_of(routes, address) for address in addresses} == before
+
+
+def test_consistent_spreads_addresses_over_all_routes() -> None:
+    routes = table(*(route(port, "consistent") for port in range(1, 5)))
+    chosen = [port_of(routes, f"inbox/user{at}") for at in range(2_000)]
+    assert all(400 < chosen.count(port) < 600 for port in range(1, 5))
+
+
+# Who holds a route
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_route_that_is_registered_again_stays_when_the_old_holder_goes(policy: str) -> None:
+    routes = Routes()
+    routes.add(route(1, policy), "old link")
+    routes.add(route(1, policy), "new link")
+    assert len(routes) == 1
+    assert not routes.remove(route(1, policy), "old link")
+    assert port_of(routes) == 1
+    assert routes.remove(route(1, policy), "new link")
+    assert port_of(routes) is None
+    assert len(routes) == 0
+
+
+def test_what_is_registered_again_is_as_it_was_said_last() -> None:
+    routes = Routes()
+    routes.add(route(1, "ordered", since=1), "old link")
+    routes.add(route(1, "random", since=9), "new link")
+    assert list(routes) == [route(1, "random", since=9)]
+    assert routes.remove(route(1, "ordered", since=1), "new link"), "it is the same place"
+    assert list(routes) == []
+
+
+def test_nobody_takes_away_what_is_not_there() -> None:
+    routes = table(route(1))
+    assert not routes.remove(route(2))
+    assert not routes.remove(route(1), "somebody else")
+    assert port_of(routes) == 1

@@ -1,0 +1,237 @@
+"""What each user has yet to read, for readers of any speed."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import weakref
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from barker.core.timelines import Cursor, Message, Seen, Timelines
+
+
+def deliver(timelines: Timelines[str], sequences: range, *users: str) -> None:
+    for sequence in sequences:
+        timelines.deliver(Message(sequence, b"%d" % sequence), users)
+
+
+def read_all(cursor: Cursor) -> list[tuple[int, int]]:
+    """Everything there is for a reader: (sequence number, missed just before it)."""
+    found: list[tuple[int, int]] = []
+    while (next_one := cursor.read()) is not None:
+        message, missed = next_one
+        found.append((message.sequence, missed))
+    return found
+
+
+# Reading
+
+
+def test_a_reader_sees_the_history_then_what_comes() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    deliver(timelines, range(1, 6), "rex")
+    cursor = timelines.follow("rex", "reader")
+    assert cursor.behind == 3
+    assert read_all(cursor) == [(3, 0), (4, 0), (5, 0)]
+    assert cursor.read() is None
+    deliver(timelines, range(6, 8), "rex")
+    assert read_all(cursor) == [(6, 0), (7, 0)]
+    assert cursor.missed == 0, "what was gone before it came, it did not miss"
+
+
+def test_a_reader_of_an_empty_timeline_waits_for_the_first() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    cursor = timelines.follow("rex", "reader")
+    assert (cursor.read(), cursor.behind) == (None, 0)
+    assert timelines.deliver(Message(1, b""), ["rex"]) == ["reader"]
+    assert read_all(cursor) == [(1, 0)]
+
+
+def test_a_slow_reader_goes_on_with_the_oldest_that_is_there_and_is_told_what_it_missed() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    deliver(timelines, range(1, 4), "rex")
+    slow, quick = timelines.follow("rex", "slow"), timelines.follow("rex", "quick")
+    assert slow.read() is not None
+    assert len(read_all(quick)) == 3
+    deliver(timelines, range(4, 9), "rex")
+    assert slow.behind == 7
+    assert read_all(slow) == [(6, 4), (7, 0), (8, 0)]
+    assert read_all(quick) == [(6, 2), (7, 0), (8, 0)]
+    assert (slow.missed, quick.missed) == (4, 2)
+
+
+def test_only_readers_of_the_users_it_is_for_are_woken() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    for user, reader in (("rex", "r1"), ("rex", "r2"), ("spot", "s1"), ("ark3", "a1")):
+        timelines.follow(user, reader)
+    assert timelines.deliver(Message(1, b""), ["rex", "nobody", "spot"]) == ["r1", "r2", "s1"]
+    timelines.leave("rex", "r1")
+    assert timelines.deliver(Message(2, b""), ["rex"]) == ["r2"]
+
+
+def test_a_reader_that_comes_again_sees_the_history_again() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    deliver(timelines, range(1, 3), "rex")
+    read_all(timelines.follow("rex", "reader"))
+    timelines.leave("rex", "reader")
+    assert read_all(timelines.follow("rex", "reader")) == [(1, 0), (2, 0)]
+
+
+# What is kept
+
+
+def test_a_timeline_that_never_had_anything_is_gone_with_its_last_reader() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    timelines.follow("rex", "r1")
+    timelines.follow("rex", "r2")
+    timelines.leave("rex", "r1")
+    assert len(timelines) == 1
+    timelines.leave("rex", "r2")
+    assert len(timelines) == 0
+    timelines.leave("spot", "who never came")
+    assert len(timelines) == 0
+
+
+def test_a_timeline_with_messages_stays_without_readers() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    deliver(timelines, range(1, 2), "rex")
+    timelines.follow("rex", "reader")
+    timelines.leave("rex", "reader")
+    assert [user for user, _ in timelines] == ["rex"]
+
+
+def test_held_is_what_some_timeline_still_has() -> None:
+    timelines: Timelines[str] = Timelines(2)
+    assert timelines.held() == set()
+    deliver(timelines, range(1, 2), "rex", "spot")
+    deliver(timelines, range(2, 4), "rex")
+    assert timelines.held() == {1, 2, 3}, "1 is on spot's timeline still"
+    deliver(timelines, range(4, 6), "spot")
+    assert timelines.held() == {2, 3, 4, 5}
+
+
+def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
+    timelines: Timelines[str] = Timelines(1)
+    message = Message(1, b"x" * 1000)
+    timelines.deliver(message, ["rex", "spot"])
+    alive = weakref.ref(message)
+    del message
+    deliver(timelines, range(2, 3), "rex")
+    gc.collect()
+    assert alive() is not None
+    deliver(timelines, range(3, 4), "spot")
+    gc.collect()
+    assert alive() is None
+
+
+# Everything at once, against a model
+
+USERS, READERS = ("rex", "spot", "ark3"), ("a", "b", "c")
+
+
+class TimelinesMachine(RuleBasedStateMachine):
+    """The model: all that a user was ever sent, and for each reader how far it is."""
+
+    @initialize(history=st.integers(1, 5))
+    def begin(self, history: int) -> None:
+        self.history = history
+        self.timelines: Timelines[str] = Timelines(history)
+        self.sent: dict[str, list[int]] = {user: [] for user in USERS}
+        self.cursors: dict[tuple[str, str], Cursor] = {}
+        self.places: dict[tuple[str, str], int] = {}
+        self.missed: dict[tuple[str, str], int] = {}
+        self.sequence = 0
+
+    @rule(users=st.sets(st.sampled_from(USERS), min_size=1), count=st.integers(1, 8))
+    def deliver(self, users: set[str], count: int) -> None:
+        for _ in range(count):
+            self.sequence += 1
+            woken = self.timelines.deliver(Message(self.sequence, b"%d" % self.sequence), sorted(users))
+            for user in users:
+                self.sent[user].append(self.sequence)
+            assert sorted(woken) == sorted(reader for user, reader in self.cursors if user in users)
+
+    @rule(user=st.sampled_from(USERS), reader=st.sampled_from(READERS))
+    def follow(self, user: str, reader: str) -> None:
+        self.cursors[user, reader] = self.timelines.follow(user, reader)
+        self.places[user, reader] = max(0, len(self.sent[user]) - self.history)
+        self.missed[user, reader] = 0
+
+    @rule(user=st.sampled_from(USERS), reader=st.sampled_from(READERS))
+    def leave(self, user: str, reader: str) -> None:
+        self.timelines.leave(user, reader)
+        self.cursors.pop((user, reader), None)
+
+    @precondition(lambda self: self.cursors)
+    @rule(data=st.data(), count=st.integers(1, 8))
+    def read(self, data: st.DataObject, count: int) -> None:
+        place = data.draw(st.sampled_from(sorted(self.cursors)))
+        cursor, sent = self.cursors[place], self.sent[place[0]]
+        for _ in range(count):
+            assert cursor.behind == len(sent) - self.places[place]
+            found = cursor.read()
+            if self.places[place] == len(sent):
+                assert found is None
+                return
+            at = max(self.places[place], len(sent) - self.history)
+            missed = at - self.places[place]
+            assert found is not None
+            assert (found[0].sequence, found[0].data, found[1]) == (sent[at], b"%d" % sent[at], missed)
+            self.places[place] = at + 1
+            self.missed[place] += missed
+            assert cursor.missed == self.missed[place]
+
+    @invariant()
+    def what_is_held_is_the_last_of_each(self) -> None:
+        if hasattr(self, "timelines"):
+            last = {sequence for sent in self.sent.values() for sequence in sent[-self.history :]}
+            assert self.timelines.held() == last
+            known = {user for user, sent in self.sent.items() if sent} | {user for user, _ in self.cursors}
+            assert {user for user, _ in self.timelines} == known
+            assert len(self.timelines) == len(known)
+
+
+TestTimelinesMachine = TimelinesMachine.TestCase
+TestTimelinesMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# What was seen
+
+
+@given(st.integers(1, 20), st.integers(0, 60))
+def test_the_last_keys_are_known_and_no_others(limit: int, count: int) -> None:
+    seen = Seen(limit)
+    for at in range(count):
+        assert str(at) not in seen
+        seen.add(str(at))
+        assert len(seen) <= limit
+    assert [at for at in range(count) if str(at) in seen] == list(range(max(0, count - limit), count))
+
+
+def test_memory_for_keys_is_bounded() -> None:
+    seen = Seen(100)
+    for at in range(10_000):
+        seen.add(str(at))
+    assert len(seen) == 100
+    assert len(pickle.dumps(seen)) < 10_000, "whatever it keeps besides the keys is bounded too"
+
+
+def test_a_key_that_comes_again_is_remembered_from_then_on() -> None:
+    # A journal that is loaded may hold a key twice: an old one of a quiet timeline, and a late repeat.
+    seen = Seen(2)
+    for key in ("late", "b", "late", "c"):
+        seen.add(key)
+    assert "late" in seen
+    assert "c" in seen
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("key", ["", "rex/1\n7", "\N{DOG FACE}" * 300])
+def test_any_text_is_a_key(key: str) -> None:
+    seen = Seen()
+    seen.add(key)
+    assert key in seen

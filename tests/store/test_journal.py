@@ -1,0 +1,432 @@
+"""What a manifold has accepted outlives its process, and nothing else does."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from barker.core.errors import StorageError
+from barker.core.work_queue import Entry
+from barker.store.journal import VERSION, Journal, Post, QueueJournal, TimelineEntry, TimelineJournal
+
+Kind = type[QueueJournal] | type[TimelineJournal]
+BOTH = pytest.mark.parametrize("kind", [QueueJournal, TimelineJournal])
+
+
+def everything(journal: QueueJournal) -> dict[str, list[Entry]]:
+    return {queue: list(journal.load(queue, 0, 1_000_000)) for queue in journal.queues()}
+
+
+# Queues
+
+
+def test_a_commit_gives_each_message_its_place_in_the_order(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        assert journal.commit([("a", b"1"), ("b", b"2"), ("a", b"3")], []) == [
+            Entry(1, b"1"),
+            Entry(2, b"2"),
+            Entry(3, b"3"),
+        ]
+        assert journal.commit([("b", b"4")], []) == [Entry(4, b"4")]
+        assert journal.queues() == {"a": 2, "b": 2}
+        assert everything(journal) == {"a": [(1, b"1"), (3, b"3")], "b": [(2, b"2"), (4, b"4")]}
+
+
+def test_loading_goes_on_behind_a_sequence_number_and_stops_at_a_count(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([(queue, b"%d" % at) for at in range(10) for queue in ("a", "b")], [])
+        first = list(journal.load("a", 0, 3))
+        assert [entry.data for entry in first] == [b"0", b"1", b"2"]
+        then = list(journal.load("a", first[-1].sequence, 100))
+        assert [entry.data for entry in then] == [b"%d" % at for at in range(3, 10)]
+        assert list(journal.load("a", then[-1].sequence, 100)) == []
+        assert list(journal.load("nobody's", 0, 100)) == []
+
+
+def test_what_is_removed_does_not_come_again(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"%d" % at) for at in range(1, 11)] + [("b", b"11")], [])
+        journal.commit([("a", b"12")], [("a", 7), ("a", 2), ("a", 3), ("b", 11), ("a", 7)])
+    with closing(QueueJournal(path)) as journal:
+        assert journal.queues() == {"a": 8}
+        assert [entry.sequence for entry in list(journal.load("a", 0, 100))] == [1, 4, 5, 6, 8, 9, 10, 12]
+        journal.commit([], [("a", sequence) for sequence in range(1, 13)])
+        assert journal.queues() == {}
+
+
+def test_removing_from_one_queue_leaves_the_others_alone(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([("a", b"1"), ("b", b"2"), ("a", b"3")], [])
+        journal.commit([], [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("c", 2)])
+        assert everything(journal) == {"b": [(2, b"2")]}
+
+
+def test_an_empty_commit_changes_nothing(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        assert journal.commit([], []) == []
+        assert journal.commit([("a", b"1")], []) == [Entry(1, b"1")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", bytes(range(256)), b"x" * 5_000_000], ids=len)
+def test_messages_are_opaque_bytes(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a/\N{DOG FACE}", data)], [])
+    with closing(QueueJournal(path)) as journal:
+        assert list(journal.load("a/\N{DOG FACE}", 0, 1)) == [(1, data)]
+
+
+def test_sequence_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"1"), ("b", b"2"), ("a", b"3")], [("a", 1)])
+    with closing(QueueJournal(path)) as journal:
+        assert journal.commit([("a", b"4")], []) == [Entry(4, b"4")]
+
+
+BATCHES = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.sampled_from(["a", "b", "a/dead-letters"]), st.binary(max_size=8)), max_size=6),
+        st.sets(st.integers(1, 30), max_size=10),
+        st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+@given(BATCHES)
+@settings(max_examples=25, deadline=None)
+def test_any_commits_and_removals_load_again_as_they_were(
+    batches: list[tuple[list[tuple[str, bytes]], set[int], bool]],
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        journal = QueueJournal(Path(directory) / "j.sqlite3")
+        kept: dict[tuple[str, int], bytes] = {}
+        for add, done, reopened in batches:
+            remove = [place for place in kept if place[1] in done]
+            added = journal.commit(add, remove)
+            assert [entry.data for entry in added] == [data for _, data in add]
+            for place in remove:
+                del kept[place]
+            assert all(entry.sequence > sequence for entry in added for _, sequence in kept)
+            for entry, (queue, _) in zip(added, add, strict=True):
+                kept[queue, entry.sequence] = entry.data
+            if reopened:
+                journal.close()
+                journal = QueueJournal(journal.path)
+            found = everything(journal)
+            assert {queue: len(entries) for queue, entries in found.items()} == journal.queues()
+            assert found == {
+                queue: [Entry(sequence, kept[queue, sequence]) for _, sequence in places]
+                for queue, places in itertools.groupby(sorted(kept), key=lambda place: place[0])
+            }
+        journal.close()
+
+
+# Timelines
+
+
+def test_timeline_messages_load_in_order_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        assert journal.commit([Post("k1", "rex spot", b"1"), Post("", "ark3", b"")]) == [
+            TimelineEntry(1, "k1", "rex spot", b"1"),
+            TimelineEntry(2, "", "ark3", b""),
+        ]
+        journal.commit([Post("k1", "rex", b"3")])
+        assert journal.commit([]) == []
+    with closing(TimelineJournal(path)) as journal:
+        assert list(journal.load()) == [
+            (1, "k1", "rex spot", b"1"),
+            (2, "", "ark3", b""),
+            (3, "k1", "rex", b"3"),
+        ]
+        assert journal.commit([Post("k4", "rex", b"4")])[0].sequence == 4
+
+
+def test_a_sweep_keeps_what_is_held_and_the_last_keys(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(1, 11)])
+        assert journal.sweep({2, 9}, remember=4) == 8
+        kept = [
+            (2, "k2", "rex", b"2"),
+            (7, "k7", None, None),
+            (8, "k8", None, None),
+            (9, "k9", "rex", b"9"),
+            (10, "k10", None, None),
+        ]
+        assert list(journal.load()) == kept
+        assert journal.sweep({2, 9}, remember=4) == 0, "there is nothing more to forget"
+        assert journal.commit([Post("k11", "rex", b"11")])[0].sequence == 11
+    with closing(TimelineJournal(path)) as journal:
+        assert list(journal.load()) == [*kept, (11, "k11", "rex", b"11")]
+
+
+def test_a_sweep_of_everything_leaves_the_sequence_where_it_was(tmp_path: Path) -> None:
+    with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([Post("k", "rex", b"1")] * 3)
+        assert journal.sweep(set(), remember=1) == 3
+        assert list(journal.load()) == [(3, "k", None, None)]
+        assert journal.commit([Post("k", "rex", b"4")])[0].sequence == 4
+
+
+def test_messages_without_a_key_do_not_push_keys_out(tmp_path: Path) -> None:
+    with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([Post("k1", "rex", b"1"), Post("k2", "rex", b"2"), *[Post("", "rex", b"x")] * 10])
+        journal.sweep(set(), remember=2)
+        assert {entry.key for entry in journal.load()} - {""} == {"k1", "k2"}
+
+
+@given(st.integers(0, 30), st.sets(st.integers(1, 30)), st.integers(1, 40), st.integers(0, 10))
+@settings(max_examples=25, deadline=None)
+def test_any_sweep_keeps_what_is_held_and_the_last_keys(
+    count: int, held: set[int], remember: int, later: int
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        journal = TimelineJournal(Path(directory) / "j.sqlite3")
+        journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(1, count + 1)])
+        held &= set(range(1, count + 1))
+        assert journal.sweep(held, remember) == count - len(held)
+        journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(count + 1, count + later + 1)])
+        journal.close()
+        journal = TimelineJournal(journal.path)
+        found = list(journal.load())
+        journal.close()
+    fresh = set(range(count + 1, count + later + 1))
+    assert {entry.sequence for entry in found if entry.data is not None} == held | fresh
+    assert all(entry.data in (None, b"%d" % entry.sequence) for entry in found)
+    last = {f"k{at}" for at in range(max(1, count + 1 - remember), count + 1)}
+    assert {entry.key for entry in found} == last | {f"k{at}" for at in held | fresh}
+
+
+# Death
+
+
+CHILD = """
+import os, sys
+from pathlib import Path
+from barker.store.journal import QueueJournal
+
+journal = QueueJournal(Path(sys.argv[1]))
+journal.commit([("a", b"%d" % at) for at in range(1, 1001)], [])
+journal.commit([("b", b"x" * 100_000)], [("a", at) for at in range(1, 501)])
+journal._db.execute("BEGIN IMMEDIATE")
+journal._db.execute("INSERT INTO messages VALUES ('never committed', 5000, 'x')")
+print("committed", flush=True)
+if sys.argv[2] == "exit":
+    os._exit(3)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("death", ["exit", "kill"])
+def test_what_was_committed_survives_the_death_of_the_process(tmp_path: Path, death: str) -> None:
+    path = tmp_path / "j.sqlite3"
+    command = [sys.executable, "-c", CHILD, str(path), death]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "committed\n"
+        if death == "kill":
+            child.kill()
+        assert child.wait(10) == (3 if death == "exit" else -signal.SIGKILL)
+    with closing(QueueJournal(path)) as journal:
+        assert journal.queues() == {"a": 500, "b": 1}
+        assert list(journal.load("a", 0, 1_000)) == [Entry(at, b"%d" % at) for at in range(501, 1001)]
+        assert list(journal.load("b", 0, 1)) == [(1001, b"x" * 100_000)]
+        assert journal.commit([("a", b"next")], [])[0].sequence == 1002
+
+
+def test_a_journal_that_is_not_closed_is_whole_for_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    journal = QueueJournal(path)
+    journal.commit([("a", b"1")], [])
+    copy = tmp_path / "copy.sqlite3"
+    for end in ("", "-wal"):
+        copy.with_name(copy.name + end).write_bytes(path.with_name(path.name + end).read_bytes())
+    journal.close()
+    with closing(QueueJournal(copy)) as found:
+        assert everything(found) == {"a": [(1, b"1")]}
+
+
+# What can go wrong
+
+
+def test_a_second_opener_is_told_that_it_is_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"1")], [])
+        with pytest.raises(StorageError, match="in use") as caught:
+            QueueJournal(path)
+        assert str(path) in str(caught.value)
+        assert journal.commit([("a", b"2")], []) == [Entry(2, b"2")], "the first goes on"
+
+
+@BOTH
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path, kind: Kind) -> None:
+    path = tmp_path / "j.sqlite3"
+    kind(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version={VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="newer") as caught:
+        kind(path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_was_refused_is_not_kept_locked(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    QueueJournal(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version={VERSION + 1}")
+    with pytest.raises(StorageError, match="newer") as caught:
+        QueueJournal(path)
+    with closing(sqlite3.connect(path, timeout=0)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION + 1,), str(caught.value)
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database\n" * 1_000)
+
+
+def damaged_inside(path: Path) -> None:
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"x" * 3_000)] * 100, [])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+
+def a_journal_of_timelines(path: Path) -> None:
+    with closing(TimelineJournal(path)) as journal:
+        journal.commit([Post("key", "rex", b"1")])
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [garbage, damaged_inside, a_journal_of_timelines, a_directory])
+def test_a_file_that_is_no_queue_journal_is_named(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    path = tmp_path / "j.sqlite3"
+    spoil(path)
+    with pytest.raises(StorageError) as caught, closing(QueueJournal(path)) as journal:
+        everything(journal)
+    assert str(path) in str(caught.value)
+
+
+def test_a_journal_of_queues_is_no_journal_of_timelines(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as queues:
+        queues.commit([("a", b"1")], [])
+    with pytest.raises(StorageError) as caught, closing(TimelineJournal(path)) as journal:
+        list(journal.load())
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_damaged_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    garbage(path)
+    with pytest.raises(StorageError, match=r"damaged.*move it away"):
+        TimelineJournal(path)
+
+
+def test_a_directory_is_made_when_it_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "and deep" / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"1")], [])
+    assert path.exists()
+
+
+def test_a_file_where_the_directory_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StorageError, match=r"data/j\.sqlite3"):
+        QueueJournal(tmp_path / "data" / "j.sqlite3")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="cannot be written") as caught:
+        QueueJournal(tmp_path / "j.sqlite3")
+    assert str(tmp_path) in str(caught.value)
+    tmp_path.chmod(0o700)
+
+
+def fill(journal: Journal) -> None:
+    """From now on, the disk is full."""
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count={pages}")
+
+
+def make_room(journal: Journal) -> None:
+    journal._db.execute("PRAGMA max_page_count=1000000")
+
+
+def test_a_commit_to_a_full_disk_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"1"), ("a", b"2")], [])
+        fill(journal)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="full") as caught:
+                journal.commit([("b", b"small"), ("a", b"x" * 1_000_000)], [("a", 1)])
+            assert str(path) in str(caught.value)
+            assert everything(journal) == {"a": [(1, b"1"), (2, b"2")]}
+        make_room(journal)
+        assert journal.commit([("a", b"3")], [("a", 1)]) == [Entry(3, b"3")]
+    with closing(QueueJournal(path)) as journal:
+        assert everything(journal) == {"a": [(2, b"2"), (3, b"3")]}
+
+
+def test_a_timeline_commit_to_a_full_disk_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        journal.commit([Post("k1", "rex", b"1")])
+        fill(journal)
+        with pytest.raises(StorageError, match="full"):
+            journal.commit([Post("k2", "rex", b"small"), Post("k3", "rex", b"x" * 1_000_000)])
+        assert list(journal.load()) == [(1, "k1", "rex", b"1")]
+        make_room(journal)
+        assert journal.commit([Post("k2", "rex", b"2")])[0].sequence == 2
+
+
+def test_a_commit_that_fails_for_any_reason_leaves_the_journal_in_order(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        with pytest.raises(UnicodeEncodeError):
+            journal.commit([("a", b"1"), ("\ud800", b"no text that SQLite takes")], [])
+        assert journal.queues() == {}
+        assert journal.commit([("a", b"1")], []) == [Entry(1, b"1")]
+
+
+def test_size_counts_what_is_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        journal.commit([("a", b"x" * 500_000)], [])
+        assert 500_000 < journal.size < 1_100_000
+        files = [file for file in tmp_path.iterdir() if not file.name.endswith("-shm")]
+        assert journal.size == sum(file.stat().st_size for file in files)
+
+
+def test_a_long_run_of_commits_does_not_grow_the_write_ahead_log_without_end(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        settled: list[Entry] = []
+        for _ in range(200):
+            settled = journal.commit(
+                [("a", b"x" * 10_000)] * 10, [("a", entry.sequence) for entry in settled]
+            )
+        assert journal.queues() == {"a": 10}
+        assert journal.size < 12_000_000, "20 MB went through it"
