@@ -1,0 +1,71 @@
+"""What browser tests share: the system's Chromium, and pages that are watched for errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.harness import ROOT, Process, Suite
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser. Of a module, not of the session: while it lives, this thread can run no other asyncio."""
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    path = next((path for name in names if name and (path := shutil.which(name))), None)
+    if path is None:
+        pytest.fail("there is no Chromium; install one, or say where it is in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty page; what goes wrong in it fails the test, save what Chromium says of what is away."""
+    errors: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        refused = message.text.startswith("WebSocket connection to 'ws://")
+        no_session = message.location["url"].endswith("/webui/session.js")
+        if message.type in ("error", "warning") and not refused and not no_session:
+            errors.append(f"{message.type}: {message.text}")
+
+    context = chromium.new_context(viewport={"width": 900, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: errors.append(f"page error: {error}"))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def from_disk(gateway: Process, user: str) -> str:
+    """The address of the web page's file, for a gateway and a user."""
+    search = urlencode({"gateway": f"127.0.0.1:{gateway.port}", "user": user})
+    return f"{(ROOT / 'webui' / 'index.html').as_uri()}?{search}"
+
+
+@pytest.fixture
+def whole(suite: Suite) -> Suite:
+    """All that a bark needs: inbox, outbox, bizlogic and gateway. ark3 and rex follow each other."""
+    suite.users([("ark3", "rex"), ("rex", "ark3")]).close()
+    for _ in (suite.inbox(), suite.outbox(), suite.bizlogic(), suite.start("gateway")):
+        pass
+    return suite

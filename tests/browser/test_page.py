@@ -1,0 +1,255 @@
+"""The web page in a real browser, with a real suite behind it: what it shows, and what survives a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from barker.core.barks import Bark
+from tests.browser.conftest import from_disk
+from tests.harness import ROOT, Client, Suite, wait_for
+
+pytestmark = pytest.mark.browser
+
+
+class Cast:
+    """The suite's processes by name."""
+
+    def __init__(self, suite: Suite) -> None:
+        _, self.inbox, self.outbox, self.bizlogic, self.gateway = suite.processes
+
+
+@pytest.fixture
+def cast(whole: Suite) -> Cast:
+    return Cast(whole)
+
+
+@pytest.fixture
+def barker(cast: Cast, page: Page) -> Page:
+    """The page of ark3, from the disk, connected."""
+    page.goto(from_disk(cast.gateway, "ark3"))
+    connected(page)
+    return page
+
+
+def connected(page: Page) -> None:
+    for service in ("inbox", "outbox"):
+        expect(page.locator(f"#{service}")).to_have_text(f"{service} connected", timeout=20_000)
+    expect(page.locator("#status")).to_be_hidden()
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+
+
+def arrived(page: Page, *texts: str) -> None:
+    """Wait until the timeline is just this, newest first, and nothing is on its way."""
+    expect(page.locator("#barks .text")).to_have_text(list(texts), timeout=20_000)
+    expect(page.locator("#pending .bark")).to_have_count(0)
+
+
+def test_a_bark_reaches_the_page_once_and_a_follower(barker: Page, whole: Suite) -> None:
+    say(barker, "Woof, world! äöü 🐕")
+    arrived(barker, "Woof, world! äöü 🐕")
+    command = [sys.executable, "barker/listen.py", "rex", "--count", "1", "--directory", whole.place]
+    listened = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
+    assert "ark3: Woof, world! äöü 🐕" in listened.stdout
+
+
+def test_the_bark_is_made_by_the_rules(barker: Page, client: Client) -> None:
+    client.read("rex")
+    say(barker, "two\nlines")
+    wait_for(lambda: client.timelines["rex"], "the bark is on the follower's timeline")
+    [bark] = client.timelines["rex"]
+    assert (bark.user, bark.text) == ("ark3", "two\nlines")
+    assert abs(bark.created / 1000 - time.time()) < 30
+    assert len(bark.id) == 32
+
+
+def test_it_works_from_the_gateway_too(cast: Cast, page: Page, client: Client) -> None:
+    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
+    page.goto(f"http://127.0.0.1:{cast.gateway.port}/?user=ark3")
+    connected(page)
+    say(page, "over HTTP")
+    arrived(page, "over HTTP")
+
+
+def test_own_barks_mentions_and_others_are_told_apart(barker: Page, client: Client) -> None:
+    for user, text in (("rex", "Good day."), ("rex", "Look, @ark3."), ("ark3", "@rex @ark3x I look")):
+        bark = client.bark(user, text)
+        wait_for(lambda bark=bark: bark.id in client.accepted, "it is accepted")
+        expect(barker.locator("#barks .text").first).to_have_text(text)
+    kinds = barker.locator("#barks .bark").evaluate_all("all => all.map(bark => bark.className.trim())")
+    assert kinds == ["bark mine", "bark mention", "bark"]
+    assert barker.locator("#barks .tag").all_text_contents() == ["you", "mentions you"]
+    assert barker.locator("#barks .at").all_text_contents() == ["@rex", "@ark3x", "@ark3"]
+
+
+def test_markup_is_shown_as_text(barker: Page, client: Client) -> None:
+    markup = "<img src=x onerror=\"document.title='bitten'\"> <b>@ark3</b> &amp; <script>1</script>"
+    say(barker, markup)
+    arrived(barker, markup)
+    assert barker.locator("#barks img, #barks script, .text b:not(.at)").count() == 0
+    assert barker.title() == "Barker"
+
+
+def test_281_characters_cannot_be_sent_and_280_can(barker: Page) -> None:
+    barker.fill("#text", "🐕" * 281)
+    expect(barker.locator("#left")).to_have_text("-1")
+    expect(barker.locator("#bark")).to_be_disabled()
+    barker.press("#text", "Enter")
+    assert barker.input_value("#text") == "🐕" * 281
+    say(barker, "🐕" * 280)
+    arrived(barker, "🐕" * 280)
+    say(barker, "  \n ")
+    arrived(barker, "🐕" * 280)
+
+
+def test_what_the_outbox_rejects_comes_back_with_the_reason(cast: Cast, page: Page) -> None:
+    page.goto(from_disk(cast.gateway, "a,b"))
+    connected(page)
+    say(page, "may I?")
+    expect(page.locator("#problem")).to_contain_text("Not accepted: application property user must be a name")
+    assert page.input_value("#text") == "may I?"
+    assert page.locator(".bark").count() == 0
+
+
+def test_a_timeline_that_is_refused_is_told_and_harms_nothing(cast: Cast, page: Page) -> None:
+    page.goto(from_disk(cast.gateway, "a b"))
+    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name")
+    expect(page.locator("#outbox")).to_have_text("outbox connected")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_inbox_is_ended_and_comes_back(
+    barker: Page, cast: Cast, client: Client, number: signal.Signals
+) -> None:
+    say(barker, "before")
+    arrived(barker, "before")
+    cast.inbox.kill(number)
+    expect(barker.locator("#inbox")).to_have_text("inbox reconnecting")
+    expect(barker.locator("#status")).to_have_text("The inbox is away. New barks come when it is back.")
+    say(barker, "meanwhile")
+    expect(barker.locator("#pending .note")).to_have_text("accepted by the outbox")
+    cast.inbox.restart()
+    arrived(barker, "meanwhile", "before")
+    connected(barker)
+    say(barker, "after")
+    arrived(barker, "after", "meanwhile", "before")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_outbox_is_ended_and_comes_back(barker: Page, cast: Cast, number: signal.Signals) -> None:
+    cast.outbox.kill(number)
+    expect(barker.locator("#outbox")).to_have_text("outbox reconnecting")
+    say(barker, "patience")
+    say(barker, "more patience")
+    assert barker.locator("#pending .note").all_text_contents() == ["sending…", "sending…"]
+    cast.outbox.restart()
+    arrived(barker, "more patience", "patience")
+    connected(barker)
+
+
+def test_barks_in_flight_when_the_outbox_is_killed_arrive_once_in_order(
+    barker: Page, cast: Cast, client: Client
+) -> None:
+    client.read("rex")
+    barker.evaluate("for (let number = 0; number < 100; number += 1) say(`bark ${number}`)")
+    cast.outbox.kill()
+    cast.outbox.restart()
+    expect(barker.locator("#pending .bark")).to_have_count(0, timeout=30_000)
+    expected = [f"bark {number}" for number in range(100)]
+    wait_for(lambda: len(client.texts("rex")) >= 100, "all are on the follower's timeline")
+    assert client.texts("rex") == expected
+    arrived(barker, *reversed(expected))
+
+
+def test_the_gateway_is_killed_and_comes_back(barker: Page, cast: Cast, client: Client) -> None:
+    say(barker, "before")
+    arrived(barker, "before")
+    cast.gateway.kill()
+    expect(barker.locator("#status")).to_contain_text("Barker is away.")
+    client.bark("rex", "from elsewhere")
+    say(barker, "from here")
+    cast.gateway.restart()
+    arrived(barker, "from here", "from elsewhere", "before")
+
+
+def test_a_service_that_hangs_is_found_out(barker: Page, cast: Cast) -> None:
+    cast.inbox.kill(signal.SIGSTOP)
+    expect(barker.locator("#inbox")).to_have_text("inbox reconnecting")
+    cast.inbox.kill(signal.SIGCONT)
+    connected(barker)
+
+
+def test_opened_before_the_suite_is_up_it_says_what_to_do(whole: Suite, page: Page) -> None:
+    cast = Cast(whole)
+    cast.gateway.kill()
+    page.goto(from_disk(cast.gateway, "ark3"))
+    expect(page.locator("#status")).to_contain_text("To start it: make run.")
+    cast.gateway.restart()
+    connected(page)
+
+
+def test_a_message_that_is_no_bark_harms_nothing(barker: Page, client: Client) -> None:
+    value = b"\x00\x53\x77"
+    for body in (b"\xa1\x04woof", b"\x45", b"\x40", b"\x94" + bytes(16), b"\x98" + bytes(16)):
+        client.send_raw("inbox/ark3", value + body)
+    client.send_raw("inbox/ark3", b"\x00\x53\x73\xc0\x05\x04\x53\x07\x40\x40\xa1\x04bark" + value + b"\x45")
+    client.bark("rex", "still here")
+    arrived(barker, "still here")
+    expect(barker.locator("#inbox")).to_have_text("inbox connected")
+
+
+def test_the_page_holds_200_barks_and_says_what_it_missed(
+    barker: Page, cast: Cast, whole: Suite, client: Client
+) -> None:
+    def more() -> bool:
+        # More than the page's credit and the history, while nothing gets through to the page.
+        cast.gateway.kill(signal.SIGSTOP)
+        try:
+            last = [client_bark(client, number) for number in range(300)][-1]
+            wait_for(lambda: last.id in client.accepted, "the inbox has them")
+        finally:
+            cast.gateway.kill(signal.SIGCONT)
+        expect(barker.locator("#barks .text").first).to_have_text(last.text)
+        # None was missed if all took so long that the inbox gave the page up, and it came anew.
+        return barker.locator("#barks .missed").count() > 0
+
+    assert any(more() for _ in range(5))
+    expect(barker.locator("#barks .missed").first).to_have_text("75 barks missed")
+    assert barker.locator("#barks > li").count() == 200
+
+
+def client_bark(client: Client, number: int) -> Bark:
+    bark = Bark(f"{time.time_ns()}-{number}", "rex", f"number {number} of {time.time_ns()}", 1_700_000_000_000)
+    client.send(bark, "inbox/ark3")
+    return bark
+
+
+def test_another_user_is_one_line_away(barker: Page, client: Client) -> None:
+    client.bark("rex", "my own")
+    arrived(barker, "my own")
+    barker.fill("#user", "rex")
+    barker.press("#user", "Enter")
+    barker.wait_for_url("**user=rex*")
+    connected(barker)
+    arrived(barker, "my own")
+    assert barker.locator("#barks .tag").all_text_contents() == ["you"]
+
+
+def test_everything_fits_on_a_phone(cast: Cast, page: Page, chromium: Browser) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(from_disk(cast.gateway, "a.name-of_32.characters.xxxxxxxx"))
+    connected(page)
+    say(page, "@" + "x" * 250)
+    arrived(page, "@" + "x" * 250)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+

@@ -1,0 +1,330 @@
+"""The gateway as a process: what it serves, whom it lets in, and the bytes it carries."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.harness import ROOT, Process, Suite, free_port, wait_for
+
+pytestmark = pytest.mark.system
+
+HEADER = b"AMQP\x00\x01\x00\x00"
+"""AMQP 1.0 §2.2: the protocol header; a service answers with the same."""
+
+
+@pytest.fixture
+def gateway(suite: Suite) -> Process:
+    gateway = suite.start("gateway")
+    wait_for(lambda: "gateway" in _routes(suite), "the gateway is registered")
+    return gateway
+
+
+def _routes(suite: Suite) -> list[str]:
+    """The addresses that the directory knows, one for each route."""
+    command = [sys.executable, "-m", "barker.routes", "--directory", suite.place]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20).stdout
+    return [line.split()[0] for line in shown.splitlines()]
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol": "amqp",
+}
+
+
+def _connect(gateway: Process) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+
+
+def _ask(raw: socket.socket, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Status and text of the answer to a GET; the path goes out as it is, `..` and all."""
+    host, port = raw.getpeername()
+    headers = {"Host": f"{host}:{port}", "Connection": "close", **headers}
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    raw.sendall("\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode())
+    answer = b""
+    while not answer.startswith(b"HTTP/1.1 101 ") and (data := raw.recv(65536)):
+        answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body.decode()
+
+
+def _get(gateway: Process, path: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    with _connect(gateway) as raw:
+        return _ask(raw, path, {})
+
+
+def _knock(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
+    """Status and text of the answer to a WebSocket's handshake; 101 lets it in."""
+    with _connect(gateway) as raw:
+        return _ask(raw, path, HANDSHAKE | {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def _web(gateway: Process, talk: Callable[[aiohttp.ClientSession, str], Awaitable[Any]]) -> Any:
+    """Run `talk(session, url)` against the gateway, within a deadline."""
+
+    async def run() -> Any:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+            return await talk(session, f"http://127.0.0.1:{gateway.port}")
+
+    return asyncio.run(run())
+
+
+async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADER, **options: Any) -> bytes:
+    """The first bytes that come back over a WebSocket when `sent` goes in."""
+    options.setdefault("protocols", ["AMQPWSB10"])
+    async with session.ws_connect(url, **options) as websocket:
+        assert websocket.protocol == options["protocols"][0]
+        await websocket.send_bytes(sent)
+        return await websocket.receive_bytes(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("path", "holds"),
+    [
+        ("/", "<title>Barker"),
+        ("/?user=rex", "<title>Barker"),
+        ("/index.html", "<title>Barker"),
+        ("/barker.js", "websocket_connect"),
+        ("/barker.css", "prefers-color-scheme"),
+        ("/node_modules/rhea/dist/rhea-umd.js", "rheaUmd"),
+        ("/session.js", "location.host"),
+    ],
+)
+def test_the_page_and_what_it_needs_are_served(gateway: Process, path: str, holds: str) -> None:
+    status, text = _get(gateway, path)
+    assert status == 200
+    assert holds in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/webui/index.html",
+        "/package.json",
+        "/node_modules/",
+        "/../barker/gateway.py",
+        "/%2e%2e/pyproject.toml",
+        "/barker.js/../package.json",
+        "//etc/passwd",
+        "/barker.js%00",
+        "/amqp/",
+    ],
+)
+def test_nothing_else_is_served(gateway: Process, path: str) -> None:
+    status, text = _get(gateway, path)
+    assert status in (400, 404)
+    assert "import" not in text
+    assert "root:" not in text
+
+
+def test_the_runs_token_is_not_served(gateway: Process) -> None:
+    for path in ("/session.js", "/session%2ejs", "/./session.js", "/SESSION.JS"):
+        assert "token" not in _get(gateway, path)[1]
+
+
+def test_an_unknown_service_is_told_which_there_are(gateway: Process) -> None:
+    status, text = _knock(gateway, "/amqp/bizlogic")
+    assert status == 404
+    assert "/amqp/inbox, /amqp/outbox, /amqp/directory, /amqp/monitor" in text
+
+
+def test_a_service_that_nobody_serves_is_503_and_says_so(gateway: Process) -> None:
+    status, text = _knock(gateway, "/amqp/inbox")
+    assert (status, text) == (503, "nobody serves inbox now\n")
+
+
+def test_a_service_that_was_killed_is_503(suite: Suite, gateway: Process) -> None:
+    inbox = suite.inbox()
+    wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
+    inbox.kill()
+    wait_for(lambda: _knock(gateway, "/amqp/inbox")[1] == "nobody serves inbox now\n", "it is gone")
+
+
+def test_while_the_directory_is_down_services_are_looked_for_where_they_were(
+    suite: Suite, gateway: Process
+) -> None:
+    inbox = suite.inbox()
+    wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
+    suite.directory.kill()
+    inbox.kill()
+    status, text = _knock(gateway, "/amqp/inbox")
+    assert status == 503
+    assert f"inbox at 127.0.0.1:{inbox.port}" in text
+    away = f"the directory at {suite.place} is away"
+    wait_for(lambda: away in _knock(gateway, "/amqp/inbox")[1], "the answer says that, too")
+    inbox.restart()
+    wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached again")
+
+
+def test_of_several_instances_one_that_is_away_is_passed_over(suite: Suite, gateway: Process) -> None:
+    outboxes = [suite.outbox(), suite.outbox()]
+    for outbox in outboxes:
+        suite.wait_for_state(outbox)
+    wait_for(lambda: _routes(suite).count("outbox") == 2, "both outboxes are registered")
+    suite.directory.kill()
+    outboxes[0].kill()
+    assert [_knock(gateway, "/amqp/outbox")[0] for _ in range(4)] == [101] * 4
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 403),
+        ("http://127.0.0.1:1", 403),
+        ("http://[::1", 403),
+        ("https://evil.example:5673/127.0.0.1", 403),
+        ("null", 101),
+        (None, 101),
+        ("http://127.0.0.1:{port}", 101),
+    ],
+)
+def test_pages_of_other_sites_are_refused(gateway: Process, origin: str | None, status: int) -> None:
+    headers = {} if origin is None else {"Origin": origin.format(port=gateway.port)}
+    assert _knock(gateway, "/amqp/directory", **headers)[0] == status
+
+
+@pytest.mark.parametrize("protocol", ["", "chat", "amqpx"])
+def test_a_websocket_for_something_else_is_refused(gateway: Process, protocol: str) -> None:
+    status, text = _knock(gateway, "/amqp/directory", Sec_WebSocket_Protocol=protocol)
+    assert status == 400
+    assert "amqp or AMQPWSB10" in text
+    assert _get(gateway, "/amqp/directory")[0] == 400
+
+
+@pytest.mark.parametrize("protocol", ["amqp", "AMQPWSB10"])
+@pytest.mark.parametrize("service", ["directory", "inbox"])
+def test_bytes_go_there_and_come_back(suite: Suite, gateway: Process, service: str, protocol: str) -> None:
+    if service == "inbox":
+        suite.inbox()
+        wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
+
+    async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
+        return await _echo_of(session, f"{url}/amqp/{service}", protocols=[protocol])
+
+    assert _web(gateway, talk).startswith(HEADER)
+
+
+def test_text_ends_the_websocket(gateway: Process) -> None:
+    async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
+        async with session.ws_connect(f"{url}/amqp/directory", protocols=["amqp"]) as websocket:
+            await websocket.send_str("woof")
+            await websocket.receive(timeout=10)
+            return websocket.close_code
+
+    assert _web(gateway, talk) == aiohttp.WSCloseCode.UNSUPPORTED_DATA
+
+
+def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(gateway: Process) -> None:
+    async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
+        path = f"{url}/amqp/directory"
+        async with session.ws_connect(path, protocols=["amqp"]) as websocket:
+            await websocket.send_bytes(os.urandom(100_000))
+            async for _ in websocket:  # Whatever the directory answers, the end comes.
+                pass
+        return await _echo_of(session, path)
+
+    assert _web(gateway, talk).startswith(HEADER)
+
+
+@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x00\xff\xff", b"GET / HTTP/9.9", b"A" * 100_000, HEADER])
+def test_garbage_instead_of_http_leaves_no_traceback(gateway: Process, garbage: bytes) -> None:
+    with _connect(gateway) as raw:
+        raw.sendall(garbage + b"\r\n\r\n")
+        raw.shutdown(socket.SHUT_WR)
+        while raw.recv(65536):
+            pass
+    assert _get(gateway, "/")[0] == 200
+    assert "Traceback" not in gateway.log
+
+
+def test_the_services_end_ends_the_websocket(suite: Suite, gateway: Process) -> None:
+    inbox = suite.inbox()
+    wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
+
+    async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
+        async with session.ws_connect(f"{url}/amqp/inbox", protocols=["amqp"]) as websocket:
+            inbox.kill()
+            await websocket.receive(timeout=10)
+            return websocket.close_code
+
+    assert _web(gateway, talk) == aiohttp.WSCloseCode.GOING_AWAY
+    assert "Traceback" not in gateway.log
+
+
+def test_the_browsers_end_ends_the_connection_to_the_service(suite: Suite, gateway: Process) -> None:
+    async def talk(session: aiohttp.ClientSession, url: str) -> None:
+        await _echo_of(session, f"{url}/amqp/directory")
+
+    before = suite.state(suite.directory)["connections"]
+    for _ in range(5):
+        _web(gateway, talk)
+    suite.wait_for_state(suite.directory, connections=before)
+
+
+def test_what_a_stopped_service_does_not_take_is_not_held(suite: Suite, gateway: Process) -> None:
+    # RFC 6455 §5.2: a binary frame of 1 MiB, masked with zeros.
+    frame = b"\x82\xff" + (1 << 20).to_bytes(8, "big") + bytes(4) + bytes(1 << 20)
+    before = psutil.Process(gateway.pid).memory_info().rss
+    with _connect(gateway) as raw:
+        assert _ask(raw, "/amqp/directory", HANDSHAKE)[0] == 101
+        suite.directory.kill(signal.SIGSTOP)
+        raw.settimeout(2)
+        with pytest.raises(TimeoutError):
+            raw.sendall(frame * 100)
+        assert psutil.Process(gateway.pid).memory_info().rss - before < 32 << 20
+
+
+def test_a_port_in_use_is_one_line_and_status_2(gateway: Process, suite: Suite) -> None:
+    command = [sys.executable, "-m", "barker.gateway", "--port", str(gateway.port)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"barker: port {gateway.port} on 127.0.0.1 is in use; end what uses it, "
+        "or choose another with --port\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_with_a_browser_attached(gateway: Process, number: signal.Signals) -> None:
+    async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
+        async with session.ws_connect(f"{url}/amqp/directory", protocols=["amqp"]) as websocket:
+            gateway.popen.send_signal(number)
+            await websocket.receive(timeout=10)
+            return websocket.close_code
+
+    assert _web(gateway, talk) == aiohttp.WSCloseCode.GOING_AWAY
+    assert gateway.popen.wait(5) == 0
+    assert "Traceback" not in gateway.log
+
+
+def test_it_ends_with_its_launcher(suite: Suite) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "barker.gateway", "--port", str(port), "--directory", suite.place]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env={**os.environ, "BARKER_LAUNCHED": "1"}, cwd=ROOT
+    ) as launched:
+        try:
+            wait_for(lambda: "gateway" in _routes(suite), "the gateway is registered")
+            assert launched.stdin is not None
+            launched.stdin.close()
+            assert launched.wait(10) == 0
+        finally:
+            launched.kill()
+    wait_for(lambda: "gateway" not in _routes(suite), "the gateway is registered no more")

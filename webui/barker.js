@@ -1,0 +1,369 @@
+/* The page: a user's timeline, and a box to bark.
+ *
+ * It speaks AMQP itself (with rhea), over two WebSockets through the gateway:
+ *
+ *     /amqp/inbox   a receiver from inbox/USER: the timeline's last barks, then each that comes
+ *     /amqp/outbox  a sender to outbox: what the user barks, kept here until an outbox has accepted it
+ *
+ * It is opened from the disk as well as from the gateway, so it is a classic script and fetches nothing.
+ * What users write is only ever shown as text.
+ */
+"use strict";
+
+const MAX_TEXT = 280;           // code points, as core/barks.py counts them
+const MOST_SHOWN = 200;         // barks on the page
+const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
+const FIRST_WAIT = 100;         // milliseconds until a new try, twice as many for each that fails,
+const LONGEST_WAIT = 2000;      // up to so many
+const STEADY = 1000;            // a link that stood for so many milliseconds has worked
+const PATIENCE = 5000;          // milliseconds in which a try reaches its service, or is given up
+const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]{1,32})(?![A-Za-z0-9_.-])/g;     // as in core/barks.py
+
+const asked = new URLSearchParams(location.search);
+const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
+const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway || here;
+const USER = asked.get("user") || "ark3";
+
+const at = (id) => document.getElementById(id);
+
+
+/* A link through the gateway that comes back by itself.
+ *
+ * Each try is a new WebSocket, connection and link: the gateway may find another instance, and nothing is
+ * left over of a link that was lost. (rhea's own reconnect stays away after a friendly close, as of a
+ * service that is restarted, and when only the link is refused.)
+ */
+class Line {
+    constructor(service, open, onOpen, onLost) {
+        Object.assign(this, {service, open, onOpen, onLost});
+        this.state = "dialling";        // then "open" or "away"
+        this.reason = "";               // what the service said when it refused
+        this.wait = FIRST_WAIT;
+        this.dial();
+    }
+
+    dial() {
+        const scheme = location.protocol === "https:" ? "wss" : "ws";
+        const url = `${scheme}://${GATEWAY}/amqp/${this.service}`;
+        const connection = this.connection = rheaUmd.create_connection({
+            connection_details: rheaUmd.websocket_connect(WebSocket)(url, ["amqp", "AMQPWSB10"]),
+            reconnect: false,
+            idle_time_out: 2000,
+        });
+        for (const end of ["disconnected", "error", "protocol_error", "connection_close", "connection_error",
+            "session_close", "session_error", "sender_close", "sender_error", "receiver_close",
+            "receiver_error"]) {
+            connection.on(end, (context) => this.lost(connection, context));
+        }
+        for (const open of ["sender_open", "receiver_open"]) {
+            connection.on(open, (context) => this.opened(connection, context));
+        }
+        this.timer = setTimeout(() => this.lost(connection), PATIENCE);
+        try {
+            connection.connect();
+            this.link = this.open(connection);
+        } catch (error) {
+            this.lost(connection, error);       // such as a ?gateway= that is no address
+        }
+    }
+
+    opened(connection, {sender, receiver}) {
+        // AMQP 1.0 §2.6.3: a link that is refused opens with no terminus, and a detach follows.
+        if (connection === this.connection && (sender ? sender.target : receiver.source)) {
+            clearTimeout(this.timer);
+            this.since = Date.now();
+            this.state = "open";
+            this.reason = "";
+            this.onOpen();
+            showLines();
+        }
+    }
+
+    lost(connection, context = {}) {
+        if (connection !== this.connection) {
+            return;     // one loss has several events
+        }
+        const stood = this.state === "open" && Date.now() - this.since > STEADY;
+        const error = (context.receiver || context.sender || {}).error || context.error || {};
+        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. ` : "";
+        this.state = "away";
+        this.connection = this.link = undefined;
+        if (connection.socket) {
+            connection.socket_ready = false;    // rhea has nothing more to say there
+            connection.socket.end();
+        }
+        this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.dial(), this.wait * (0.5 + Math.random() / 2));
+        this.onLost();
+        showLines();
+    }
+}
+
+
+// The timeline
+
+const known = new Set();        // ids of barks that were shown
+
+function onMessage({message}) {
+    const missed = (message.delivery_annotations || {})["x-opt-missed"];
+    if (missed) {
+        prepend(at("barks"), make("li", "missed", `${missed} ${missed === 1 ? "bark" : "barks"} missed`));
+    }
+    const {message_id: id, subject, creation_time: created, body: text} = message;
+    const {user} = message.application_properties || {};
+    // A timeline takes any message from anyone. What is shown are barks, each once.
+    if (subject !== "bark" || known.has(id) || [id, user, text].some((field) => typeof field !== "string")) {
+        return;
+    }
+    known.add(id);
+    if (known.size > MOST_KNOWN) {
+        known.delete(known.values().next().value);
+    }
+    forget(id);         // should it be our own, which was on its way
+    prepend(at("barks"), entry({id, user, text, created: new Date(created || Date.now())}));
+}
+
+function prepend(list, item) {
+    list.prepend(item);
+    if (list === at("barks") && list.children.length > MOST_SHOWN) {
+        list.lastElementChild.remove();
+    }
+    showEmpty();
+}
+
+
+// The user's own barks
+
+const waiting = new Map();      // by id, in the order they were made: those that are not on the timeline yet
+
+function say(text) {
+    const bark = {id: newId(), user: USER, text, created: new Date()};
+    bark.item = entry(bark, "sending…");
+    waiting.set(bark.id, bark);
+    prepend(at("pending"), bark.item);
+    send();
+}
+
+/* Send what is not accepted yet, as far as there is credit. */
+function send() {
+    for (const bark of waiting.values()) {
+        if (!bark.accepted && !bark.delivery && outbox.link && outbox.link.sendable()) {
+            bark.delivery = outbox.link.send({
+                durable: true,
+                message_id: bark.id,
+                subject: "bark",
+                creation_time: bark.created,
+                application_properties: {user: bark.user},
+                body: bark.text,
+            });
+        }
+    }
+}
+
+/* With its link rhea forgets what was in flight: it is to be sent again. The same id makes it the same bark,
+ * should the outbox have had it after all. */
+function unsend() {
+    for (const bark of waiting.values()) {
+        bark.delivery = undefined;
+    }
+}
+
+function onOutcome({delivery}) {
+    const bark = [...waiting.values()].find((bark) => bark.delivery === delivery);
+    const outcome = delivery.remote_state.constructor.composite_type;
+    if (bark && outcome === "accepted") {
+        bark.accepted = true;
+        bark.item.querySelector(".note").textContent = "accepted by the outbox";
+    } else if (bark && outcome === "rejected") {
+        forget(bark.id);
+        const {description, condition} = delivery.remote_state.error || {};
+        at("problem").textContent = `Not accepted: ${description || condition || "no reason was given"}`;
+        at("text").value = [bark.text, at("text").value].filter(Boolean).join("\n");
+        showLeft();
+    } else if (bark) {
+        bark.delivery = undefined;              // released, as by an outbox whose disk is full
+        setTimeout(send, LONGEST_WAIT);
+    }
+}
+
+function forget(id) {
+    if (waiting.has(id)) {
+        waiting.get(id).item.remove();
+        waiting.delete(id);
+        showEmpty();
+    }
+}
+
+function newId() {
+    // There is no randomUUID in a page that came over plain HTTP from another host.
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+
+// What is seen
+
+function make(tag, name, ...children) {
+    const element = document.createElement(tag);
+    element.className = name;
+    element.append(...children);                // a string becomes text, whatever is in it
+    return element;
+}
+
+function entry(bark, note) {
+    const named = [...bark.text.matchAll(MENTION)].flatMap(([, name]) => [name, bare(name)]);
+    const mine = bark.user === USER, mentioned = !mine && named.includes(USER);
+    const author = make("a", "author", bark.user);
+    author.href = pageOf(bark.user);
+    author.title = `See Barker as ${bark.user}`;
+    const time = make("time", "", ago(bark.created));
+    time.dateTime = bark.created.toISOString();
+    time.title = bark.created.toLocaleString();
+    const tag = mine ? [make("span", "tag", "you")] : mentioned ? [make("span", "tag", "mentions you")] : [];
+    const head = make("div", "head", author, ...tag, note ? make("span", "note", note) : time);
+    const text = make("p", "text", ...marked(bark.text));
+    return make("li", `bark ${mine ? "mine" : mentioned ? "mention" : ""}`,
+        avatar(bark.user), make("div", "body", head, text));
+}
+
+/* "@rex." names who is called "rex." and, as it may end a sentence, "rex". */
+const bare = (name) => name.replace(/[.-]+$/, "");
+
+/* The text in pieces, mentions emphasised. */
+function marked(text) {
+    const pieces = [];
+    let end = 0;
+    for (const match of text.matchAll(MENTION)) {
+        const mention = bare(match[0]);
+        pieces.push(text.slice(end, match.index), make("b", "at", mention));
+        end = match.index + mention.length;
+    }
+    return [...pieces, text.slice(end)];
+}
+
+/* Each name has a face: two letters, and a colour of its own. */
+function avatar(user) {
+    const words = user.split(/[^A-Za-z0-9]+/).filter(Boolean);
+    const letters = words.length > 1 ? words[0][0] + words[1][0] : (words[0] || "?").slice(0, 2);
+    const sum = [...user].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 65521, 7);
+    const face = make("span", "avatar", letters);
+    face.style.setProperty("--hue", 130 + sum * 137 % 310);     // no olive dogs
+    face.setAttribute("aria-hidden", "true");
+    return face;
+}
+
+function ago(date) {
+    const minutes = Math.floor((Date.now() - date) / 60000);
+    return minutes < 1 ? "now" : minutes < 60 ? `${minutes} min`
+        : minutes < 1440 ? `${Math.floor(minutes / 60)} h` : date.toLocaleDateString();
+}
+
+function pageOf(user) {
+    const search = new URLSearchParams(location.search);
+    search.set("user", user);
+    return `?${search}`;
+}
+
+const WORDS = {dialling: "connecting", open: "connected", away: "reconnecting"};
+const AWAY = {
+    inbox: "The inbox is away. New barks come when it is back.",
+    outbox: "The outbox is away. Your barks wait here until it is back.",
+};
+
+function showLines() {
+    const lines = [inbox, outbox].filter(Boolean);
+    for (const {service, state} of lines) {
+        at(service).dataset.state = state;
+        at(service).querySelector("span").textContent = WORDS[state];
+    }
+    const away = lines.filter(({state}) => state === "away");
+    const reasons = away.map(({reason}) => reason).join("");
+    showStatus(reasons ? `${reasons}Trying again.`
+        : away.length === 0 ? ""
+        : away.length === 1 ? AWAY[away[0].service]
+        : lines.some(({since}) => since) ? "Barker is away. Your barks wait here until it is back."
+        : `Barker does not answer at ${GATEWAY}. To start it: make run. This page finds it by itself.`);
+    showEmpty();
+}
+
+function showStatus(text) {
+    at("status").hidden = !text;
+    if (at("status").textContent !== text) {    // for it is read aloud
+        at("status").textContent = text;
+    }
+}
+
+function showLeft() {
+    const text = at("text").value.trim(), left = MAX_TEXT - [...text].length;
+    at("left").textContent = left;
+    at("left").dataset.state = left < 0 ? "over" : left <= 20 ? "few" : "many";
+    at("left").style.setProperty("--used", `${100 - Math.max(0, left) / MAX_TEXT * 100}%`);
+    at("bark").disabled = !text || left < 0;
+}
+
+function showEmpty() {
+    const [face, text] = at("empty").children, awake = inbox && inbox.state === "open";
+    at("empty").hidden = Boolean(document.querySelector(".bark"));
+    face.textContent = awake ? "• •" : "– –";
+    text.textContent = awake ? "No barks here yet. Yours can be the first." : "All dogs are asleep.";
+}
+
+
+// The start
+
+at("say").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = at("text").value.trim();
+    if (text && [...text].length <= MAX_TEXT) {
+        at("text").value = at("problem").textContent = "";
+        say(text);
+        showLeft();
+    }
+});
+at("text").addEventListener("input", showLeft);
+at("text").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        at("say").requestSubmit();
+    }
+});
+at("who").addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.search = pageOf(at("user").value.trim() || USER);
+});
+at("me").append(avatar(USER));
+at("user").value = USER;
+showLeft();
+setInterval(() => {
+    for (const time of document.querySelectorAll("time")) {
+        time.textContent = ago(new Date(time.dateTime));
+    }
+}, 10000);
+
+let inbox, outbox;
+if (window.rheaUmd) {
+    // A message that rhea cannot read costs itself only, and not the connection, at each new try again.
+    const decode = rheaUmd.message.decode;
+    rheaUmd.message.decode = (data) => {
+        try {
+            return decode(data);
+        } catch {
+            return {};
+        }
+    };
+    inbox = new Line("inbox", (connection) => {
+        connection.on("message", onMessage);
+        // Settled before they are sent (snd_settle_mode 1): what is lost comes again with the history.
+        return connection.open_receiver({source: `inbox/${USER}`, snd_settle_mode: 1, credit_window: 200});
+    }, () => {}, () => {});
+    outbox = new Line("outbox", (connection) => {
+        connection.on("sendable", send);
+        for (const outcome of ["accepted", "rejected", "released"]) {
+            connection.on(outcome, onOutcome);
+        }
+        return connection.open_sender("outbox");
+    }, send, unsend);
+} else {
+    showStatus("What this page needs is not there yet. Run make setup once, then load the page again.");
+}
