@@ -17,28 +17,30 @@ import random
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import click
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from barker import options
-from barker.amqp.agent import register
+from barker.amqp.agent import Agent, register
+from barker.amqp.engine import ConnectionHandler
 from barker.amqp.links import Network, Place
-from barker.amqp.reactor import Reactor, _cannot_listen
+from barker.amqp.reactor import Reactor, cannot_listen
 from barker.amqp.service import LAUNCHED, raise_file_limit
 from barker.core.errors import Mistake
 from barker.core.routes import Route
+from barker.metrics import CONTENT_TYPE, Reports, exposition
 from barker.watch import Watcher
 
 log = logging.getLogger(__name__)
 
 ADDRESS = "gateway"
 
-SERVICES = ("inbox", "outbox", "directory", "monitor")
+SERVICES = ("inbox", "outbox", "directory", "monitor", "launcher")
 """What browsers can reach, each at ``/amqp/`` and its name."""
 
 SUBPROTOCOLS = ("amqp", "AMQPWSB10")
@@ -52,6 +54,13 @@ PAGES = {
     "/barker.js": "webui/barker.js",
     "/barker.css": "webui/barker.css",
     "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
+    "/monitoring/": "monitoring/index.html",
+    "/monitoring/index.html": "monitoring/index.html",
+    "/monitoring/dashboard.js": "monitoring/dashboard.js",
+    "/monitoring/dashboard.css": "monitoring/dashboard.css",
+    "/webui/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
+    "/webui/node_modules/uplot/dist/uPlot.iife.min.js": "webui/node_modules/uplot/dist/uPlot.iife.min.js",
+    "/webui/node_modules/uplot/dist/uPlot.min.css": "webui/node_modules/uplot/dist/uPlot.min.css",
 }
 """Every file that is served, below :data:`ROOT`, by its path; there are no others."""
 
@@ -92,10 +101,16 @@ class Gateway:
 
     def __init__(self, host: str, port: int, directory: Place) -> None:
         self.host, self.port, self.directory = host, port, directory
-        self.since = time.time()
         self.reactor = Reactor(f"{ADDRESS}-{host}-{port}")
         self.network = Network(self.reactor, directory)
         self.watcher = Watcher(self.network, lambda change, route: None)
+        self.reports = Reports(self.network)
+        listener = self.reactor.listen(host, 0, ConnectionHandler())
+        # Its address has the gateway's port; AMQP is spoken at another, for this one speaks HTTP.
+        self.agent = Agent(self.reactor, ADDRESS, ADDRESS, host, port, self._figures)
+        listener.handler = self.agent
+        self._agent_port = listener.port
+        self._to_services = self._to_browsers = 0
         self._chance = random.Random()
         self._dialled: set[asyncio.StreamWriter] = set()
 
@@ -112,6 +127,8 @@ class Gateway:
             loop.add_reader(sys.stdin.fileno(), self._on_launcher, ended)
         app = web.Application()
         app.router.add_get("/amqp/{service}", self._on_websocket)
+        app.router.add_get("/healthz", self._on_health)
+        app.router.add_get("/metrics", self._on_metrics)
         app.router.add_get("/{path:.*}", _on_page)
         app.on_response_prepare.append(_add_headers)
         app.on_shutdown.append(self._hang_up)
@@ -120,7 +137,8 @@ class Gateway:
         thread = threading.Thread(target=self.reactor.run, name="reactor", daemon=True)
         try:
             await self._listen(runner)
-            register(self.network, Route(ADDRESS, self.host, self.port, "ordered", self.since))
+            register(self.network, Route(ADDRESS, self.host, self.port, "ordered", self.agent.since))
+            register(self.network, self.agent.route(self.host, self._agent_port))
             thread.start()
             log.info("gateway serves http://%s:%d/", self.host, self.port)
             await ended.wait()
@@ -135,7 +153,7 @@ class Gateway:
         try:
             await web.TCPSite(runner, self.host, self.port, backlog=1024).start()
         except OSError as error:
-            raise Mistake(_cannot_listen(self.host, self.port, error)) from None
+            raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]
 
     def _on_launcher(self, ended: asyncio.Event) -> None:
@@ -147,6 +165,28 @@ class Gateway:
     async def _hang_up(self, app: web.Application) -> None:
         for writer in self._dialled:
             writer.transport.abort()
+
+    # For those who watch
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "websockets": len(self._dialled),
+            "received": self._to_services,
+            "sent": self._to_browsers,
+        }
+
+    async def _on_health(self, request: web.Request) -> web.StreamResponse:
+        """200 while the directory is in sight and inbox and outbox are served; else 503, saying what lacks."""
+        known = {route.address for route in list(self.watcher.routes)}
+        lacks = [f"nobody serves {address}" for address in ("inbox", "outbox") if address not in known]
+        if not self.watcher.current:
+            lacks.insert(0, f"the directory at {self.directory} is away")
+        return _line(503, "; ".join(lacks)) if lacks else web.Response(text="ok\n")
+
+    async def _on_metrics(self, request: web.Request) -> web.StreamResponse:
+        """The agents' figures, for Prometheus; empty but for a comment while no monitor runs."""
+        text = exposition(self.reports.newest())
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
     # AMQP over WebSocket
 
@@ -172,7 +212,7 @@ class Gateway:
         self._dialled.add(writer)
         try:
             await socket.prepare(request)
-            await _join(socket, reader, writer)
+            await self._join(socket, reader, writer)
         finally:
             self._dialled.discard(writer)
             writer.close()
@@ -217,43 +257,42 @@ class Gateway:
         route = await asyncio.wrap_future(found)
         return None if route is None else Place(route.host, route.port)
 
+    async def _join(
+        self, socket: web.WebSocketResponse, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Copy both ways until a side ends; then end the WebSocket, with the code that says why."""
+        copying = self._to_service(socket, writer), self._to_browser(reader, socket)
+        copies = [asyncio.create_task(copy) for copy in copying]
+        code: int = WSCloseCode.GOING_AWAY
+        try:
+            done, _ = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                code = done.pop().result()
+        finally:
+            for copy in copies:
+                copy.cancel()
+            await asyncio.gather(*copies, return_exceptions=True)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await socket.close(code=code)
 
-async def _join(
-    socket: web.WebSocketResponse, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Copy both ways until a side ends; then end the WebSocket, with the code that says why."""
-    copying = _to_service(socket, writer), _to_browser(reader, socket)
-    copies = [asyncio.create_task(copy) for copy in copying]
-    code: int = WSCloseCode.GOING_AWAY
-    try:
-        done, _ = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            code = done.pop().result()
-    finally:
-        for copy in copies:
-            copy.cancel()
-        await asyncio.gather(*copies, return_exceptions=True)
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            await socket.close(code=code)
+    async def _to_service(self, socket: web.WebSocketResponse, writer: asyncio.StreamWriter) -> int:
+        """Until the browser ends. Waiting for the other side to take it is all the back-pressure there is."""
+        async for message in socket:
+            if message.type is not WSMsgType.BINARY:
+                return WSCloseCode.UNSUPPORTED_DATA
+            writer.write(message.data)
+            self._to_services += 1
+            async with asyncio.timeout(STALL_SECONDS):
+                await writer.drain()
+        return WSCloseCode.OK
 
-
-async def _to_service(socket: web.WebSocketResponse, writer: asyncio.StreamWriter) -> int:
-    """Until the browser ends. Waiting for the other side to take it is all the back-pressure there is."""
-    async for message in socket:
-        if message.type is not WSMsgType.BINARY:
-            return WSCloseCode.UNSUPPORTED_DATA
-        writer.write(message.data)
-        async with asyncio.timeout(STALL_SECONDS):
-            await writer.drain()
-    return WSCloseCode.OK
-
-
-async def _to_browser(reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> int:
-    """Until the service ends."""
-    while data := await reader.read(READ_BYTES):
-        async with asyncio.timeout(STALL_SECONDS):
-            await socket.send_bytes(data)
-    return WSCloseCode.GOING_AWAY
+    async def _to_browser(self, reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> int:
+        """Until the service ends."""
+        while data := await reader.read(READ_BYTES):
+            async with asyncio.timeout(STALL_SECONDS):
+                await socket.send_bytes(data)
+            self._to_browsers += 1
+        return WSCloseCode.GOING_AWAY
 
 
 def _same_site(request: web.Request) -> bool:
@@ -267,7 +306,7 @@ def _same_site(request: web.Request) -> bool:
 
 async def _on_page(request: web.Request) -> web.StreamResponse:
     """One of the files that are served."""
-    if request.path == "/session.js":
+    if request.path in ("/session.js", "/webui/session.js"):
         return web.Response(text=SESSION, content_type="text/javascript")
     if request.path not in PAGES:
         return _line(404, f"there is no {request.path} here")

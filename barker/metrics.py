@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,6 +10,12 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from barker.amqp.agent import name_of
+from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, receiver_from
+from barker.amqp.message import decode_map
+
+STALE_SECONDS = 5.0
+"""Reports older than this say nothing about now."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus calls this format."""
@@ -74,6 +81,25 @@ class _Reports:
 
 def _labels(report: dict[str, Any]) -> list[str]:
     return [name_of(report), str(report["type"]), str(report["pid"])]
+
+
+class Reports(PeerHandler[Receiver]):
+    """What the monitor told last."""
+
+    def __init__(self, network: Network) -> None:
+        self._reports: list[dict[str, Any]] = []
+        self._at = 0.0
+        receiver_from(network, "monitor", self, window=200, settled=True)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """One second's reports."""
+        delivery.accept()
+        _, body = decode_map(data)
+        self._reports, self._at = list(body["reports"]), time.monotonic()
+
+    def newest(self) -> list[dict[str, Any]]:
+        """The reports of all services; none when the monitor has told nothing for some seconds."""
+        return self._reports if time.monotonic() - self._at < STALE_SECONDS else []
 
 
 def exposition(reports: list[dict[str, Any]]) -> bytes:

@@ -373,7 +373,7 @@ class Listener:
             self._socket.bind(address)
             self._socket.listen(BACKLOG)
         except OSError as error:
-            raise Mistake(_cannot_listen(host, port, error)) from None
+            raise Mistake(cannot_listen(host, port, error)) from None
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
         """The port listened at, also when it was chosen by the system."""
@@ -411,7 +411,8 @@ def _broken(error: OSError) -> Condition:
     return Condition("barker:connection-lost", error.strerror or str(error))
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
+def cannot_listen(host: str, port: int, error: OSError) -> str:
+    """What to tell a person when a port cannot be listened at."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use; end what uses it, or choose another with --port"
     if error.errno == errno.EACCES:

@@ -228,7 +228,7 @@ def test_the_page_holds_200_barks_and_says_what_it_missed(
 
 
 def client_bark(client: Client, number: int) -> Bark:
-    bark = Bark(f"{time.time_ns()}-{number}", "rex", f"number {number} of {time.time_ns()}", 1_700_000_000_000)
+    bark = Bark(f"{time.time_ns()}-{number}", "rex", f"number {number}, {time.time_ns()}", 1_700_000_000_000)
     client.send(bark, "inbox/ark3")
     return bark
 
