@@ -176,7 +176,7 @@ class Gateway:
         }
 
     async def _on_health(self, request: web.Request) -> web.StreamResponse:
-        """200 while the directory is in sight and inbox and outbox are served; else 503, saying what lacks."""
+        """200 while the directory is in sight, and inbox and outbox are served; else 503 with what lacks."""
         known = {route.address for route in list(self.watcher.routes)}
         lacks = [f"nobody serves {address}" for address in ("inbox", "outbox") if address not in known]
         if not self.watcher.current:
