@@ -54,13 +54,6 @@ PAGES = {
     "/barker.js": "webui/barker.js",
     "/barker.css": "webui/barker.css",
     "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
-    "/monitoring/": "monitoring/index.html",
-    "/monitoring/index.html": "monitoring/index.html",
-    "/monitoring/dashboard.js": "monitoring/dashboard.js",
-    "/monitoring/dashboard.css": "monitoring/dashboard.css",
-    "/webui/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
-    "/webui/node_modules/uplot/dist/uPlot.iife.min.js": "webui/node_modules/uplot/dist/uPlot.iife.min.js",
-    "/webui/node_modules/uplot/dist/uPlot.min.css": "webui/node_modules/uplot/dist/uPlot.min.css",
 }
 """Every file that is served, below :data:`ROOT`, by its path; there are no others."""
 

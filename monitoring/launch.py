@@ -1,4 +1,4 @@
-"""Start the monitor of a running suite: `cd monitoring && python launch.py`; then open index.html here."""
+"""Start the monitor of a running suite: `cd monitoring && python launch.py`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,5 @@ if __name__ == "__main__":
     use_virtual_environment()
     from barker.monitor import main
 
-    print(
-        f"Open {Path(__file__).with_name('index.html').resolve().as_uri()}; Ctrl-C ends the monitor.",
-        flush=True,
-    )
+    print("Look at it with 'barker top', or at the gateway's /metrics; Ctrl-C ends the monitor.", flush=True)
     main()
