@@ -180,6 +180,7 @@ class Launcher(Service):
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
         self.token = secrets.token_urlsafe(24)
         self._ready = False
+        self._stage = 0
         self._begun = time.monotonic()
         self._error: BarkerError | None = None
         self._readers: set[Sender] = set()
@@ -195,9 +196,7 @@ class Launcher(Service):
         signal.signal(signal.SIGCHLD, lambda *_: self.reactor.call_from_thread(self._on_child))
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
         self.reactor.after(READY_SECONDS, self._check_ready)
-        for child in self.children.values():
-            if child.program.kind != "autobark":
-                child.start()
+        self._start(0)
         super().run()
         if self._error is not None:
             raise self._error
@@ -205,18 +204,24 @@ class Launcher(Service):
     # Until it is ready
 
     def _on_change(self, change: str, route: Route | None) -> None:
-        if not self._ready and not self._missing():
-            self._ready = True
-            # Now, not before: who looks for an outbox while there is one of three finds that one.
-            for child in self.children.values():
-                if child.program.kind == "autobark":
-                    child.start()
-            self._show()
+        last = max(child.program.stage for child in self.children.values())
+        while not self._ready and not self._missing():
+            if self._stage < last:
+                self._stage += 1
+                self._start(self._stage)
+            else:
+                self._ready = True
+                self._show()
+
+    def _start(self, stage: int) -> None:
+        for child in self.children.values():
+            if child.program.stage == stage:
+                child.start()
 
     def _missing(self) -> list[str]:
-        """Services that the directory does not know yet."""
+        """Services that run and that the directory does not know yet."""
         known = {route.port for route in self._watcher.routes}
-        programs = [child.program for child in self.children.values()]
+        programs = [child.program for child in self.children.values() if child.runs]
         return [
             program.name for program in programs if program.port is not None and program.port not in known
         ]

@@ -56,6 +56,8 @@ class Program:
     port: int | None
     does: str
     """What it is for, in a few words."""
+    stage: int = 0
+    """When it is started: when all of the stage before are ready."""
 
     @property
     def command(self) -> list[str]:
@@ -72,7 +74,9 @@ def service(kind: str, shape: Shape, number: int = 0) -> Program:
         places += ["--directory", str(shape.directory)]
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
-    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does)
+    # Standbys after the one that is to work: an outbox stays with the first that it finds.
+    stage = 1 if kind == "bizlogic" and number else 0
+    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage)
 
 
 def autobark(shape: Shape, number: int) -> Program:
@@ -80,7 +84,8 @@ def autobark(shape: Shape, number: int) -> Program:
     places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
     arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
     does = f"barks {shape.rate:g} times a second"
-    return Program(f"autobark-{number}", "autobark", arguments, None, does)
+    # Last: who looks for an outbox while there is one of three stays with that one.
+    return Program(f"autobark-{number}", "autobark", arguments, None, does, stage=2)
 
 
 _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
