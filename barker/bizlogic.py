@@ -85,7 +85,8 @@ class Bizlogic(Service):
         fan_out = parts(self.graph.recipients(bark.user, bark.text), PART)
         token = FanOut(delivery, len(fan_out), bark.created)
         for number, names in enumerate(fan_out):
-            key = f"{bark.user}/{bark.id}" + (f"\n{number}" if number else "")
+            # With the count: a repeat in other parts is never taken for what it is only part of.
+            key = f"{bark.user}/{bark.id}" + (f"\n{number}/{len(fan_out)}" if len(fan_out) > 1 else "")
             annotated = with_delivery_annotations(data, {RECIPIENTS: " ".join(names), KEY: key})
             self._inbox.send(annotated, token)
 
