@@ -28,8 +28,8 @@ from barker.terminal import Terminal
 MOST_PENDING = 1_000
 """With so many barks not yet accepted, no more are made."""
 
-TICK_SECONDS = 0.02
-"""How often it is looked whether barks are due."""
+TICK_SECONDS = 0.002
+"""Barks that are due sooner after one another than this come in bursts."""
 
 
 class Autobark:
@@ -45,7 +45,7 @@ class Autobark:
         self._made = 0
         self.accepted = 0
         self._courier = Courier(terminal.network, "outbox", self._on_outcome)
-        terminal.reactor.every(TICK_SECONDS, self._tick)
+        terminal.reactor.every(max(TICK_SECONDS, min(1 / rate, 1.0)), self._tick)
 
     def figures(self) -> dict[str, Any]:
         """What its agent reports."""

@@ -4,7 +4,8 @@ A browser speaks AMQP to a service through here, at a path that names it, such a
 finds an instance as the directory would (`watch.py`), dials it, and from then on copies bytes, both ways,
 without a look into them (OASIS, AMQP WebSocket Binding 1.0). When one side ends, the other is ended too.
 
-The pages are webui/. asyncio and aiohttp run here, with a reactor in a thread of its own for the directory.
+The pages are webui/ and monitoring/. asyncio and aiohttp run here, with a reactor in a thread of its own for
+the directory.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from barker import options
-from barker.amqp.agent import Agent, register
+from barker.amqp.agent import LAUNCHED, Agent, register
 from barker.amqp.engine import ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor, cannot_listen
-from barker.amqp.service import LAUNCHED, raise_file_limit
+from barker.amqp.service import raise_file_limit
 from barker.core.errors import Mistake
 from barker.core.routes import Route
 from barker.metrics import CONTENT_TYPE, Reports, exposition
@@ -53,7 +54,24 @@ PAGES = {
     "/index.html": "webui/index.html",
     "/barker.js": "webui/barker.js",
     "/barker.css": "webui/barker.css",
+    "/line.js": "webui/line.js",
     "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
+    "/monitoring/": "monitoring/index.html",
+    **{
+        # The dashboard's page names these as it finds them from the disk.
+        f"/{file}": file
+        for file in (
+            "monitoring/index.html",
+            "monitoring/dashboard.css",
+            "monitoring/dashboard.js",
+            "monitoring/figures.js",
+            "webui/barker.css",
+            "webui/line.js",
+            "webui/node_modules/rhea/dist/rhea-umd.js",
+            "webui/node_modules/uplot/dist/uPlot.iife.min.js",
+            "webui/node_modules/uplot/dist/uPlot.min.css",
+        )
+    },
 }
 """Every file that is served, below :data:`ROOT`, by its path; there are no others."""
 

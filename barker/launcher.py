@@ -25,10 +25,11 @@ import click
 import psutil
 
 from barker import options
+from barker.amqp.agent import LAUNCHED
 from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import decode_command, encode_map
-from barker.amqp.service import LAUNCHED, Service, Serving
+from barker.amqp.service import Service, Serving
 from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound, PeerError
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
@@ -119,7 +120,7 @@ class Child:
         self._popen = subprocess.Popen(
             self.program.command,
             stdin=subprocess.PIPE,
-            env={**os.environ, LAUNCHED: "1"},
+            env={**os.environ, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
         self._pid, self.frozen = self._popen.pid, False
@@ -245,6 +246,9 @@ class Launcher(Service):
         click.echo(
             f"\nReady after {seconds:.1f} s. Open http://{gateway}/  or  {(WEBUI / 'index.html').as_uri()}"
         )
+        if self.shape.monitoring:
+            page = (WEBUI.parent / "monitoring" / "index.html").as_uri()
+            click.echo(f"The dashboard: http://{gateway}/monitoring/  or  {page}")
         click.echo("Kill what you like; Ctrl-C ends it all.")
         sys.stdout.flush()
 

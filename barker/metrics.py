@@ -9,7 +9,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from barker.amqp.agent import name_of
 from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_map
@@ -29,6 +28,7 @@ _GAUGES = {
     "files": ("open_files", "Open file descriptors"),
     "since": ("start_time_seconds", "When the process started, since 1970"),
     "depth": ("queue_depth_messages", "Messages that are not settled"),
+    "depth_peak": ("queue_depth_peak_messages", "The highest queue depth of the last one to two seconds"),
     "in_flight": ("in_flight_messages", "Messages that consumers hold"),
     "dead_letters": ("dead_letters_messages", "Messages that a consumer rejected"),
     "journal_bytes": ("journal_bytes", "Journal on disk"),
@@ -80,7 +80,7 @@ class _Reports:
 
 
 def _labels(report: dict[str, Any]) -> list[str]:
-    return [name_of(report), str(report["type"]), str(report["pid"])]
+    return [str(report["name"]), str(report["type"]), str(report["pid"])]
 
 
 class Reports(PeerHandler[Receiver]):

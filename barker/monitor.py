@@ -58,16 +58,19 @@ class Monitor(Service):
             self._agents[address] = receiver_from(self.network, address, _AgentReader(self), settled=True)
         for address in self._agents.keys() - known:
             self._agents.pop(address).close()
+        if change == "removed" and route is not None:
+            # Not when the directory itself was away: all are missing in a new one, for a moment.
+            self._reports.pop(route.address, None)
 
     def on_report(self, report: dict[str, Any]) -> None:
         """An agent has reported."""
         self.received += 1
-        self._reports[f"{report['host']}:{report['port']}"] = time.monotonic(), report
+        self._reports[f"{AGENTS}{report['host']}-{report['port']}"] = time.monotonic(), report
 
     def _publish(self) -> None:
         now = time.monotonic()
         self._reports = {
-            place: (at, report) for place, (at, report) in self._reports.items() if now - at < STALE_SECONDS
+            agent: (at, report) for agent, (at, report) in self._reports.items() if now - at < STALE_SECONDS
         }
         reports = [report for _, report in self._reports.values()]
         reports.sort(key=lambda report: (report["type"], report["port"]))
@@ -120,7 +123,7 @@ class _AgentReader(PeerHandler[Receiver]):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
         _, report = decode_map(data)
-        if isinstance(report, dict) and {"type", "host", "port"} <= report.keys():
+        if isinstance(report, dict) and {"name", "type", "host", "port"} <= report.keys():
             self._monitor.on_report(report)
 
 

@@ -10,15 +10,17 @@ What is next for whom is `core/work_queue.py`; what lasts is `store/journal.py`.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from barker.amqp.engine import ACCEPTED, REJECTED, Condition, LinkHandler, Receiver, Sender
-from barker.amqp.links import PeerHandler, sender_to
+from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import DecodeError, NotFound, StorageError
+from barker.core.gauges import Peak
 from barker.core.work_queue import WorkQueue
 from barker.intake import Arrival, Intake
 from barker.store.journal import QueueJournal
@@ -76,10 +78,12 @@ class QueueManifold(Service):
         self._settled: list[tuple[str, int]] = []
         self._dead: list[tuple[Queue, bytes]] = []
         self._awake: set[Queue] = set()
+        self._peak = Peak()
         for address, count in journal.queues().items():
             self._queue(address).work.expect(count)
+        self._consumer: PeerLink[Sender] | None = None
         if push is not None:
-            sender_to(self.network, push, _Push(self, self._queue(serving.address)))
+            self._consumer = sender_to(self.network, push, _Push(self, self._queue(serving.address)))
         self.reactor.each_turn(self._end_turn)
 
     # Links
@@ -169,6 +173,7 @@ class QueueManifold(Service):
         while self._awake:
             self._pump(self._awake.pop())
         self._intake.full = sum(queue.work.depth for queue in self._queues.values()) >= self._max_depth
+        self._peak.update(time.monotonic(), self._depth)
 
     def _write(self, arrivals: list[Arrival[tuple[Queue, bytes]]]) -> None:
         """One commit: what came, what died, what is settled."""
@@ -217,14 +222,20 @@ class QueueManifold(Service):
 
     # Its state
 
+    @property
+    def _depth(self) -> int:
+        return sum(queue.work.depth for queue in self._queues.values() if not queue.holds_dead_letters)
+
     def state(self) -> dict[str, Any]:
-        """Queue depth and what makes it up; dead letters; journal size in bytes."""
+        """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes."""
         self.received = self._intake.received
         alive = [queue.work for queue in self._queues.values() if not queue.holds_dead_letters]
         dead = [queue.work for queue in self._queues.values() if queue.holds_dead_letters]
         return {
             "mode": "push" if self._push is not None else "pull",
-            "depth": sum(work.depth for work in alive),
+            "consumer": self._consumer.place if self._consumer is not None else "",
+            "depth": self._depth,
+            "depth_peak": max(self._depth, self._peak.highest(time.monotonic())),
             "in_flight": sum(work.in_flight for work in alive),
             "dead_letters": sum(work.depth for work in dead),
             "rejected": self._intake.rejected,

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from barker import options
-from barker.amqp.agent import name_of
 from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
@@ -36,7 +35,7 @@ def table(reports: list[Report], gone: list[str], when: float) -> Table:
         state = _state(report)
         style = "dim" if state == "standby" else ""
         values = [show(report) for show in _COLUMNS.values()]
-        shown.add_row(Text(name_of(report), "bold"), *values, style=style)
+        shown.add_row(Text(report["name"], "bold"), *values, style=style)
     for name in gone:
         shown.add_row(name, "", "gone", style="red")
     return shown
@@ -91,7 +90,7 @@ class Top(PeerHandler[Receiver]):
         """One second's reports; of the monitor's past only the end is shown."""
         delivery.accept()
         _, body = decode_map(data)
-        names = {name_of(report) for report in body["reports"]}
+        names = {report["name"] for report in body["reports"]}
         self._known.update(dict.fromkeys(names, body["time"]))
         self._newest = body["time"]
         if self._newest < time.time() - 1.5:

@@ -1,4 +1,4 @@
-"""Start the monitor of a running suite: `cd monitoring && python launch.py`."""
+"""Start the monitor of a running suite: `cd monitoring && python launch.py`; say where the dashboard is."""
 
 from __future__ import annotations
 
@@ -13,5 +13,6 @@ if __name__ == "__main__":
     use_virtual_environment()
     from barker.monitor import main
 
-    print("Look at it with 'barker top', or at the gateway's /metrics; Ctrl-C ends the monitor.", flush=True)
+    page = Path(__file__).resolve().with_name("index.html").as_uri()
+    print(f"The dashboard: {page}; Ctrl-C ends the monitor.", flush=True)
     main()

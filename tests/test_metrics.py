@@ -7,9 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from barker.metrics import exposition
 
 OUTBOX = {
+    "name": "outbox-5800",
     "type": "manifold",
-    "address": "outbox",
-    "port": 5800,
     "pid": 7,
     "since": 1.5e9,
     "received": 12,
@@ -20,9 +19,8 @@ OUTBOX = {
     "memory": 30_000_000,
 }
 STANDBY = {
+    "name": "bizlogic-5681",
     "type": "bizlogic",
-    "address": "bizlogic",
-    "port": 5681,
     "pid": 8,
     "active": False,
     "latency_p50": None,

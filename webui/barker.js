@@ -1,6 +1,6 @@
 /* The page: a user's timeline, and a box to bark.
  *
- * It speaks AMQP itself (with rhea), over two WebSockets through the gateway:
+ * It speaks AMQP itself (with rhea), over two WebSockets through the gateway (line.js):
  *
  *     /amqp/inbox   a receiver from inbox/USER: the timeline's last barks, then each that comes
  *     /amqp/outbox  a sender to outbox: what the user barks, kept here until an outbox has accepted it
@@ -13,92 +13,11 @@
 const MAX_TEXT = 280;           // code points, as core/barks.py counts them
 const MOST_SHOWN = 200;         // barks on the page
 const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
-const FIRST_WAIT = 100;         // milliseconds until a new try, twice as many for each that fails,
-const LONGEST_WAIT = 2000;      // up to so many
-const STEADY = 1000;            // a link that stood for so many milliseconds has worked
-const PATIENCE = 5000;          // milliseconds in which a try reaches its service, or is given up
 const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]{1,32})(?![A-Za-z0-9_.-])/g;     // as in core/barks.py
 
-const asked = new URLSearchParams(location.search);
-const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
-const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway || here;
-const USER = asked.get("user") || "ark3";
+const USER = new URLSearchParams(location.search).get("user") || "ark3";
 
 const at = (id) => document.getElementById(id);
-
-
-/* A link through the gateway that comes back by itself.
- *
- * Each try is a new WebSocket, connection and link: the gateway may find another instance, and nothing is
- * left over of a link that was lost. (rhea's own reconnect stays away after a friendly close, as of a
- * service that is restarted, and when only the link is refused.)
- */
-class Line {
-    constructor(service, open, onOpen, onLost) {
-        Object.assign(this, {service, open, onOpen, onLost});
-        this.state = "dialling";        // then "open" or "away"
-        this.reason = "";               // what the service said when it refused
-        this.wait = FIRST_WAIT;
-        this.dial();
-    }
-
-    dial() {
-        const scheme = location.protocol === "https:" ? "wss" : "ws";
-        const url = `${scheme}://${GATEWAY}/amqp/${this.service}`;
-        const connection = this.connection = rheaUmd.create_connection({
-            connection_details: rheaUmd.websocket_connect(WebSocket)(url, ["amqp", "AMQPWSB10"]),
-            reconnect: false,
-            idle_time_out: 2000,
-        });
-        for (const end of ["disconnected", "error", "protocol_error", "connection_close", "connection_error",
-            "session_close", "session_error", "sender_close", "sender_error", "receiver_close",
-            "receiver_error"]) {
-            connection.on(end, (context) => this.lost(connection, context));
-        }
-        for (const open of ["sender_open", "receiver_open"]) {
-            connection.on(open, (context) => this.opened(connection, context));
-        }
-        this.timer = setTimeout(() => this.lost(connection), PATIENCE);
-        try {
-            connection.connect();
-            this.link = this.open(connection);
-        } catch (error) {
-            this.lost(connection, error);       // such as a ?gateway= that is no address
-        }
-    }
-
-    opened(connection, {sender, receiver}) {
-        // AMQP 1.0 §2.6.3: a link that is refused opens with no terminus, and a detach follows.
-        if (connection === this.connection && (sender ? sender.target : receiver.source)) {
-            clearTimeout(this.timer);
-            this.since = Date.now();
-            this.state = "open";
-            this.reason = "";
-            this.onOpen();
-            showLines();
-        }
-    }
-
-    lost(connection, context = {}) {
-        if (connection !== this.connection) {
-            return;     // one loss has several events
-        }
-        const stood = this.state === "open" && Date.now() - this.since > STEADY;
-        const error = (context.receiver || context.sender || {}).error || context.error || {};
-        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. ` : "";
-        this.state = "away";
-        this.connection = this.link = undefined;
-        if (connection.socket) {
-            connection.socket_ready = false;    // rhea has nothing more to say there
-            connection.socket.end();
-        }
-        this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.dial(), this.wait * (0.5 + Math.random() / 2));
-        this.onLost();
-        showLines();
-    }
-}
 
 
 // The timeline
@@ -343,27 +262,18 @@ setInterval(() => {
 
 let inbox, outbox;
 if (window.rheaUmd) {
-    // A message that rhea cannot read costs itself only, and not the connection, at each new try again.
-    const decode = rheaUmd.message.decode;
-    rheaUmd.message.decode = (data) => {
-        try {
-            return decode(data);
-        } catch {
-            return {};
-        }
-    };
     inbox = new Line("inbox", (connection) => {
         connection.on("message", onMessage);
         // Settled before they are sent (snd_settle_mode 1): what is lost comes again with the history.
         return connection.open_receiver({source: `inbox/${USER}`, snd_settle_mode: 1, credit_window: 200});
-    }, () => {}, () => {});
+    }, {onChange: showLines});
     outbox = new Line("outbox", (connection) => {
         connection.on("sendable", send);
         for (const outcome of ["accepted", "rejected", "released"]) {
             connection.on(outcome, onOutcome);
         }
         return connection.open_sender("outbox");
-    }, send, unsend);
+    }, {onOpen: send, onLost: unsend, onChange: showLines});
 } else {
     showStatus("What this page needs is not there yet. Run make setup once, then load the page again.");
 }

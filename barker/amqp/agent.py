@@ -7,6 +7,7 @@ last ten seconds; ``cpu`` is a share of one core over the last second, ``memory`
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,9 @@ REPORT_SECONDS = 1.0
 AGENTS = "agents/"
 """What all agents' addresses begin with."""
 
+LAUNCHED = "BARKER_LAUNCHED"
+"""The environment variable by which the launcher tells a process its name, and to end when its input ends."""
+
 
 class Agent(ConnectionHandler):
     """One process's agent; the handler of a listener of its own where the process has no other."""
@@ -49,6 +53,7 @@ class Agent(ConnectionHandler):
         """When this process started, in seconds since 1970: among several, who is oldest."""
         self._reactor, self._figures = reactor, figures
         self._identity = {
+            "name": os.environ.get(LAUNCHED) or f"{address}-{port}",
             "type": kind,
             "address": address,
             "host": host,
@@ -103,11 +108,6 @@ class Agent(ConnectionHandler):
             for link in self._readers:
                 if link.credit:
                     link.send(message, settled=True)
-
-
-def name_of(report: dict[str, Any]) -> str:
-    """What the service of a report is called: ``outbox-5800``, ``bizlogic-5680``, ``autobark-37261``."""
-    return f"{report['address']}-{report['port']}"
 
 
 class _Reader(LinkHandler):

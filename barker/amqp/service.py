@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from barker.amqp.agent import Agent, register
+from barker.amqp.agent import LAUNCHED, Agent, register
 from barker.amqp.engine import (
     Condition,
     Connection,
@@ -30,9 +30,6 @@ from barker.core.errors import NotAllowed, NotFound
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
-
-LAUNCHED = "BARKER_LAUNCHED"
-"""The environment variable by which the launcher says: end when your standard input ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,30 @@ class Rate:
         return (total - before) / (now - then) if now > then else 0.0
 
 
+class Peak:
+    """The highest value of this second and the last one: what comes and goes between two looks is seen."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._now = self._before = 0
+
+    def update(self, now: float, value: int) -> None:
+        """The value is `value` at `now` (seconds)."""
+        self._turn(now)
+        self._now = max(self._now, value)
+
+    def highest(self, now: float) -> int:
+        """The highest value there was; 0 when there was none."""
+        self._turn(now)
+        return max(self._now, self._before)
+
+    def _turn(self, now: float) -> None:
+        second = int(now)
+        if second != self._second:
+            self._before = self._now if second == self._second + 1 else 0
+            self._second, self._now = second, 0
+
+
 class Latencies:
     """Percentiles of the latencies of the last :data:`WINDOW_SECONDS`, in bounded memory."""
 

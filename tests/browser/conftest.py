@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from benchmarks import dashboard as browsers
 from tests.harness import ROOT, Process, Suite
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser. Of a module, not of the session: while it lives, this thread can run no other asyncio."""
-    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    path = next((path for name in names if name and (path := shutil.which(name))), None)
-    if path is None:
-        pytest.fail("there is no Chromium; install one, or say where it is in CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=browsers.chromium(), args=browsers.ARGUMENTS)
         yield browser
         browser.close()
 

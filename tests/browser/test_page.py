@@ -251,5 +251,3 @@ def test_everything_fits_on_a_phone(cast: Cast, page: Page, chromium: Browser) -
     say(page, "@" + "x" * 250)
     arrived(page, "@" + "x" * 250)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-

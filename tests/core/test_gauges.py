@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.gauges import WINDOW_SECONDS, Latencies, Rate
+from barker.core.gauges import WINDOW_SECONDS, Latencies, Peak, Rate
 
 
 def test_a_rate_needs_two_samples() -> None:
@@ -58,3 +58,23 @@ def test_percentiles_are_right_to_nine_per_cent(values: list[float], share: floa
     (told,) = latencies.percentiles(3.0, share)
     rank = max(1, -int(-share * len(values) // 1))
     assert told == pytest.approx(sorted(values)[rank - 1], rel=0.09)
+
+
+def test_a_peak_is_seen_in_its_second_and_the_next() -> None:
+    peak = Peak()
+    peak.update(5.0, 3)
+    peak.update(5.5, 40)
+    peak.update(5.6, 0)
+    assert [peak.highest(now) for now in (5.7, 6.9, 7.0)] == [40, 40, 0]
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 1000)), min_size=1, max_size=50))
+def test_a_peak_is_the_highest_of_what_there_was_lately(steps: list[tuple[float, int]]) -> None:
+    peak, now = Peak(), 0.0
+    values: list[tuple[float, int]] = []
+    for wait, value in steps:
+        now += wait
+        peak.update(now, value)
+        values.append((now, value))
+    lately = [value for when, value in values if int(when) >= int(now) - 1]
+    assert peak.highest(now) == max(lately)

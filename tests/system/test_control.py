@@ -193,7 +193,7 @@ def test_the_monitor_tells_how_every_service_does(suite: Launched, reports: Repo
             assert re.search(r"-m barker\.", report["command"])
     manifolds = {report["address"]: report for report in found if report["type"] == "manifold"}
     assert manifolds["inbox"]["delivered"] > manifolds["inbox"]["received"] > 0
-    assert {"depth", "in_flight", "dead_letters", "journal_bytes"} <= manifolds["outbox"].keys()
+    assert {"depth", "depth_peak", "in_flight", "dead_letters", "journal_bytes"} <= manifolds["outbox"].keys()
     active = [report for report in found if report["type"] == "bizlogic" and report["active"]]
     assert [report["port"] for report in active] == [5680 + suite.offset]
     assert 0 < active[0]["latency_p50"] <= active[0]["latency_p99"] < 1
@@ -225,4 +225,4 @@ def test_monitoring_launch_starts_the_monitor_alone(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert "monitor" in done.stdout
-    assert "barker top" in done.stdout
+    assert (ROOT / "monitoring" / "index.html").as_uri() in done.stdout

@@ -1,0 +1,142 @@
+"""The dashboard in Chromium: frames/s with twenty services, memory over an hour.
+
+No suite runs: what the monitor would say is made up here, and handed to the page's own functions.
+
+Run it with ``python -m benchmarks.dashboard``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import click
+from playwright.sync_api import CDPSession, Page, sync_playwright
+
+from barker.core.errors import Mistake
+
+PAGE = Path(__file__).resolve().parent.parent / "monitoring" / "index.html"
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+"""How Chromium is started here and by the tests."""
+
+SECOND = """
+    // One second's message of the monitor, of a suite of twenty services at time t.
+    window.second = (t) => {
+        const reports = [];
+        const add = (name, port, more) => reports.push({
+            name, type: name.split("-")[0], host: "127.0.0.1", port, pid: port, since: 1, connections: 3,
+            received: t * 100, sent: t * 100, received_rate: 100 + 20 * Math.sin(t / 9 + port),
+            sent_rate: 100 + 20 * Math.sin(t / 7 + port), cpu: 0.1, memory: 28e6, files: 14, ...more});
+        const queue = {type: "manifold", mode: "push", in_flight: 3, dead_letters: 0, journal_bytes: 4e6};
+        add("directory-5672", 5672, {routes: 40});
+        add("gateway-5673", 5673, {websockets: 2});
+        add("launcher-5674", 5674);
+        add("monitor-6000", 6000, {agents: 19});
+        add("inbox-5820", 5820,
+            {type: "manifold", mode: "history", timelines: 100, readers: 3, missed: 0});
+        for (let n = 0; n < 5; n++) {
+            const depth = Math.round(50 + 40 * Math.sin(t / 11 + n));
+            add(`outbox-${5800 + n}`, 5800 + n,
+                {...queue, depth, depth_peak: depth, consumer: "127.0.0.1:5680"});
+            add(`autobark-${n + 1}`, 40000 + n, {type: "autobark", outbox: `127.0.0.1:${5800 + n}`});
+            add(`bizlogic-${5680 + n}`, 5680 + n, {active: n === 0, inbox: "127.0.0.1:5820", in_flight: 2,
+                latency_p50: n === 0 ? 0.002 : null, latency_p99: n === 0 ? 0.009 : null});
+        }
+        dashboard.onReports(t, reports);
+    };
+    null;   // Playwright calls what is a function.
+"""
+
+
+def chromium() -> str:
+    """Where the system's Chromium is.
+
+    :raises Mistake: when there is none.
+    """
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    path = next((path for name in names if name and (path := shutil.which(name))), None)
+    if path is None:
+        raise Mistake("there is no Chromium; install one, or say where it is in CHROMIUM")
+    return path
+
+
+def simulate(page: Page, seconds: int, ending: float) -> None:
+    """Tell the page, as fast as it draws them, `seconds` of a suite's messages up to the time `ending`."""
+    page.evaluate(SECOND)
+    page.evaluate(
+        """async ([seconds, ending]) => {
+            for (let n = seconds; n > 0; n--) {
+                second(ending - n);
+                if (n % 20 === 0) await new Promise(requestAnimationFrame);
+            }
+            await new Promise(requestAnimationFrame);
+        }""",
+        [seconds, ending],
+    )
+
+
+def frames(page: Page, seconds: float) -> float:
+    """Frames/s that the page draws while a message comes each second, over so many seconds."""
+    drawn: float = page.evaluate(
+        """async (seconds) => {
+            const begun = performance.now();
+            let count = 0, told = 0;
+            while (performance.now() - begun < 1000 * seconds) {
+                if (performance.now() - begun > 1000 * told) {
+                    second(Date.now() / 1000);
+                    told++;
+                }
+                await new Promise(requestAnimationFrame);
+                count++;
+            }
+            return count / ((performance.now() - begun) / 1000);
+        }""",
+        seconds,
+    )
+    return drawn
+
+
+def heap(session: CDPSession) -> float:
+    """Bytes of the page's JavaScript heap that are in use after a collection."""
+    session.send("HeapProfiler.collectGarbage")
+    used: dict[str, Any] = session.send("Runtime.getHeapUsage")
+    return float(used["usedSize"])
+
+
+@click.command()
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of five seconds.")
+def main(runs: int) -> None:
+    """Measure the dashboard's frames/s and memory."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        session = page.context.new_cdp_session(page)
+        # Nobody answers there; the page waits for its suite, and draws what it is told.
+        page.goto(f"{PAGE.as_uri()}?gateway=127.0.0.1:1")
+        now = float(page.evaluate("Date.now() / 1000"))
+        simulate(page, 900, now - 2700)
+        before = heap(session)
+        simulate(page, 2700, now)
+        after = heap(session)
+        click.echo(f"memory after 15 minutes {before / 1e6:.2f} MB, after an hour {after / 1e6:.2f} MB")
+        for span in ("60", "300", "600"):
+            page.check(f"#span [value='{span}']", force=True)
+            drawn = [frames(page, 5) for _ in range(runs)]
+            listed = ", ".join(f"{figure:.1f}" for figure in sorted(drawn))
+            click.echo(f"{span:>3} s shown: {statistics.median(drawn):.1f} frames/s (median of {listed})")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+/* What the dashboard knows, without a page: ten minutes of every service's figures, and how each does now. */
+"use strict";
+
+const KEEP = 600;               // seconds of past
+const SILENT = 2.5;             // seconds without a message of the monitor that leave a gap in the graphs
+
+/* The kind of a report or process, as the picture has columns for it. */
+const COLUMN = {autobark: "clients", outbox: "queues", bizlogic: "workers", inbox: "timelines"};
+const MODE = {push: "queues", pull: "queues", history: "timelines"};
+const columnOf = ({type, kind, mode}) => COLUMN[type || kind] || MODE[mode] || "helpers";
+
+
+/* The past: for each service a row of values, one for each time; null where it did not report. */
+class History {
+    constructor() {
+        this.times = [];
+        this.services = new Map();      // by name: {depth, received, sent}, each as long as times
+    }
+
+    /* One message of the monitor; false for one that is here already, as when the link is a new one. */
+    add(time, reports) {
+        const last = this.times.at(-1);
+        if (time <= last && time > last - KEEP) {
+            return false;
+        }
+        if (time <= last) {
+            this.times = [];            // the clock was set back
+            this.services.clear();
+        }
+        if (time > last + SILENT) {
+            this.push(last + 1, []);    // nobody watched
+        }
+        this.push(time, reports);
+        this.forget(time - KEEP);
+        return true;
+    }
+
+    push(time, reports) {
+        for (const {name} of reports) {
+            if (!this.services.has(name)) {
+                const nothing = () => new Array(this.times.length).fill(null);
+                this.services.set(name, {depth: nothing(), received: nothing(), sent: nothing()});
+            }
+        }
+        const now = new Map(reports.map((report) => [report.name, report]));
+        this.times.push(time);
+        for (const [name, rows] of this.services) {
+            const {depth_peak: depth, mode, received_rate, sent_rate} = now.get(name) || {};
+            rows.depth.push(mode === "history" ? null : depth ?? null);     // timelines are no queue
+            rows.received.push(received_rate ?? null);
+            rows.sent.push(sent_rate ?? null);
+        }
+    }
+
+    forget(before) {
+        const old = this.times.findIndex((time) => time >= before);
+        if (old <= 0) {
+            return;
+        }
+        this.times.splice(0, old);
+        for (const [name, rows] of this.services) {
+            Object.values(rows).forEach((row) => row.splice(0, old));
+            if (rows.sent.every((value) => value === null)) {
+                this.services.delete(name);
+            }
+        }
+    }
+}
+
+
+/* How every service does: what the monitor reports, and what the launcher says of those that it started. */
+class Suite {
+    constructor() {
+        this.reports = new Map();       // by name: the newest message's
+        this.rates = new Map();         // by name: messages in and out in the last second
+        this.processes = new Map();     // by name: the launcher's
+        this.known = new Map();         // by name: its column, when it was last heard of, and was started
+        this.watched = false;           // whether the monitor tells us anything
+    }
+
+    onReports(time, reports) {
+        const before = this.reports, seconds = time - this.time;
+        this.time = time;
+        this.watched = true;
+        this.reports = new Map(reports.map((report) => [report.name, report]));
+        this.rates = new Map(reports.map((report) => {
+            const old = before.get(report.name);
+            const same = old && old.pid === report.pid && seconds > 0 && seconds < SILENT;
+            return [report.name, {
+                received: same ? (report.received - old.received) / seconds : report.received_rate,
+                sent: same ? (report.sent - old.sent) / seconds : report.sent_rate,
+            }];
+        }));
+        for (const report of reports) {
+            this.known.set(report.name, {...this.known.get(report.name), column: columnOf(report), time});
+        }
+        for (const [name, {time: seen}] of this.known) {
+            if (seen < time - KEEP && !this.processes.has(name)) {
+                this.known.delete(name);
+            }
+        }
+    }
+
+    onProcesses(processes) {
+        const before = this.processes, now = this.time || 0;
+        this.processes = new Map(processes.map((process) => [process.name, process]));
+        for (const process of processes) {
+            const {name, pid, state} = process, old = before.get(name);
+            const known = this.known.get(name) || {column: columnOf(process), time: now};
+            const started = state === "running" && (old?.pid !== pid || old.state !== state);
+            this.known.set(name, started ? {...known, started: now} : known);
+        }
+    }
+
+    /* The monitor has gone: what it said is no news. */
+    onSilence() {
+        this.watched = false;
+        this.reports = new Map();
+        this.rates = new Map();
+    }
+
+    /* The report of a service that runs. One of a process that has been started again since is no news. */
+    report(name) {
+        const report = this.reports.get(name), process = this.processes.get(name);
+        return report && process && process.state !== "gone" && process.pid !== report.pid ? undefined : report;
+    }
+
+    /* active, standby, up; starting, silent (it runs, but does not report), frozen or gone. */
+    state(name) {
+        const report = this.report(name), process = this.processes.get(name);
+        const byHand = report && process && report.pid !== process.pid;
+        if (process && !byHand && process.state !== "running") {
+            return process.state;
+        }
+        if (!report) {
+            const starting = this.time - this.known.get(name).started < SILENT;
+            return !process && this.watched ? "gone" : starting ? "starting" : "silent";
+        }
+        return report.active === undefined ? "up" : report.active ? "active" : "standby";
+    }
+
+    /* Every service's name: by column, then by name, numbers by value. */
+    names() {
+        return [...this.known.keys()].sort(new Intl.Collator("en", {numeric: true}).compare);
+    }
+
+    /* The flow between services as it is now, messages/s: [{from, to, rate}]. */
+    flows() {
+        const places = new Map();
+        for (const {name, host, port} of this.reports.values()) {
+            places.set(`${host}:${port}`, name);
+        }
+        const flows = [];
+        for (const {name, outbox, consumer, inbox, mode} of this.reports.values()) {
+            const to = mode === "history" ? "readers" : places.get(outbox || consumer || inbox);
+            if (to !== undefined && this.report(name)) {
+                flows.push({from: name, to, rate: this.rates.get(name).sent});
+            }
+        }
+        return flows;
+    }
+}

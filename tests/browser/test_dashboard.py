@@ -1,0 +1,324 @@
+"""The dashboard in a real browser, over a real suite: what it draws, and that its buttons break things."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from barker.control import read_token
+from benchmarks.dashboard import heap, simulate
+from tests.harness import ROOT, Launched, Process, free_port, wait_for
+
+pytestmark = pytest.mark.browser
+
+SCREENSHOTS = ROOT / "screenshots"
+
+
+class Dashboard:
+    """The page, and what it says it has drawn."""
+
+    def __init__(self, page: Page, suite: Launched) -> None:
+        self.page, self.suite = page, suite
+        gateway = f"127.0.0.1:{5673 + suite.offset}"
+        page.set_viewport_size({"width": 1400, "height": 1000})
+        page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?{urlencode({'gateway': gateway})}")
+
+    def connected(self) -> None:
+        for service in ("monitor", "launcher"):
+            expect(self.page.locator(f"#{service}")).to_have_text(f"{service} connected", timeout=20_000)
+
+    def give_token(self) -> None:
+        self.page.fill("#token", read_token(self.suite.session))
+
+    def plotted(self, graph: str) -> dict[str, list[float | None]]:
+        """Each line of a graph, as it is drawn: a value a second."""
+        lines: dict[str, list[float | None]] = self.page.evaluate(f"dashboard.plotted().{graph}")
+        return lines
+
+    def depth(self) -> list[float]:
+        """The queue depth that is drawn, of all outboxes together, a value a second."""
+        lines = self.plotted("depth")
+        return [sum(value or 0 for value in values) for values in zip(*lines.values(), strict=True)]
+
+    def flows_to(self, *names: str) -> bool:
+        """Whether barks flow from outboxes, and all outboxes' paths lead to just these."""
+        paths: list[dict[str, Any]] = self.page.evaluate("dashboard.paths()")
+        paths = [path for path in paths if path["from"].startswith("outbox")]
+        flowing = sum(path["rate"] for path in paths) > 0
+        return flowing == bool(names) and {path["to"] for path in paths} == set(names)
+
+    def state(self, name: str) -> str:
+        return str(self.page.get_attribute(f"#suite [data-name='{name}']", "data-state"))
+
+    def press(self, name: str, verb: str) -> None:
+        self.page.click(f"#suite [data-name='{name}'] [data-verb='{verb}']")
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+        # The page is asked in this thread: it draws on between two looks.
+        return wait_for(condition, what, seconds)
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts programs as a user does in other terminals."""
+    processes: list[Process] = []
+
+    def start(*command: str) -> Process:
+        process = Process(tmp_path / f"{len(processes)}.log", [sys.executable, *command])
+        processes.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.end()
+
+
+def test_the_tutorials_demo(page: Page, tmp_path: Path, by_hand: Callable[..., Process]) -> None:
+    suite = Launched(tmp_path, "launch-no-bizlogic.py", "--autobarks", "4", "--rate", "300")
+    try:
+        suite.wait_until_ready()
+        common = ("--directory", suite.directory, "--log-level", "info")
+
+        def bizlogic() -> tuple[str, Process]:
+            port = str(free_port())
+            data = ("--data", str(tmp_path / "data"))
+            command = ("barker/bizlogic.py", "--host", "127.0.0.1", "--port", port, *data, *common)
+            return f"bizlogic-{port}", by_hand(*command)
+
+        def stands_by(name: str) -> None:
+            dashboard.until(lambda: dashboard.state(name) == "standby", f"{name} stands by")
+
+        by_hand("monitoring/launch.py", "--port", str(free_port()), *common)
+        dashboard = Dashboard(page, suite)
+        dashboard.connected()
+        first, first_process = bizlogic()
+        dashboard.until(lambda: dashboard.flows_to(first), "the first bizlogic works")
+        second, second_process = bizlogic()
+        stands_by(second)
+        # Both graphs run: a value a second, and the barks of all autobarks flow through the first bizlogic.
+        dashboard.until(lambda: (dashboard.plotted("rates")[first][-1] or 0) > 1000, "1,200 barks/s", 30)
+        drawn = len(dashboard.depth())
+        dashboard.until(lambda: len(dashboard.depth()) >= drawn + 5, "five more seconds are drawn")
+        usual = statistics.median(dashboard.depth()[-5:])
+        dashboard.screenshot("demo-1-first-active")
+
+        first_process.kill()
+        killed = len(dashboard.depth())
+        dashboard.until(lambda: dashboard.flows_to(second), "the path moves to the second")
+        dashboard.until(lambda: dashboard.state(first) == "gone", "the first is gone")
+        dashboard.until(lambda: dashboard.state(second) == "active", "the second is active")
+        dashboard.until(lambda: len(dashboard.depth()) >= killed + 5, "five seconds more")
+        risen = dashboard.depth()[killed - 1 :]
+        assert max(risen) > usual + 5, "a small, temporary increase"
+        dashboard.until(lambda: dashboard.depth()[-1] <= usual + 5, "which falls back")
+        assert dashboard.plotted("rates")[first][-1] is None, "the dead one's line has ended"
+        dashboard.screenshot("demo-2-second-active")
+
+        second_process.kill()
+        dashboard.until(lambda: dashboard.state(second) == "gone", "the second is gone")
+        killed = len(dashboard.depth())
+        dashboard.until(lambda: len(dashboard.depth()) >= killed + 11, "eleven seconds more", 30)
+        rising = dashboard.depth()[killed : killed + 11]
+        steps = [after - before for before, after in itertools.pairwise(rising)]
+        assert min(steps) > 0, "it rises steadily"
+        assert sum(steps) > 0.6 * 10 * 400
+        assert dashboard.flows_to()
+        dashboard.screenshot("demo-3-none")
+
+        third, _ = bizlogic()
+        dashboard.until(lambda: dashboard.flows_to(third), "the path moves to the new one")
+        dashboard.until(lambda: dashboard.depth()[-1] <= usual + 5, "the depth falls to nothing", 30)
+        dashboard.screenshot("demo-4-third-active")
+    finally:
+        suite.end()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A suite for all that follows; each test leaves it as it was, but for more processes."""
+    folder = tmp_path_factory.mktemp("suite")
+    suite = Launched(folder, "launch.py", "--monitoring", "--autobarks", "2", "--rate", "50")
+    try:
+        suite.wait_until_ready()
+        yield suite
+    finally:
+        suite.end()
+
+
+@pytest.fixture
+def dashboard(page: Page, suite: Launched) -> Dashboard:
+    dashboard = Dashboard(page, suite)
+    dashboard.connected()
+    dashboard.give_token()
+    dashboard.until(
+        lambda: len(page.query_selector_all("#suite .card .buttons")) > 8, "all services are shown"
+    )
+    return dashboard
+
+
+def pid_of(dashboard: Dashboard, name: str) -> int:
+    row = dashboard.page.locator("#figures tbody tr", has=dashboard.page.get_by_text(name, exact=True))
+    return int(row.locator("td").nth(1).inner_text())
+
+
+def test_the_demo_by_buttons(dashboard: Dashboard) -> None:
+    first, second = (f"bizlogic-{port + dashboard.suite.offset}" for port in (5680, 5681))
+    dashboard.until(lambda: dashboard.flows_to(first), "the first bizlogic works")
+    pid = pid_of(dashboard, first)
+    dashboard.press(first, "kill")
+    dashboard.until(lambda: dashboard.flows_to(second), "the path moves to the second")
+    assert not psutil.pid_exists(pid)
+    assert f"{first} (pid {pid}) is gone: killed by SIGKILL" in dashboard.suite.output
+    dashboard.press(second, "kill")
+    dashboard.until(lambda: len(dashboard.depth()) > 3 and dashboard.depth()[-1] > 300, "the depth rises")
+    dashboard.press(first, "start")
+    dashboard.until(lambda: dashboard.flows_to(first), "the path moves back")
+    dashboard.until(lambda: dashboard.depth()[-1] < 30, "the depth falls")
+    dashboard.press(second, "start")
+    dashboard.until(lambda: dashboard.state(second) == "standby", "the second stands by")
+    expect(dashboard.page.locator("#events")).to_contain_text(f"you: kill {second}")
+
+
+def test_freeze_thaw_and_stop(dashboard: Dashboard) -> None:
+    first, second = (f"bizlogic-{port + dashboard.suite.offset}" for port in (5680, 5681))
+    dashboard.until(lambda: dashboard.flows_to(first), "the first bizlogic works")
+    frozen = psutil.Process(pid_of(dashboard, first))
+    dashboard.press(first, "freeze")
+    dashboard.until(lambda: frozen.status() == psutil.STATUS_STOPPED, "its process is stopped")
+    dashboard.until(lambda: dashboard.state(first) == "frozen", "it is shown as frozen")
+    dashboard.until(lambda: dashboard.flows_to(second), "the second takes over")
+    dashboard.press(first, "thaw")
+    dashboard.until(lambda: frozen.status() != psutil.STATUS_STOPPED, "its process goes on")
+    dashboard.until(lambda: dashboard.state(first) == "standby", "it stands by")
+    dashboard.press(first, "stop")
+    dashboard.until(lambda: dashboard.state(first) == "gone", "it is gone")
+    assert f"{first} (pid {frozen.pid}) is gone: ended with status 0" in dashboard.suite.output
+    # Back to the first, for the tests that follow.
+    dashboard.press(first, "start")
+    dashboard.until(lambda: dashboard.state(first) == "standby", "it stands by again")
+    dashboard.press(second, "kill")
+    dashboard.until(lambda: dashboard.flows_to(first), "the first works again")
+    dashboard.press(second, "start")
+
+
+def test_more_of_everything(dashboard: Dashboard) -> None:
+    offset = dashboard.suite.offset
+    expected = {"bizlogic": f"bizlogic-{5682 + offset}", "outbox": f"outbox-{5803 + offset}"}
+    for kind, name in {**expected, "autobark": "autobark-3"}.items():
+        dashboard.page.click(f"[data-add='{kind}']")
+        works = "standby" if kind == "bizlogic" else "up"
+        dashboard.until(
+            lambda name=name, works=works: (
+                dashboard.page.query_selector(f"#suite [data-name='{name}']")
+                and dashboard.state(name) == works
+            ),
+            f"{name} is there and reports",
+        )
+        assert psutil.pid_exists(pid_of(dashboard, name))
+
+
+def test_the_autobarks_rate(dashboard: Dashboard) -> None:
+    dashboard.page.fill("#rate", "30")
+    dashboard.page.press("#rate", "Enter")
+
+    def rates() -> bool:
+        lines = dashboard.plotted("rates")
+        return all(27 < (lines[name][-1] or 0) < 33 for name in ("autobark-1", "autobark-2"))
+
+    dashboard.until(rates, "the autobarks bark 30 times a second", 30)
+
+
+def test_figures_say_what_the_monitor_says(dashboard: Dashboard) -> None:
+    titles = dashboard.page.locator("#figures thead th").all_inner_texts()
+
+    def figures(name: str) -> dict[str, str]:
+        row = dashboard.page.locator("#figures tbody tr", has=dashboard.page.get_by_text(name, exact=True))
+        return dict(zip(titles, row.locator("th, td").all_inner_texts(), strict=True))
+
+    inbox = figures(f"inbox-{5820 + dashboard.suite.offset}")
+    process = psutil.Process(int(inbox["pid"]))
+    assert abs(float(inbox["MB"]) - process.memory_info().rss / 1e6) < 3
+    assert abs(int(inbox["files"]) - process.num_fds()) <= 2
+    assert int(inbox["in"].replace(",", "")) > 0
+    assert inbox["depth"] == ""
+    outbox = figures(f"outbox-{5800 + dashboard.suite.offset}")
+    assert outbox["dead letters"] == "0"
+    assert float(outbox["journal MB"]) > 0
+
+
+def test_without_the_token_no_button_works(page: Page, suite: Launched) -> None:
+    dashboard = Dashboard(page, suite)
+    dashboard.connected()
+    kill = page.locator(f"#suite [data-name='bizlogic-{5680 + suite.offset}'] [data-verb='kill']")
+    expect(kill).to_be_disabled()
+    for button in page.locator("[data-add]").all():
+        expect(button).to_be_disabled()
+    page.fill("#token", "guessed")
+    kill.click()
+    expect(page.locator("#events")).to_contain_text("this takes the run's token")
+    assert psutil.pid_exists(pid_of(dashboard, f"bizlogic-{5680 + suite.offset}"))
+
+
+def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched) -> None:
+    page.goto(f"http://127.0.0.1:{5673 + suite.offset}/monitoring/")
+    expect(page.locator("#monitor")).to_have_text("monitor connected", timeout=20_000)
+    expect(page.locator("#tokens")).to_be_visible()
+    name = f"monitor-{6000 + suite.offset}"
+    places = ("--directory", suite.directory, "--session", str(suite.session))
+    subprocess.run(
+        [sys.executable, "-m", "barker", "kill", name, *places],
+        check=True,
+        timeout=30,
+        stdout=subprocess.DEVNULL,
+    )
+    expect(page.locator("#status")).to_contain_text("No monitor answers")
+    page.fill("#token", read_token(suite.session))
+    page.click(f"#suite [data-name='{name}'] [data-verb='start']")
+    expect(page.locator("#status")).to_be_hidden(timeout=20_000)
+    drawn = page.evaluate("dashboard.plotted().rates")
+
+    def goes_on() -> bool:
+        lines = page.evaluate("dashboard.plotted().rates")
+        return all(len(line) > len(drawn[name]) and line[-1] is not None for name, line in lines.items())
+
+    wait_for(goes_on, "all lines go on")
+
+
+def test_the_graphs_have_a_gap_where_nobody_watched(page: Page) -> None:
+    page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
+    now = time.time()
+    simulate(page, 60, now - 90)
+    simulate(page, 30, now)
+    for line in page.evaluate("dashboard.plotted().rates").values():
+        assert [at for at, value in enumerate(line) if value is None] == [60]
+
+
+def test_an_hour_takes_no_more_memory_than_a_quarter(page: Page) -> None:
+    page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
+    expect(page.locator("#status")).to_contain_text("Barker does not answer at 127.0.0.1:1")
+    session = page.context.new_cdp_session(page)
+    now = time.time()
+    simulate(page, 900, now - 2700)
+    quarter = heap(session)
+    simulate(page, 2700, now)
+    assert heap(session) < 1.2 * quarter
+    lines = page.evaluate("dashboard.plotted().rates")
+    assert len(lines) == 20
+    assert {len(line) for line in lines.values()} == {601}

@@ -1,0 +1,110 @@
+/* AMQP over a WebSocket through the gateway, for both pages: where the gateway is, and a link to a service
+ * behind it that comes back by itself. A classic script, for pages from the disk too.
+ */
+"use strict";
+
+const FIRST_WAIT = 100;         // milliseconds until a new try, twice as many for each that fails,
+const LONGEST_WAIT = 2000;      // up to so many
+const STEADY = 1000;            // a link that stood for so many milliseconds has worked
+const PATIENCE = 5000;          // milliseconds in which a try reaches its service, or is given up
+
+const asked = new URLSearchParams(location.search);
+const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
+const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway || here;
+
+
+/* rhea's heartbeats go on while a socket closes, and Chromium would complain of each. */
+class Socket extends WebSocket {
+    send(data) {
+        if (this.readyState === WebSocket.OPEN) {
+            super.send(data);
+        }
+    }
+}
+
+/* A link through the gateway that comes back by itself.
+ *
+ * Each try is a new WebSocket, connection and link: the gateway may find another instance, and nothing is
+ * left over of a link that was lost. (rhea's own reconnect stays away after a friendly close, as of a
+ * service that is restarted, and when only the link is refused.)
+ */
+class Line {
+    /* `open` makes the link on a connection; `onOpen`, `onLost` and `onChange` (of the state) may be left out. */
+    constructor(service, open, {onOpen, onLost, onChange}) {
+        Object.assign(this, {service, open, onOpen, onLost, onChange});
+        this.state = "dialling";        // then "open" or "away"
+        this.reason = "";               // what the service said when it refused
+        this.wait = FIRST_WAIT;
+        this.dial();
+    }
+
+    dial() {
+        const scheme = location.protocol === "https:" ? "wss" : "ws";
+        const url = `${scheme}://${GATEWAY}/amqp/${this.service}`;
+        const connection = this.connection = rheaUmd.create_connection({
+            connection_details: rheaUmd.websocket_connect(Socket)(url, ["amqp", "AMQPWSB10"]),
+            reconnect: false,
+            idle_time_out: 2000,
+        });
+        for (const end of ["disconnected", "error", "protocol_error", "connection_close", "connection_error",
+            "session_close", "session_error", "sender_close", "sender_error", "receiver_close",
+            "receiver_error"]) {
+            connection.on(end, (context) => this.lost(connection, context));
+        }
+        for (const open of ["sender_open", "receiver_open"]) {
+            connection.on(open, (context) => this.opened(connection, context));
+        }
+        this.timer = setTimeout(() => this.lost(connection), PATIENCE);
+        try {
+            connection.connect();
+            this.link = this.open(connection);
+        } catch (error) {
+            this.lost(connection, error);       // such as a ?gateway= that is no address
+        }
+    }
+
+    opened(connection, {sender, receiver}) {
+        // AMQP 1.0 §2.6.3: a link that is refused opens with no terminus, and a detach follows.
+        if (connection === this.connection && (sender ? sender.target : receiver.source)) {
+            clearTimeout(this.timer);
+            this.since = Date.now();
+            this.state = "open";
+            this.reason = "";
+            this.onOpen?.();
+            this.onChange?.();
+        }
+    }
+
+    lost(connection, context = {}) {
+        if (connection !== this.connection) {
+            return;     // one loss has several events
+        }
+        const stood = this.state === "open" && Date.now() - this.since > STEADY;
+        const error = (context.receiver || context.sender || {}).error || context.error || {};
+        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. ` : "";
+        this.state = "away";
+        this.connection = this.link = undefined;
+        if (connection.socket) {
+            connection.socket_ready = false;    // rhea has nothing more to say there
+            connection.socket.end();
+        }
+        this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.dial(), this.wait * (0.5 + Math.random() / 2));
+        this.onLost?.();
+        this.onChange?.();
+    }
+}
+
+
+if (window.rheaUmd) {
+    // A message that rhea cannot read costs itself only, and not the connection, at each new try again.
+    const decode = rheaUmd.message.decode;
+    rheaUmd.message.decode = (data) => {
+        try {
+            return decode(data);
+        } catch {
+            return {};
+        }
+    };
+}
