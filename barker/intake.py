@@ -2,7 +2,7 @@
 
 Messages pile up here during a turn of the reactor; at its end the manifold commits them all at once and
 only then accepts them. When the disk does not take them, they are released, credit stops, and after a
-while it is tried again.
+while it is tried again. When the journal is damaged, nothing is taken any more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver
 from barker.amqp.reactor import Reactor
-from barker.core.errors import PeerError, StorageError
+from barker.core.errors import Damaged, PeerError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ class Arrival(NamedTuple, Generic[What]):
 class Intake(Generic[What]):
     """All producers of one manifold."""
 
-    def __init__(self, reactor: Reactor, window: int = WINDOW) -> None:
-        self._reactor, self._window = reactor, window
+    def __init__(self, reactor: Reactor, on_damage: Callable[[Damaged], None], window: int = WINDOW) -> None:
+        """`on_damage` is to end the service: what is accepted now might not be there at the next start."""
+        self._reactor, self._on_damage, self._window = reactor, on_damage, window
         self.arrivals: list[Arrival[What]] = []
         """What came in this turn, in order."""
         self.received = 0
@@ -46,6 +47,7 @@ class Intake(Generic[What]):
         """How many messages broke the rules since the start."""
         self._producers: set[Receiver] = set()
         self._failing = False
+        self._trouble = ""
         self._full = False
 
     def producer(self, link: Receiver, read: Callable[[bytes], What]) -> LinkHandler:
@@ -61,14 +63,21 @@ class Intake(Generic[What]):
         try:
             write(arrivals)
         except StorageError as error:
-            if not self._failing:
-                log.error("%s", error)
             self._failing = True
             for arrival in arrivals:
                 arrival.delivery.release()
             self._set_windows()
+            if isinstance(error, Damaged):
+                self._on_damage(error)
+                return
+            if str(error) != self._trouble:
+                log.error("%s", error)
+            self._trouble = str(error)
             self._reactor.after(RETRY_SECONDS, self._retry)
         else:
+            if self._trouble:
+                log.warning("the disk takes it again: messages are accepted")
+            self._trouble = ""
             self.received += len(arrivals)
             for arrival in arrivals:
                 arrival.delivery.accept()

@@ -183,7 +183,6 @@ class Launcher(Service):
         self._ready = False
         self._stage = 0
         self._begun = time.monotonic()
-        self._error: BarkerError | None = None
         self._readers: set[Sender] = set()
         self._watcher = Watcher(self.network, self._on_change)
 
@@ -199,8 +198,6 @@ class Launcher(Service):
         self.reactor.after(READY_SECONDS, self._check_ready)
         self._start(0)
         super().run()
-        if self._error is not None:
-            raise self._error
 
     # Until it is ready
 
@@ -230,11 +227,9 @@ class Launcher(Service):
     def _check_ready(self) -> None:
         if not self._ready:
             names = ", ".join(self._missing())
-            self._fail(f"not ready after {READY_SECONDS:g} s: {names}; --log-level info tells more")
-
-    def _fail(self, why: str) -> None:
-        self._error = BarkerError(why)
-        self.stop()
+            self.fail(
+                BarkerError(f"not ready after {READY_SECONDS:g} s: {names}; --log-level info tells more")
+            )
 
     def _show(self) -> None:
         seconds = time.monotonic() - self._begun
@@ -358,7 +353,7 @@ class Launcher(Service):
             if how:
                 click.echo(f"{time.strftime('%H:%M:%S')} {name} (pid {child.pid}) is gone: {how}", err=True)
                 if not self._ready:
-                    self._fail(f"{name} ended before the suite was ready")
+                    self.fail(BarkerError(f"{name} ended before the suite was ready"))
         self._tell()
 
     def on_stop(self) -> None:
@@ -440,6 +435,7 @@ class _Reader(LinkHandler):
     help="Where the pages look for the gateway's address (default: beside them).",
 )
 @options.data
+@options.sync
 @options.program
 @click.pass_context
 def main(
@@ -456,6 +452,7 @@ def main(
     monitoring: bool,
     session: Path,
     data: Path,
+    sync: str,
 ) -> None:
     """Start the whole suite; Ctrl-C ends it.
 
@@ -463,7 +460,7 @@ def main(
     """
     log_level: str = ctx.params["log_level"]
     shape = Shape(
-        host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, monitoring
+        host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, monitoring, sync
     )
     if graph is not None:
         import_users(data, graph, mutual).close()

@@ -55,6 +55,7 @@ from barker.timelines import TimelineManifold
 @options.policy("round-robin")
 @options.directory
 @options.data
+@options.sync
 @options.program
 def main(
     address: str,
@@ -69,6 +70,7 @@ def main(
     policy: str,
     directory_place: Place,
     data: Path,
+    sync: str,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
     address = normalised(address)
@@ -80,10 +82,10 @@ def main(
     file = data / f"{address.replace('/', '-')}-{port}.sqlite3"
     manifold: Service
     if history is not None:
-        manifold = TimelineManifold(serving, TimelineJournal(file), history, remember, max_message_size)
+        manifold = TimelineManifold(serving, TimelineJournal(file, sync), history, remember, max_message_size)
     else:
         check = decode_bark if accept == "bark" else lambda _: None
-        manifold = QueueManifold(serving, QueueJournal(file), push, check, max_depth, max_message_size)
+        manifold = QueueManifold(serving, QueueJournal(file, sync), push, check, max_depth, max_message_size)
     manifold.register()
     manifold.run()
 

@@ -14,6 +14,7 @@ import click
 from barker.amqp.links import Place
 from barker.core.errors import BarkerError, Mistake
 from barker.core.routes import POLICIES
+from barker.store.journal import SYNC
 
 DIRECTORY = "127.0.0.1:5672"
 """Where the directory is, unless one is told otherwise."""
@@ -55,6 +56,15 @@ data = click.option(
     default=DATA,
     show_default=True,
     help="The folder where everything that must last is kept.",
+)
+
+
+sync = click.option(
+    "--sync",
+    type=click.Choice(list(SYNC)),
+    default="normal",
+    show_default=True,
+    help="; ".join(f"{name}: what is accepted is {how}" for name, how in SYNC.items()) + ".",
 )
 
 

@@ -36,6 +36,9 @@ REASON = "x-opt-rejected"
 MOST_IN_FLIGHT = 2_000
 """How many messages one consumer may have unsettled, however much credit it gives."""
 
+MOST_SETTLED = 100_000
+"""So many settlements may wait for a disk that takes nothing; then consumers wait as well."""
+
 
 class Queue:
     """One address: its work, and the consumers who compete for it."""
@@ -74,7 +77,7 @@ class QueueManifold(Service):
         self._push, self._check = push, check
         self._max_depth, self._max_message_size = max_depth, max_message_size
         self._queues: dict[str, Queue] = {}
-        self._intake: Intake[tuple[Queue, bytes]] = Intake(self.reactor)
+        self._intake: Intake[tuple[Queue, bytes]] = Intake(self.reactor, self.fail)
         self._settled: list[tuple[str, int]] = []
         self._dead: list[tuple[Queue, bytes]] = []
         self._awake: set[Queue] = set()
@@ -170,7 +173,7 @@ class QueueManifold(Service):
     def _end_turn(self) -> None:
         if (self._intake.arrivals or self._settled or self._dead) and not self._intake.failing:
             self._intake.commit(self._write)
-        while self._awake:
+        while self._awake and len(self._settled) < MOST_SETTLED:
             self._pump(self._awake.pop())
         self._intake.full = sum(queue.work.depth for queue in self._queues.values()) >= self._max_depth
         self._peak.update(time.monotonic(), self._depth)
@@ -218,7 +221,8 @@ class QueueManifold(Service):
             try:
                 queue.work.refill(self.journal.load(queue.address, *wanted))
             except StorageError as error:
-                log.error("%s", error)
+                # What comes next cannot be known, and nothing may go before it.
+                self.fail(error)
 
     # Its state
 

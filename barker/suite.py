@@ -27,6 +27,8 @@ class Shape:
     log_level: str = "warning"
     monitoring: bool = False
     """Whether the monitor is started too."""
+    sync: str = "normal"
+    """Whether what manifolds accept is safe against power loss too: full."""
 
     @property
     def directory(self) -> Place:
@@ -74,6 +76,8 @@ def service(kind: str, shape: Shape, number: int = 0) -> Program:
         places += ["--directory", str(shape.directory)]
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
+    if kind in ("inbox", "outbox"):
+        places += ["--sync", shape.sync]
     # Standbys after the one that is to work: an outbox stays with the first that it finds.
     stage = 1 if kind == "bizlogic" and number else 0
     return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage)

@@ -23,7 +23,7 @@ from barker.amqp.message import (
     with_delivery_annotations,
 )
 from barker.amqp.service import Service, Serving, only_send
-from barker.core.errors import InvalidField, NotFound, StorageError
+from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
 from barker.core.timelines import Cursor, Message, Seen, Timelines
 from barker.intake import Arrival, Intake
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
@@ -57,7 +57,7 @@ class TimelineManifold(Service):
         self._seen = Seen(remember)
         self._remember = remember
         self._max_message_size = max_message_size
-        self._intake: Intake[Post] = Intake(self.reactor)
+        self._intake: Intake[Post] = Intake(self.reactor, self.fail)
         self._readers: dict[Sender, Cursor] = {}
         self._repeated = 0
         self._delivered = 0
@@ -158,6 +158,8 @@ class TimelineManifold(Service):
         try:
             gone = self.journal.sweep(held, self._remember)
         except StorageError as error:
+            if isinstance(error, Damaged):
+                self.fail(error)
             log.error("%s", error)
         else:
             log.info("the journal is rid of %d messages; timelines hold %d", gone, len(held))

@@ -10,7 +10,7 @@ import click
 from barker import options
 from barker.core.errors import Mistake
 from barker.core.kennel import dogs, friendships
-from barker.store.users import FILE_NAME, Users, read_edges
+from barker.store.users import FILE_NAME, Users, read_edges, salvage
 
 
 def make_users(data: Path, count: int, seed: int = 1) -> Users:
@@ -56,6 +56,16 @@ def import_(file: Path, mutual: bool, data: Path) -> None:
     """Add the users of an edge list: 'follower followee' a line, % and # begin a comment."""
     users = import_users(data, file, mutual)
     click.echo(f"{len(users)} users in {users.path}")
+
+
+@main.command("salvage")
+@options.data
+@options.program
+def salvage_(data: Path) -> None:
+    """Keep what can be read of a damaged users' file, and set that aside. End the suite first."""
+    aside = salvage(data / FILE_NAME)
+    users = Users(data / FILE_NAME)
+    click.echo(f"{len(users)} users saved in {users.path}; the damaged file is {aside}")
 
 
 @main.command("list")

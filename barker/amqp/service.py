@@ -26,7 +26,7 @@ from barker.amqp.engine import (
 )
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
-from barker.core.errors import NotAllowed, NotFound
+from barker.core.errors import BarkerError, NotAllowed, NotFound
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Service(ConnectionHandler):
         self.listener = self.reactor.listen(serving.host, serving.port, self)
         self.port = self.listener.port
         self.network = Network(self.reactor, serving.directory)
+        self._error: BarkerError | None = None
         self.received = 0
         """How many messages came in since the start."""
         self.sent = 0
@@ -93,7 +94,10 @@ class Service(ConnectionHandler):
         register(self.network, self.agent.route(*place))
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or the launcher's end."""
+        """Serve until SIGTERM, SIGINT, or the launcher's end.
+
+        :raises BarkerError: what :meth:`fail` was given.
+        """
         raise_file_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
@@ -104,10 +108,17 @@ class Service(ConnectionHandler):
         finally:
             self.on_stop()
         log.info("%s at port %d has ended", self.kind, self.port)
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """End after this turn."""
         self.reactor.stop()
+
+    def fail(self, error: BarkerError) -> None:
+        """End after this turn, with an error that :meth:`run` raises."""
+        self._error = self._error or error
+        self.stop()
 
     # What peers do
 

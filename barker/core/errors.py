@@ -14,6 +14,7 @@
     │   └── Redirect            amqp:link:redirect
     ├── Mistake                 what a person did; a program prints it and ends with status 2
     └── StorageError            a file that cannot be read or written; names the file
+        └── Damaged             what is in it is not what was written
 
 A peer's error closes its link, or rejects its delivery, and nothing else.
 """
@@ -104,3 +105,11 @@ class Mistake(BarkerError):
 
 class StorageError(BarkerError):
     """A file that cannot be read or written; the message names it and says what to do."""
+
+
+class Damaged(StorageError):
+    """A file that holds something else than what was written into it: by a disk, or by whoever had it."""
+
+    def __init__(self, file: object, why: str, remedy: str) -> None:
+        super().__init__(f"{file} is damaged ({why}): {remedy}")
+        self.why = why

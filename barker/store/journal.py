@@ -3,61 +3,194 @@
 A journal collects what a turn of the reactor brings and writes it in one transaction
 (:meth:`QueueJournal.commit`, "group commit"); only then is anything settled. In WAL mode with
 ``synchronous=NORMAL`` a commit survives the death of the process; ``FULL`` also that of the machine.
+
+Each row has a checksum. A journal is looked through whenever it is opened: one that is damaged is set aside
+as it is, and a new one goes on with every row that is still true (`pages.py` reads them, `salvage.py` swaps).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from barker.core.errors import StorageError
+from barker.core.errors import Damaged, StorageError
 from barker.core.work_queue import Entry
-from barker.store.errors import storage_errors
+from barker.store.errors import START_AGAIN, storage_errors
+from barker.store.pages import HEADER, PAGE, Record, Value, frames, records
+from barker.store.salvage import finish, salvaging
 
-VERSION = 1
-"""The layout of these files (SQLite's user_version)."""
+log = logging.getLogger(__name__)
+
+VERSION = 2
+"""The layout of these files (SQLite's user_version); 1 had no checksums."""
+
+NO_VERSION = 100
+"""A file that claims this layout or a higher one does not come from a newer Barker, but from damage."""
+
+SYNC = {"normal": "safe against the death of processes", "full": "safe against power loss too"}
+"""How sure a commit is: SQLite's ``synchronous``."""
+
+SALVAGED_AT_ONCE = 100
+"""How many rows of a damaged journal are written in one transaction."""
+
+
+def checksum(*values: Value) -> int:
+    """What a row's last column says of the others; the last of these is the message, None or bytes."""
+    *head, data = values
+    if not isinstance(data, bytes | None):
+        raise TypeError("a message is bytes")
+    return zlib.crc32(data or b"", zlib.crc32(repr((head, data is None)).encode()))
 
 
 class Journal:
     """A SQLite file that one process owns."""
 
+    holds = ""
     schema = ""
+    columns: tuple[str, ...] = ()
+    """Those of its table, without the checksum."""
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`, make it if it is not there.
+    def __init__(self, path: Path, sync: str = "normal") -> None:
+        """Open `path`, make it if it is not there; salvage what can be read if it is damaged.
+
+        `sync`: one of :data:`SYNC`.
 
         :raises StorageError: when it cannot be opened, is in use, or is newer than this program.
         """
         self.path = path
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        aside = finish(path)
+        if aside is not None:
+            log.warning("%s was damaged: it is set aside as %s, and what was saved goes on", path, aside)
+        try:
+            self._check()
+        except Damaged as damage:
+            self._salvage(damage)
+        with storage_errors(path):
             self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
         try:
-            self._prepare()
+            self._prepare(sync)
         except BaseException:
             self._db.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, sync: str) -> None:
+        columns = ", ".join(self.columns)
         with storage_errors(self.path):
+            self._db.create_function("checksum_of", -1, checksum, deterministic=True)
             # One owner: a second process on the same file would deliver everything twice.
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute(f"PRAGMA page_size={PAGE}")
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA synchronous={sync}")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
+            # Nothing is written to a journal that is as it should be: it can be read when the disk is full.
+            if version != VERSION:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(self.schema)
+                if version == 1:
+                    self._db.execute("ALTER TABLE messages ADD COLUMN checksum INTEGER")
+                    self._db.execute(f"UPDATE messages SET checksum = checksum_of({columns})")
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+                self._db.execute("COMMIT")
+            # Takes the lock, whatever else has been done.
+            self._db.execute("SELECT count(*) FROM sqlite_schema")
+
+    # Damage
+
+    def _check(self) -> None:
+        """Look through what is there, and change nothing.
+
+        :raises Damaged: when not every row is as it was written, or the log is not.
+        """
+        name = f"file:{quote(str(self.path.resolve()))}?mode=ro"
+        with storage_errors(self.path):
+            size = self.path.stat().st_size if self.path.exists() else 0
+            if not size and not frames(self.path):
+                if self.path.exists():
+                    log.warning("%s is empty, and begun anew", self.path)
+                return
+            if size < PAGE:  # SQLite would throw the log of such a file away.
+                raise self._damaged("it is cut short")
+            # Read only: otherwise SQLite would fold the log into the file, however damaged they are.
+            with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
+                self._check_rows(database)
+            # SQLite leaves its index of the log behind when it may only read; its owner needs none.
+            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+
+    def _check_rows(self, database: sqlite3.Connection) -> None:
+        database.execute("BEGIN")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if VERSION < version < NO_VERSION:
+            raise StorageError(
+                f"{self.path} was written by a newer Barker (layout {version}, not {VERSION}): "
+                "use that one, or another --data"
+            )
+        if not 0 <= version <= VERSION:
+            raise self._damaged(f"no Barker has a layout {version}")
+        columns = [row[0] for row in database.execute("SELECT name FROM pragma_table_info('messages')")]
+        for kind in (QueueJournal, TimelineJournal):
+            if columns[: len(kind.columns)] == [*kind.columns] != [*self.columns]:
                 raise StorageError(
-                    f"{self.path} was written by a newer Barker (layout {version}, not {VERSION}): "
-                    "use that one, or another --data"
+                    f"{self.path} is a journal of {kind.holds}, not of {self.holds}: "
+                    "start it as that (--history makes timelines), or name another --data"
                 )
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in filter(str.strip, self.schema.split(";")):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-            self._db.execute("COMMIT")
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise self._damaged(found.rpartition("\n")[2])
+        if columns != [[], [*self.columns], [*self.columns, "checksum"]][version]:
+            raise self._damaged("its table is another")
+        if version == VERSION:
+            database.create_function("checksum_of", -1, checksum, deterministic=True)
+            where = f"checksum IS NOT checksum_of({', '.join(self.columns)})"
+            wrong = database.execute(f"SELECT count(*) FROM messages WHERE {where}").fetchone()[0]
+            if wrong:
+                raise self._damaged(f"messages that are not as they were written: {wrong}")
+        with self.path.open("rb") as file:
+            if file.read(len(HEADER)) != HEADER:
+                raise self._damaged("its header is another")
+        if not all(frame.whole for frame in frames(self.path)):
+            raise self._damaged("a part of its log is not as it was written")
+
+    def _damaged(self, why: str) -> Damaged:
+        return Damaged(self.path, why, START_AGAIN)
+
+    def _salvage(self, damage: Damaged) -> None:
+        """Set the file aside, and put in its place what can be read of it."""
+        lost = 0
+        insert = f"INSERT OR IGNORE INTO messages VALUES ({', '.join('?' * (len(self.columns) + 1))})"
+        with contextlib.closing(type(self)(salvaging(self.path))) as saved:
+            saved._write([("DELETE FROM messages", [()])])  # Of an attempt that did not come to its end.
+            with storage_errors(self.path):
+                found = records(self.path)
+                while some := list(itertools.islice(found, SALVAGED_AT_ONCE)):
+                    rows = [row for row in some if row is not None and self._is_true(row)]
+                    lost += len(some) - len(rows)
+                    saved._write([(insert, rows)])
+            count = next(saved._read("SELECT count(*) FROM messages WHERE data NOTNULL"))[0]
+        log.warning(
+            "%s was damaged (%s): it is set aside as %s. Messages saved, which go on in order: %d; not "
+            "readable: %d. Not known: what was on pages that are lost, and which of those saved were done "
+            "with already (they may be sent again)",
+            *(self.path, damage.why, finish(self.path, complete=True), count, lost),
+        )
+
+    def _is_true(self, row: Record) -> bool:
+        """Whether a row of a damaged file is one that was written."""
+        *values, check = row
+        if len(values) != len(self.columns) or not isinstance(values[-1], bytes | None):
+            return False
+        return check == checksum(*values)
+
+    # What it is for
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
@@ -83,7 +216,7 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _read(self, statement: str, *values: object) -> Iterator[Any]:
+    def _read(self, statement: str, *values: object) -> Generator[Any, None, None]:
         """The rows of a query, one by one."""
         with storage_errors(self.path):
             yield from self._db.execute(statement, values)
@@ -95,13 +228,15 @@ class QueueJournal(Journal):
     # One tree, in the order in which it is read again: by queue, then by sequence number.
     schema = """
         CREATE TABLE IF NOT EXISTS messages (
-            queue TEXT NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL,
+            queue TEXT NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL, checksum INTEGER,
             PRIMARY KEY (queue, sequence)) WITHOUT ROWID
     """
+    holds = "queues"
+    columns = ("queue", "sequence", "data")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
-        super().__init__(path)
+        super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
 
     def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
@@ -113,7 +248,7 @@ class QueueJournal(Journal):
         self._write(
             (
                 (
-                    "INSERT INTO messages VALUES (?, ?, ?)",
+                    "INSERT INTO messages VALUES (?1, ?2, ?3, checksum_of(?1, ?2, ?3))",
                     [
                         (queue, entry.sequence, entry.data)
                         for entry, (queue, _) in zip(entries, add, strict=True)
@@ -142,13 +277,18 @@ class QueueJournal(Journal):
     def load(self, queue: str, after: int, count: int) -> Iterator[Entry]:
         """Up to `count` messages of `queue` behind sequence number `after`, in order, one by one.
 
-        :raises StorageError: when the file cannot be read.
+        :raises StorageError: when the file cannot be read; Damaged when one is not as it was written.
         """
         rows = self._read(
-            "SELECT sequence, data FROM messages WHERE queue = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            "SELECT sequence, data, checksum FROM messages "
+            "WHERE queue = ? AND sequence > ? ORDER BY sequence LIMIT ?",
             *(queue, after, count),
         )
-        return (Entry(*row) for row in rows)
+        with contextlib.closing(rows):  # Before the file is, whoever keeps the error.
+            for sequence, data, check in rows:
+                if not self._is_true((queue, sequence, data, check)):
+                    raise self._damaged(f"message {sequence} of {queue} is not as it was written")
+                yield Entry(sequence, data)
 
 
 class Post(NamedTuple):
@@ -176,12 +316,14 @@ class TimelineJournal(Journal):
 
     schema = """
         CREATE TABLE IF NOT EXISTS messages (
-            sequence INTEGER PRIMARY KEY, key TEXT NOT NULL, users TEXT, data BLOB)
+            sequence INTEGER PRIMARY KEY, key TEXT NOT NULL, users TEXT, data BLOB, checksum INTEGER)
     """
+    holds = "timelines"
+    columns = ("sequence", "key", "users", "data")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
-        super().__init__(path)
+        super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
@@ -190,7 +332,9 @@ class TimelineJournal(Journal):
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
         entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
-        self._write((("INSERT INTO messages VALUES (?, ?, ?, ?)", list(entries)),))
+        self._write(
+            (("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, checksum_of(?1, ?2, ?3, ?4))", list(entries)),)
+        )
         self._next += len(entries)
         return entries
 
@@ -219,7 +363,8 @@ class TimelineJournal(Journal):
         self._write(
             (
                 (
-                    "UPDATE messages SET data = NULL, users = NULL WHERE sequence BETWEEN ? AND ?",
+                    "UPDATE messages SET data = NULL, users = NULL, "
+                    "checksum = checksum_of(sequence, key, NULL, NULL) WHERE sequence BETWEEN ? AND ?",
                     _ranges(unheld),
                 ),
                 ("DELETE FROM messages WHERE data IS NULL AND (key = '' OR sequence < ?)", [oldest_key]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -10,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from barker.core.barks import is_user
-from barker.core.errors import Mistake
+from barker.core.errors import Mistake, StorageError
 from barker.core.graph import SocialGraph
 from barker.store.errors import storage_errors
+from barker.store.pages import records
+from barker.store.salvage import finish, salvaging
 
 FILE_NAME = "users.sqlite3"
 """The file in the data directory."""
+
+SALVAGE = "end the suite; then 'barker users salvage', with the same --data, keeps what can be read"
+"""What to do when it is damaged."""
 
 
 class Users:
@@ -33,7 +39,7 @@ class Users:
                 f"there are no users: {path} is missing; make some with "
                 f"'barker users make --data {path.parent}', or name another --data"
             )
-        with storage_errors(path):
+        with storage_errors(path, SALVAGE):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -108,12 +114,12 @@ class Users:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _read(self, statement: str) -> Iterator[Any]:
-        with storage_errors(self.path):
+        with storage_errors(self.path, SALVAGE):
             yield from self._db.execute(statement)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with storage_errors(self.path):
+        with storage_errors(self.path, SALVAGE):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
@@ -122,6 +128,32 @@ class Users:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def salvage(path: Path) -> Path:
+    """Set a damaged users' file aside, and put in its place what can be read of it; its name from now on.
+
+    :raises Mistake: when there is none.
+    :raises StorageError: when some process has it open, or the disk does not take what is saved.
+    """
+    if not path.exists():
+        raise Mistake(f"{path} is missing: there is nothing to salvage")
+    with storage_errors(path), path.open("r+b") as file:
+        try:
+            # Where SQLite locks (https://www.sqlite.org/fileformat2.html#the_lock_byte_page): PENDING_BYTE
+            # and what follows it. Whoever has the file open shares that stretch.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 512, 0x40000000)
+        except OSError:
+            raise StorageError(f"{path} is in use by another process: end the suite first") from None
+        salvaging(path).unlink(missing_ok=True)  # Of an attempt that did not come to its end.
+        with contextlib.closing(Users(salvaging(path), create=True)) as saved:
+            rows = [[str(name) for name in row] for row in records(path) if row and all(map(is_user, row))]
+            # A follow is stored as (followee, follower).
+            follows = [(row[1], row[0]) for row in rows if len(row) == 2]
+            saved.add((row[0] for row in rows if len(row) == 1), follows)
+    aside = finish(path, complete=True)
+    assert aside is not None
+    return aside
 
 
 def read_edges(path: Path, mutual: bool = False) -> Iterator[tuple[str, str]]:

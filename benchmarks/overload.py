@@ -1,0 +1,173 @@
+"""An outbox that is sent far more than anybody takes from it: does its memory stay flat, and its order?
+
+It is filled by a client as fast as credit allows, killed, started again with all of it on disk, and drained
+by a stand-in for bizlogic, which counts::
+
+    python -m benchmarks.overload --barks 2000000
+
+Ends with status 1 if a bark was lost, came twice or out of order, or the memory limit was passed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from barker.amqp.agent import register
+from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.message import decode_bark
+from barker.core.barks import Bark
+from barker.core.errors import BarkerError
+from barker.core.routes import Route
+from benchmarks.stand import HOST, Producer, Service, Stand, stand, until
+
+WINDOW = 500
+"""How many barks the stand-in for bizlogic takes at once, as bizlogic does."""
+
+MB = 1_000_000
+
+
+class Counter(ConnectionHandler):
+    """In bizlogic's place: accepts each bark, and sees whether it is the next."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.came = 0
+        self.wrong: list[str] = []
+        """What was not the next: the first few."""
+        port = stand.reactor.listen(HOST, 0, self).port
+        register(stand.network, Route("bizlogic", HOST, port, "ordered", time.time()))
+
+    def on_attach(self, link: Sender | Receiver) -> LinkHandler:
+        """The outbox."""
+        return _Outbox(self)
+
+    def take(self, number: int) -> None:
+        """One has come."""
+        if number != self.came and len(self.wrong) < 5:
+            self.wrong.append(f"{number:,} came when {self.came:,} was next")
+        self.came += 1
+
+
+class _Outbox(LinkHandler):
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+
+    def on_opened(self, link: Receiver) -> None:
+        link.window = WINDOW
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        bark = decode_bark(data)
+        assert isinstance(bark, Bark)
+        self._counter.take(int(bark.text))
+        delivery.accept()
+
+
+class Phases:
+    """Shows each phase while it lasts, and keeps how long it took and the most memory the outbox had."""
+
+    def __init__(self, progress: Progress, outbox: Service, barks: int) -> None:
+        self._progress, self._outbox, self._barks = progress, outbox, barks
+        self.table: dict[str, dict[str, float]] = {}
+
+    def run(self, name: str, count: Callable[[], int]) -> None:
+        """Wait until `count` has come to the number of barks.
+
+        :raises BarkerError: when it stands still for long.
+        """
+        task = self._progress.add_task(name, total=self._barks, depth="", memory="")
+        begun, most = time.monotonic(), 0
+
+        def look() -> int:
+            nonlocal most
+            most = max(most, self._outbox.memory)
+            depth = self._outbox.report.get("depth", 0)
+            now = count()
+            self._progress.update(
+                task, completed=now, depth=f"depth {depth:>9,}", memory=f"{self._outbox.memory / MB:.0f} MB"
+            )
+            return now
+
+        until(lambda: look() >= self._barks, count, f"{name}: {self._barks:,} barks")
+        seconds = time.monotonic() - begun
+        self.table[name] = {
+            "seconds": round(seconds, 2),
+            "barks_per_second": round(self._barks / seconds),
+            "memory_mb": round(most / MB, 1),
+        }
+
+
+def measure(
+    stand: Stand, barks: int, progress: Progress
+) -> tuple[dict[str, dict[str, float]], list[str], int]:
+    """Fill, start again, drain: each phase's figures, what was wrong, and the journal's most bytes."""
+    outbox = stand.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
+    phases = Phases(progress, outbox, barks)
+    producer = Producer(stand, "outbox", barks)
+    phases.run("fill", lambda: producer.accepted)
+    until(lambda: outbox.report["depth"] == barks, lambda: outbox.report["depth"], "all are in the queue")
+    size = outbox.report["journal_bytes"]
+    outbox.end(signal.SIGKILL)
+    outbox.start()
+    phases.run("start again", lambda: outbox.report.get("depth", 0))
+    counters: list[Counter] = []
+    stand.call(lambda: counters.append(Counter(stand)))
+    phases.run("drain", lambda: counters[0].came if counters else 0)
+    until(lambda: outbox.report["depth"] == 0, lambda: outbox.report["depth"], "the queue is empty")
+    wrong = counters[0].wrong
+    if counters[0].came != barks:
+        wrong.append(f"{counters[0].came:,} came, of {barks:,}")
+    return phases.table, wrong, size
+
+
+@click.command("overload")
+@click.option("--barks", type=click.IntRange(1), default=2_000_000, show_default=True, help="How many.")
+@click.option(
+    "--memory",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    metavar="MB",
+    help="The outbox's limit.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The disk to use: a folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def main(barks: int, memory: int, data: Path | None, as_json: bool) -> None:
+    """Fill an outbox that nobody takes from, kill it, start it again, drain it; watch order and memory."""
+    console = Console(stderr=as_json)
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.completed:>9,}"))
+    more = (TextColumn("{task.fields[depth]}"), TextColumn("{task.fields[memory]}"), TimeElapsedColumn())
+    try:
+        with stand(data) as stage, Progress(*columns, *more, console=console) as progress:
+            figures, wrong, size = measure(stage, barks, progress)
+    except BarkerError as error:
+        sys.exit(f"overload: {error}")
+    wrong += [
+        f"{name}: {figure['memory_mb']} MB, above {memory}"
+        for name, figure in figures.items()
+        if figure["memory_mb"] > memory
+    ]
+    if as_json:
+        click.echo(json.dumps({"barks": barks, "journal_bytes": size, "phases": figures, "wrong": wrong}))
+    else:
+        table = Table("phase", "seconds", "barks/s", "outbox's memory, MB", title=f"{barks:,} barks")
+        for name, figure in figures.items():
+            cells = f"{figure['seconds']:,}", f"{figure['barks_per_second']:,}", f"{figure['memory_mb']}"
+            table.add_row(name, *cells)
+        console.print(table, f"The journal had {size / MB:,.0f} MB.")
+        console.print("\n".join(wrong) or "Each came once, in order.")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

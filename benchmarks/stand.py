@@ -1,0 +1,178 @@
+"""What the benchmarks share: Barker's programs, a reactor in a thread for clients, barks with a number."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from barker.amqp.courier import Courier
+from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.message import decode_map, encode_bark
+from barker.amqp.reactor import Reactor
+from barker.bark import now
+from barker.core.barks import Bark
+from barker.core.errors import BarkerError
+from barker.launcher import Child
+from barker.suite import Program
+
+HOST = "127.0.0.1"
+
+STALL_SECONDS = 60.0
+"""When nothing has moved for so long, a benchmark gives up."""
+
+LOOK_SECONDS = 0.05
+"""How often it is looked how things stand."""
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Service:
+    """One program of Barker, which ends when the benchmark does; and what it reports of itself."""
+
+    def __init__(self, stand: Stand, module: str, *arguments: str) -> None:
+        self.port = free_port()
+        self.place = Place(HOST, self.port)
+        self.report: dict[str, Any] = {}
+        """Its last report; empty until there is one, and after it has been killed."""
+        command = (f"barker.{module}", *arguments, "--port", str(self.port))
+        self._agent = f"agents/{HOST}-{self.port}"
+        self._child = Child(Program(module, module, command, self.port, ""))
+        self._child.start()
+        stand.call(lambda: self._watch(stand.reactor))
+
+    @property
+    def memory(self) -> int:
+        """Its resident memory now, in bytes; 0 when it does not run."""
+        try:
+            return int(psutil.Process(self._child.pid).memory_info().rss) if self._child.runs else 0
+        except psutil.Error:
+            return 0
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal, and wait until it has ended."""
+        self._child.signal(number)
+        self._child.wait(30.0)
+        self.report = {}
+
+    def start(self) -> None:
+        """Start it again."""
+        self._child.start()
+
+    def _watch(self, reactor: Reactor) -> None:
+        receiver_from(Network(reactor, self.place), self._agent, _Reports(self))
+
+
+class _Reports(PeerHandler[Receiver]):
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        self._service.report = decode_map(data)[1]
+
+
+class Stand:
+    """A directory, an empty folder for data, and a reactor in a thread."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.services: list[Service] = []
+        self.reactor = Reactor(f"benchmark-{os.getpid()}")
+        self._thread = threading.Thread(target=self.reactor.run, daemon=True)
+        self._thread.start()
+        self.directory = self.start("directory")
+        self.network = Network(self.reactor, self.directory.place)
+
+    def call(self, what: Callable[[], object]) -> None:
+        """Have something done in the reactor's thread."""
+        self.reactor.call_from_thread(lambda: void(what()))
+
+    def start(self, module: str, *arguments: str) -> Service:
+        """Start one of Barker's programs."""
+        if module != "directory":
+            arguments += ("--directory", str(self.directory.place))
+        if module == "manifold":
+            arguments += ("--data", str(self.data))
+        self.services.append(Service(self, module, *arguments))
+        return self.services[-1]
+
+    def close(self) -> None:
+        """End everything."""
+        self.reactor.call_from_thread(self.reactor.stop)
+        self._thread.join(10)
+        for service in reversed(self.services):
+            service.end()
+
+
+@contextlib.contextmanager
+def stand(data: Path | None = None) -> Iterator[Stand]:
+    """A stand, in `data` or a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="barker-benchmark-", dir=data) as folder:
+        made = Stand(Path(folder))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def void(_: object) -> None:
+    """Nothing."""
+
+
+def until(done: Callable[[], object], moved: Callable[[], object], what: str) -> None:
+    """Wait until `done`; `moved` is something that changes meanwhile.
+
+    :raises BarkerError: when that has not changed for a while; it says `what` did not happen.
+    """
+    last, since = moved(), time.monotonic()
+    while not done():
+        time.sleep(LOOK_SECONDS)
+        if (state := moved()) != last:
+            last, since = state, time.monotonic()
+        elif time.monotonic() - since > STALL_SECONDS:
+            raise BarkerError(f"nothing has moved for {STALL_SECONDS:g} s, and not yet: {what}")
+
+
+class Producer:
+    """Sends barks whose texts are 0, 1, 2 … to an address, as fast as that takes them, `window` at once."""
+
+    def __init__(self, stand: Stand, address: str, count: int | None = None, window: int = 2_000) -> None:
+        """`count`: how many in all; None for no end."""
+        self.accepted = 0
+        self.stopped = False
+        self._numbers = iter(range(count)) if count is not None else itertools.count()
+        self._window = window
+        stand.call(lambda: self._start(stand.network, address))
+
+    def _start(self, network: Network, address: str) -> None:
+        self._courier = Courier(network, address, self._on_outcome)
+        for number in itertools.islice(self._numbers, self._window):
+            self._send(number)
+
+    def _send(self, number: int) -> None:
+        self._courier.send(encode_bark(Bark(f"{number:032}", "ark3", str(number), now())), number)
+
+    def _on_outcome(self, number: int, outcome: int, condition: Condition | None) -> None:
+        if outcome != ACCEPTED:
+            sys.exit(f"a bark was rejected: {condition}")
+        self.accepted += 1
+        if not self.stopped and (following := next(self._numbers, None)) is not None:
+            self._send(following)
