@@ -20,7 +20,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_NO_BINARY PIP_ONLY_BINARY
 unexport PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIREMENT PIP_EDITABLE PYTHONHOME PYTHONPATH
 
 .NOTPARALLEL:
-.PHONY: help run test setup lint clean preflight broken
+.PHONY: help run test setup lint screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
@@ -37,6 +37,10 @@ setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to
 lint: $(VENV)/dev ## ruff and mypy
 	@echo "ruff:"; $(PY) -m ruff check --output-format=concise .
 	@echo "mypy:"; $(PY) -m mypy
+
+screenshots: TESTS := --tests
+screenshots: setup $(VENV)/dev ## take the README's pictures anew, from a running suite
+	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
 	@rm -rf $(VENV) $(NODE_MODULES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,6 +59,11 @@ class Service:
         stand.call(lambda: self._watch(stand.reactor))
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
     def memory(self) -> int:
         """Its resident memory now, in bytes; 0 when it does not run."""
         try:
