@@ -31,6 +31,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound, PeerError
+from barker.core.keeper import STEADY_SECONDS, Keeper
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
 from barker.suite import Program, Shape, another, autobark, plan
@@ -97,6 +98,9 @@ class Child:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.frozen = False
+        self.stopped = False
+        """Whether it was told to end: then nobody starts it again by himself."""
+        self.keeper = Keeper()
         self._popen: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -123,7 +127,8 @@ class Child:
             env={**os.environ, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
-        self._pid, self.frozen = self._popen.pid, False
+        self._pid, self.frozen, self.stopped = self._popen.pid, False, False
+        self.keeper.started(time.monotonic())
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -170,12 +175,14 @@ class Launcher(Service):
 
     kind = "launcher"
 
-    def __init__(self, shape: Shape, session: Path) -> None:
+    def __init__(self, shape: Shape, session: Path, keep_alive: bool = False) -> None:
         """Listen at the launcher's port; `session` is the file that tells the pages where the gateway is.
+
+        With `keep_alive`, what dies is started again.
 
         :raises Mistake: when a port is taken.
         """
-        self.shape, self._session = shape, session
+        self.shape, self._session, self._keep_alive = shape, session, keep_alive
         self.children = {program.name: Child(program) for program in plan(shape)}
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
@@ -276,11 +283,13 @@ class Launcher(Service):
                 raise NotAllowed(f"{child.program.name} is gone already")
             child.signal(_SIGNALS[verb])
             if verb == "stop":
+                child.stopped = True
                 child.signal(signal.SIGCONT)  # One that is frozen cannot end otherwise.
         elif verb == "start":
             child = self._child(arguments)
             if child.runs:
                 raise NotAllowed(f"{child.program.name} runs already, as process {child.pid}")
+            child.keeper.forgive()
             child.start()
         elif verb == "add":
             program = another(str(arguments.get("kind")), self.shape, set(self.children))
@@ -351,10 +360,30 @@ class Launcher(Service):
         for name, child in self.children.items():
             how = child.ended()
             if how:
-                click.echo(f"{time.strftime('%H:%M:%S')} {name} (pid {child.pid}) is gone: {how}", err=True)
+                _say(f"{name} (pid {child.pid}) is gone: {how}")
                 if not self._ready:
                     self.fail(BarkerError(f"{name} ended before the suite was ready"))
+                elif self._keep_alive and not child.stopped:
+                    self._revive(child)
         self._tell()
+
+    def _revive(self, child: Child) -> None:
+        """Start it again after a while, unless it dies again and again."""
+        name, wait = child.program.name, child.keeper.died(time.monotonic())
+        if wait is None:
+            _say(
+                f"{name} has died {child.keeper.deaths} times in a row within {STEADY_SECONDS:g} s of its "
+                f"start: it is left dead; 'barker start {name}' tries again"
+            )
+            return
+
+        def start() -> None:
+            if not child.runs and not child.stopped:
+                child.start()
+                _say(f"{name} is started again (pid {child.pid})")
+                self._tell()
+
+        self.reactor.after(wait, start)
 
     def on_stop(self) -> None:
         """End every process: clients first, the directory last."""
@@ -366,6 +395,11 @@ class Launcher(Service):
         for name, child in self.children.items():
             if not child.wait(max(0.1, deadline - time.monotonic())):
                 click.echo(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed", err=True)
+
+
+def _say(what: str) -> None:
+    """One line for the terminal: what has happened just now."""
+    click.echo(f"{time.strftime('%H:%M:%S')} {what}", err=True)
 
 
 _SIGNALS = {
@@ -427,6 +461,7 @@ class _Reader(LinkHandler):
     show_default=True,
     help="Barks/s of each autobark.",
 )
+@click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option(
     "--session",
@@ -449,6 +484,7 @@ def main(
     bizlogics: int,
     autobarks: int,
     rate: float,
+    keep_alive: bool,
     monitoring: bool,
     session: Path,
     data: Path,
@@ -468,7 +504,7 @@ def main(
         raise Mistake("--mutual says how to read --graph FILE; there is none")
     elif not (data / FILE_NAME).exists():
         make_users(data, users).close()
-    Launcher(shape, session).run()
+    Launcher(shape, session, keep_alive).run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -212,6 +213,50 @@ def test_the_monitor_keeps_the_past_and_drops_the_dead(suite: Launched, reports:
     wait_for(lambda: pid not in {report["pid"] for report in reports()}, "the frozen one is missing", 8)
     barker(suite, "thaw", bizlogic(suite))
     wait_for(lambda: pid in {report["pid"] for report in reports()}, "the thawed one is back", 8)
+
+
+def test_keep_alive_starts_again_what_dies_but_not_what_was_stopped(tmp_path: Path) -> None:
+    suite = Launched(tmp_path, "launch.py", "--keep-alive", "--autobarks", "1")
+    try:
+        suite.wait_until_ready()
+        name = bizlogic(suite)
+        pid, _ = processes(suite)[name]
+        psutil.Process(pid).kill()
+        wait_for(lambda: f"{name} is started again" in suite.output, "it is started again")
+        new, state = processes(suite)[name]
+        assert state == "running"
+        assert new != pid
+        barker(suite, "stop", name)
+        gone = f"{name} (pid {new}) is gone: ended with status 0"
+        wait_for(lambda: gone in suite.output, "it has ended")
+        barker(suite, "kill", f"gateway-{5673 + suite.offset}")
+        wait_for(
+            lambda: f"gateway-{5673 + suite.offset} is started again" in suite.output, "the gateway is back"
+        )
+        assert processes(suite)[name] == (new, "gone")
+    finally:
+        suite.end()
+
+
+def test_keep_alive_gives_up_what_dies_at_once(tmp_path: Path) -> None:
+    suite = Launched(tmp_path, "launch.py", "--keep-alive", "--autobarks", "1")
+    try:
+        suite.wait_until_ready()
+        name, port = bizlogic(suite), 5680 + suite.offset
+        with socket.socket() as holder:
+            # Somebody else takes its port while it is away.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            barker(suite, "stop", name)
+            wait_for(lambda: "ended with status 0" in suite.output, "it has ended")
+            holder.bind(("127.0.0.1", port))
+            holder.listen()
+            barker(suite, "start", name)
+            wait_for(lambda: f"{name} has died 5 times in a row" in suite.output, "it is left dead")
+            assert suite.output.count(f"{name} is started again") == 4
+        assert barker(suite, "start", name).returncode == 0
+        assert processes(suite)[name][1] == "running"
+    finally:
+        suite.end()
 
 
 def test_monitoring_launch_starts_the_monitor_alone(tmp_path: Path) -> None:
