@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import random
 import secrets
 import signal
 import socket
@@ -69,6 +70,15 @@ def check_ports(shape: Shape) -> None:
         raise Mistake(
             f"not every port is free:\n  {lines}\nEnd what holds them, or start elsewhere: --port-offset 1000"
         )
+
+
+def free_offset() -> int:
+    """A port offset with which all ports of a suite are free now."""
+    while True:
+        offset = random.randrange(5_000, 50_000)
+        with contextlib.suppress(Mistake):
+            check_ports(Shape(port_offset=offset, monitoring=True))
+            return offset
 
 
 def _holder(port: int, error: OSError) -> str:

@@ -45,7 +45,7 @@ from barker.timelines import TimelineManifold
 @click.option(
     "--remember",
     type=click.IntRange(1),
-    default=100_000,
+    default=1_000_000,
     show_default=True,
     metavar="KEYS",
     help="With --history: how many messages are known again when they come twice.",

@@ -47,7 +47,7 @@ class TimelineManifold(Service):
         serving: Serving,
         journal: TimelineJournal,
         history: int,
-        remember: int = 100_000,
+        remember: int = 1_000_000,
         max_message_size: int = 16 * 1024 * 1024,
     ) -> None:
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice."""

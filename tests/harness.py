@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -25,10 +24,8 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.reactor import Reactor
 from barker.bark import new_id, now
 from barker.core.barks import Bark, Follow
-from barker.core.errors import Mistake
-from barker.launcher import check_ports
+from barker.launcher import free_offset
 from barker.store.users import FILE_NAME, Users
-from barker.suite import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -276,17 +273,6 @@ class _Timeline(PeerHandler[Receiver]):
             self._client.timelines[self._user].append(bark)
             self._client.arrived[bark.id] = time.monotonic()
         delivery.accept()
-
-
-def free_offset() -> int:
-    """A port offset with which all ports of a suite are free."""
-    while True:
-        offset = random.randrange(5_000, 50_000)
-        try:
-            check_ports(Shape(port_offset=offset, monitoring=True))
-        except Mistake:
-            continue
-        return offset
 
 
 class Launched:

@@ -325,6 +325,9 @@ class TimelineJournal(Journal):
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
+        self._stored: set[int] | None = None
+        """The sequence numbers of the messages of which there is more than the key; None: not known yet."""
+        self._added = self._next
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
         """Write messages; the entries they became.
@@ -336,6 +339,9 @@ class TimelineJournal(Journal):
             (("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, checksum_of(?1, ?2, ?3, ?4))", list(entries)),)
         )
         self._next += len(entries)
+        self._added += len(entries)
+        if self._stored is not None:
+            self._stored.update(entry.sequence for entry in entries)
         return entries
 
     def load(self) -> Iterator[TimelineEntry]:
@@ -351,25 +357,26 @@ class TimelineJournal(Journal):
 
         :raises StorageError: when the disk would not take it.
         """
-        stored = [row[0] for row in self._read("SELECT sequence FROM messages WHERE data NOTNULL")]
-        unheld = [sequence for sequence in stored if sequence not in held]
-        oldest_key = next(
-            self._read(
-                "SELECT sequence FROM messages WHERE key != '' ORDER BY sequence DESC LIMIT 1 OFFSET ?",
-                remember - 1,
-            ),
-            (0,),
-        )
-        self._write(
+        if self._stored is None:
+            self._stored = {row[0] for row in self._read("SELECT sequence FROM messages WHERE data NOTNULL")}
+        unheld = self._stored - held
+        stretches = _ranges(unheld)
+        statements: list[tuple[str, Sequence[tuple[object, ...]]]] = [
             (
-                (
-                    "UPDATE messages SET data = NULL, users = NULL, "
-                    "checksum = checksum_of(sequence, key, NULL, NULL) WHERE sequence BETWEEN ? AND ?",
-                    _ranges(unheld),
-                ),
-                ("DELETE FROM messages WHERE data IS NULL AND (key = '' OR sequence < ?)", [oldest_key]),
-            )
-        )
+                "UPDATE messages SET data = NULL, users = NULL, "
+                "checksum = checksum_of(sequence, key, NULL, NULL) WHERE sequence BETWEEN ? AND ?",
+                stretches,
+            ),
+            ("DELETE FROM messages WHERE key = '' AND sequence BETWEEN ? AND ?", stretches),
+        ]
+        # To count the keys all of them are read: not before there are a tenth more.
+        if self._added > remember // 10:
+            newest_first = "SELECT sequence FROM messages WHERE key != '' ORDER BY sequence DESC"
+            oldest = next(self._read(f"{newest_first} LIMIT 1 OFFSET ?", remember - 1), (0,))
+            statements.append(("DELETE FROM messages WHERE sequence < ? AND data IS NULL", [oldest]))
+            self._added = 0
+        self._write(statements)
+        self._stored &= held
         return len(unheld)
 
 
