@@ -165,6 +165,9 @@ def annotations_in(section: bytes) -> dict[str, Any]:
     """
     if not section:
         return {}
+    strings = _strings_in(section)
+    if strings is not None:
+        return strings
     data = Data()
     try:
         data.decode(section)
@@ -175,6 +178,35 @@ def annotations_in(section: bytes) -> dict[str, Any]:
     except Exception as error:
         # Proton raises whatever its C code and Python's own types do on hostile bytes.
         raise DecodeError(f"the delivery annotations cannot be decoded: {error}") from None
+
+
+def _strings_in(section: bytes) -> dict[str, Any] | None:
+    """What annotations say that are written as :func:`with_delivery_annotations` does, if all are strings.
+
+    None for all others: Proton can read those, in four times the time.
+    """
+    try:
+        if section[:4] != b"\x00\x53\x71\xd1":
+            return None
+        count = int.from_bytes(section[8:12], "big")
+        found, at = {}, 12
+        for _ in range(count // 2):
+            if section[at] != 0xA3:
+                return None
+            start = at + 2
+            at = start + section[at + 1]
+            key = section[start:at].decode("ascii")
+            if section[at] == 0xA1:
+                start, size = at + 2, section[at + 1]
+            elif section[at] == 0xB1:
+                start, size = at + 5, int.from_bytes(section[at + 1 : at + 5], "big")
+            else:
+                return None
+            at = start + size
+            found[key] = section[start:at].decode()
+    except (IndexError, UnicodeDecodeError):
+        return None
+    return found if at == len(section) and count == 2 * len(found) else None
 
 
 def message_id(data: bytes) -> str:
