@@ -18,7 +18,7 @@ import click
 
 from barker import options
 from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition, Delivery, LinkHandler, Receiver
+from barker.amqp.engine import ACCEPTED, Condition, Delivery, Limits, LinkHandler, Receiver
 from barker.amqp.links import Place
 from barker.amqp.message import KEY, RECIPIENTS, decode_bark, with_delivery_annotations
 from barker.amqp.service import Service, Serving
@@ -182,14 +182,15 @@ class _Outbox(LinkHandler):
 @options.port(5680)
 @options.directory
 @options.data
+@options.limits
 @options.program
-def main(host: str, port: int, directory_place: Place, data: Path) -> None:
+def main(host: str, port: int, directory_place: Place, data: Path, limits: Limits) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
     Run several: the oldest is active, the others wait for it to die.
     """
     users = Users(data / FILE_NAME, create=True)
-    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered"), users)
+    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered", limits), users)
     bizlogic.register()
     bizlogic.run()
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from barker import options
-from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
+from barker.amqp.engine import Condition, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
@@ -30,8 +30,8 @@ class Directory(Service):
 
     kind = "directory"
 
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered"))
+    def __init__(self, host: str, port: int, limits: Limits) -> None:
+        super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits))
         self.routes = Routes()
         self.watchers: set[Sender] = set()
         self._chance = random.Random()
@@ -105,10 +105,11 @@ class _Watcher(LinkHandler):
 @click.command("directory")
 @options.host
 @options.port(5672)
+@options.limits
 @options.program
-def main(host: str, port: int) -> None:
+def main(host: str, port: int, limits: Limits) -> None:
     """Run the directory: it tells everyone where everyone is."""
-    Directory(host, port).run()
+    Directory(host, port, limits).run()
 
 
 if __name__ == "__main__":

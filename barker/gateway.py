@@ -28,7 +28,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from barker import options
 from barker.amqp.agent import LAUNCHED, Agent, register
-from barker.amqp.engine import ConnectionHandler
+from barker.amqp.engine import DEFAULT_LIMITS, ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor, cannot_listen
 from barker.amqp.service import raise_file_limit
@@ -110,8 +110,9 @@ class Unreachable(Exception):
 class Gateway:
     """The process: an HTTP server, and a reactor that follows the directory."""
 
-    def __init__(self, host: str, port: int, directory: Place) -> None:
+    def __init__(self, host: str, port: int, directory: Place, max_connections: int) -> None:
         self.host, self.port, self.directory = host, port, directory
+        self._max_connections = max_connections
         self.reactor = Reactor(f"{ADDRESS}-{host}-{port}")
         self.network = Network(self.reactor, directory)
         self.watcher = Watcher(self.network, lambda change, route: None)
@@ -214,6 +215,8 @@ class Gateway:
         )
         if not socket.can_prepare(request).protocol:
             return _line(400, f"this is for WebSockets of subprotocol {' or '.join(SUBPROTOCOLS)}")
+        if len(self._dialled) >= self._max_connections:
+            return _line(503, f"{self._max_connections} WebSockets are all there may be; try again later")
         try:
             reader, writer = await self._dial(service)
         except Unreachable as error:
@@ -350,11 +353,18 @@ def _tell_in_a_line(record: logging.LogRecord) -> bool:
 @options.host
 @options.port(5673)
 @options.directory
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=DEFAULT_LIMITS.connections,
+    show_default=True,
+    help="How many WebSockets there may be at one time; more are turned away.",
+)
 @options.program
-def main(host: str, port: int, directory_place: Place) -> None:
+def main(host: str, port: int, directory_place: Place, max_connections: int) -> None:
     """Run the gateway: the web pages, and AMQP over WebSocket for them."""
     logging.getLogger("aiohttp.server").addFilter(_tell_in_a_line)
-    asyncio.run(Gateway(host, port, directory_place).run())
+    asyncio.run(Gateway(host, port, directory_place, max_connections).run())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Intake(Generic[What]):
         """How many messages were taken since the start."""
         self.rejected = 0
         """How many messages broke the rules since the start."""
-        self._producers: set[Receiver] = set()
+        self.producers: set[Receiver] = set()
+        """The producers' links that stand."""
         self._failing = False
         self._trouble = ""
         self._full = False
@@ -104,7 +105,7 @@ class Intake(Generic[What]):
 
     def _set_windows(self) -> None:
         window = 0 if self._failing or self._full else self._window
-        for link in self._producers:
+        for link in self.producers:
             link.window = window
 
 
@@ -115,7 +116,7 @@ class _Producer(LinkHandler, Generic[What]):
         self._intake, self._read = intake, read
 
     def on_opened(self, link: Receiver) -> None:
-        self._intake._producers.add(link)
+        self._intake.producers.add(link)
         self._intake._set_windows()
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
@@ -129,4 +130,4 @@ class _Producer(LinkHandler, Generic[What]):
             self._intake.arrivals.append(Arrival(delivery, what))
 
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
-        self._intake._producers.discard(link)
+        self._intake.producers.discard(link)

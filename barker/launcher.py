@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 READY_SECONDS = 30.0
 """How long the suite may take to be ready."""
 
+COMMAND_BYTES = 64 * 1024
+"""No command is larger."""
+
 END_SECONDS = 5.0
 """How long a service may take to end before it is killed."""
 
@@ -270,6 +273,7 @@ class Launcher(Service):
         """Someone who has commands."""
         if address != self.serving.address:
             raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        link.max_message_size = COMMAND_BYTES
         return _Commander(self)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:

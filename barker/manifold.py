@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from barker import options
+from barker.amqp.engine import Limits
 from barker.amqp.links import Place
 from barker.amqp.message import decode_bark
 from barker.amqp.service import Service, Serving
@@ -56,6 +57,7 @@ from barker.timelines import TimelineManifold
 @options.directory
 @options.data
 @options.sync
+@options.limits
 @options.program
 def main(
     address: str,
@@ -71,6 +73,7 @@ def main(
     directory_place: Place,
     data: Path,
     sync: str,
+    limits: Limits,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
     address = normalised(address)
@@ -78,7 +81,7 @@ def main(
         raise Mistake("a manifold needs an address, such as orders")
     if push is not None and history is not None:
         raise Mistake("--push makes queues, --history timelines: choose one")
-    serving = Serving(address, host, port, directory_place, policy)
+    serving = Serving(address, host, port, directory_place, policy, limits)
     file = data / f"{address.replace('/', '-')}-{port}.sqlite3"
     manifold: Service
     if history is not None:

@@ -14,7 +14,7 @@ import click
 
 from barker import options
 from barker.amqp.agent import AGENTS, REPORT_SECONDS
-from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.engine import Condition, Delivery, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
@@ -131,10 +131,11 @@ class _AgentReader(PeerHandler[Receiver]):
 @options.host
 @options.port(6000)
 @options.directory
+@options.limits
 @options.program
-def main(host: str, port: int, directory_place: Place) -> None:
+def main(host: str, port: int, directory_place: Place, limits: Limits) -> None:
     """Run the monitor: the reports of all services, once a second, at the address monitor."""
-    monitor = Monitor(Serving(ADDRESS, host, port, directory_place))
+    monitor = Monitor(Serving(ADDRESS, host, port, directory_place, limits=limits))
     monitor.register()
     monitor.run()
 

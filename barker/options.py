@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from barker.amqp.engine import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.core.errors import BarkerError, Mistake
 from barker.core.routes import POLICIES
@@ -88,6 +89,53 @@ def policy(default: str) -> Callable[[Command], Command]:
         show_default=True,
         help="How the directory chooses among several of these.",
     )
+
+
+def limits(command: Command) -> Command:
+    """The options --max-connections, --max-links, --max-frame-size and --open-seconds, as one `limits`."""
+
+    @click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=DEFAULT_LIMITS.connections,
+        show_default=True,
+        help="How many there may be at one time; more are turned away.",
+    )
+    @click.option(
+        "--max-links",
+        type=click.IntRange(1),
+        default=DEFAULT_LIMITS.links,
+        show_default=True,
+        help="How many links a peer may attach on one connection.",
+    )
+    @click.option(
+        "--max-frame-size",
+        type=click.IntRange(512, 2**31 - 1),
+        default=DEFAULT_LIMITS.frame_size,
+        show_default=True,
+        metavar="BYTES",
+        help="Larger frames end their connection.",
+    )
+    @click.option(
+        "--open-seconds",
+        type=click.FloatRange(0, min_open=True),
+        default=DEFAULT_LIMITS.open_seconds,
+        show_default=True,
+        help="Who has not opened its connection after so long is turned away.",
+    )
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        max_connections: int,
+        max_links: int,
+        max_frame_size: int,
+        open_seconds: float,
+        **kwargs: Any,
+    ) -> Any:
+        limits = Limits(max_connections, max_links, max_frame_size, open_seconds)
+        return command(*args, limits=limits, **kwargs)
+
+    return run  # type: ignore[return-value]
 
 
 def program(command: Command) -> Command:

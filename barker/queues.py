@@ -21,6 +21,7 @@ from barker.amqp.message import with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import DecodeError, NotFound, StorageError
 from barker.core.gauges import Peak
+from barker.core.routes import normalised
 from barker.core.work_queue import WorkQueue
 from barker.intake import Arrival, Intake
 from barker.store.journal import QueueJournal
@@ -38,6 +39,10 @@ MOST_IN_FLIGHT = 2_000
 
 MOST_SETTLED = 100_000
 """So many settlements may wait for a disk that takes nothing; then consumers wait as well."""
+
+
+FORGET_SECONDS = 2.0
+"""How often queues that nobody uses are looked for."""
 
 
 class Queue:
@@ -88,6 +93,7 @@ class QueueManifold(Service):
         if push is not None:
             self._consumer = sender_to(self.network, push, _Push(self, self._queue(serving.address)))
         self.reactor.each_turn(self._end_turn)
+        self.reactor.every(FORGET_SECONDS, self._forget)
 
     # Links
 
@@ -123,6 +129,15 @@ class QueueManifold(Service):
         if queue is None:
             queue = self._queues[address] = Queue(address)
         return queue
+
+    def _forget(self) -> None:
+        """Queues are made when they are named; those that are empty and that nobody uses are no more."""
+        used = {self.serving.address} | {normalised(link.address) for link in self._intake.producers}
+        self._queues = {
+            address: queue
+            for address, queue in self._queues.items()
+            if queue.work.depth or queue.consumers or address in used
+        }
 
     # What consumers do
 
@@ -242,6 +257,7 @@ class QueueManifold(Service):
             "depth_peak": max(self._depth, self._peak.highest(time.monotonic())),
             "in_flight": sum(work.in_flight for work in alive),
             "dead_letters": sum(work.depth for work in dead),
+            "queues": len(self._queues),
             "rejected": self._intake.rejected,
             "journal_bytes": self.journal.size,
         }

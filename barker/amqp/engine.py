@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from cproton_ffi import ffi, lib
@@ -27,6 +28,7 @@ from proton._data import dat2obj, obj2dat
 
 from barker.core.errors import (
     InvalidField,
+    LimitExceeded,
     MessageTooLarge,
     NotSupported,
     PeerError,
@@ -35,8 +37,11 @@ from barker.core.errors import (
 
 log = logging.getLogger(__name__)
 
-MAX_FRAME = 64 * 1024
-"""The largest frame we take, in bytes (AMQP 1.0 §2.7.1)."""
+SESSIONS = 256
+"""How many sessions a peer may begin on a connection."""
+
+PARTIAL_BYTES = 64 * 1024 * 1024
+"""How much of unfinished messages (of several transfers) a connection may have us hold, in bytes."""
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """The largest message a link takes unless told otherwise, in bytes."""
@@ -51,6 +56,24 @@ ACCEPTED: int = lib.PN_ACCEPTED
 REJECTED: int = lib.PN_REJECTED
 RELEASED: int = lib.PN_RELEASED
 MODIFIED: int = lib.PN_MODIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much peers may take of a service."""
+
+    connections: int = 20_000
+    """Connections at one time."""
+    links: int = 20_000
+    """Links that a peer may attach on one connection."""
+    frame_size: int = 64 * 1024
+    """The largest frame, in bytes (AMQP 1.0 §2.7.1)."""
+    open_seconds: float = 5.0
+    """In so many seconds a peer that dialled has to have opened its connection."""
+
+
+DEFAULT_LIMITS = Limits()
+
 
 _NULL = ffi.NULL
 _READ_SIZE = 64 * 1024
@@ -235,7 +258,7 @@ class Sender(Link):
     @property
     def wants_settled(self) -> bool:
         """Whether the peer asked for pre-settled deliveries (snd-settle-mode, AMQP 1.0 §2.8.2)."""
-        return bool(lib.pn_link_remote_snd_settle_mode(self._link) == lib.PN_SND_SETTLED)
+        return self.live and bool(lib.pn_link_remote_snd_settle_mode(self._link) == lib.PN_SND_SETTLED)
 
     def send(self, data: bytes, token: Any = None, settled: bool = False) -> None:
         """Send one encoded message; its outcome comes with `token`, unless it is `settled` from the start."""
@@ -321,7 +344,7 @@ class Receiver(Link):
                 return
             pending = lib.pn_delivery_pending(delivery)
             if lib.pn_delivery_aborted(delivery):
-                self._partial.clear()
+                self._drop_part()
                 lib.pn_delivery_settle(delivery)
                 self._returned()
                 continue
@@ -331,7 +354,7 @@ class Receiver(Link):
                 if partial or not self.live:
                     return
                 data = bytes(self._partial)
-                self._partial.clear()
+                self._drop_part()
             else:
                 if pending:
                     lib.pn_link_recv(link, _read_buffer, pending)
@@ -342,15 +365,29 @@ class Receiver(Link):
     def _read_part(self, pending: int) -> None:
         """Take what is here of a message of several transfers, or one that is too large."""
         if len(self._partial) + pending > self.max_message_size:
-            self._partial.clear()
+            self._drop_part()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
             return
+        if self.connection._partial_bytes + pending > PARTIAL_BYTES:
+            self._drop_part()
+            self.refuse(LimitExceeded(f"unfinished messages may have {PARTIAL_BYTES} bytes in all"))
+            return
+        self.connection._partial_bytes += pending
         while pending > 0:
             got = lib.pn_link_recv(self._link, _read_buffer, min(pending, _READ_SIZE))
             if got <= 0:
                 return
             self._partial += _read_bytes[:got]
             pending -= got
+
+    def _end(self, condition: Condition | None) -> None:
+        self._drop_part()
+        super()._end(condition)
+
+    def _drop_part(self) -> None:
+        """What was kept of an unfinished message is done with."""
+        self.connection._partial_bytes -= len(self._partial)
+        self._partial.clear()
 
 
 class Connection:
@@ -364,6 +401,7 @@ class Connection:
         server: bool,
         hostname: str = "",
         on_output: Callable[[Connection], None] = lambda _: None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read."""
         self.handler = handler
@@ -379,6 +417,8 @@ class Connection:
         self._ending: dict[Any, Any] = {}  # Links that wait for the peer's detach, with their sessions.
         self._draining: list[Sender] = []
         self._held = False
+        self._limits = limits
+        self._partial_bytes = 0
         self._server = server
         self._default_session: Any = None
         self._names = itertools.count()
@@ -392,7 +432,8 @@ class Connection:
             lib.pn_transport_set_server(self._transport)
         else:
             lib.pn_connection_set_hostname(self._connection, hostname.encode())
-        lib.pn_transport_set_max_frame(self._transport, MAX_FRAME)
+        lib.pn_transport_set_max_frame(self._transport, limits.frame_size)
+        lib.pn_transport_set_channel_max(self._transport, SESSIONS - 1)
         lib.pn_transport_set_idle_timeout(self._transport, int(IDLE_SECONDS * 1000))
         sasl = lib.pn_sasl(self._transport)
         lib.pn_sasl_allowed_mechs(sasl, b"ANONYMOUS")
@@ -642,6 +683,8 @@ class Connection:
                 raise NotSupported("there are no dynamic nodes here: attach to an address")
             if not address:
                 raise InvalidField("attach to an address: this container has no anonymous node")
+            if len(self._links) > self._limits.links:
+                raise LimitExceeded(f"a connection may have {self._limits.links} links here")
             link.properties = _read_map(lib.pn_link_remote_properties(impl))
             link.handler = self.handler.on_attach(link)
         except PeerError as error:

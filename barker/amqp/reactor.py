@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from barker.amqp.engine import Condition, Connection, ConnectionHandler
+from barker.amqp.engine import DEFAULT_LIMITS, Condition, Connection, ConnectionHandler, Limits
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,6 @@ READ_BYTES = 128 * 1024
 
 SWEEP_SECONDS = 0.25
 """How often heartbeats and idle time-outs are looked at, for all connections at once."""
-
-OPEN_SECONDS = 10.0
-"""A peer that dialled us and has not opened its connection after so long is closed."""
 
 DIAL_SECONDS = 2.0
 """A peer that we dialled and that has not opened the connection after so long is given up."""
@@ -90,12 +87,18 @@ class Reactor:
         """False before :meth:`run`, and again once the loop is to end."""
         return self._running
 
-    def listen(self, host: str, port: int, handler: ConnectionHandler) -> Listener:
+    def listen(
+        self,
+        host: str,
+        port: int,
+        handler: ConnectionHandler,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Listener:
         """Take connections at host:port (port 0: any that is free); each gets `handler`.
 
         :raises Mistake: when the port is in use or the host is not this machine's.
         """
-        return Listener(self, host, port, handler)
+        return Listener(self, host, port, handler, limits)
 
     def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
         """Dial host:port; `handler` hears of the outcome later, never from within this call."""
@@ -268,12 +271,19 @@ class Reactor:
         self._wires[connection] = _Wire(self, connection, sock)
         self._dirty.add(connection)
 
-    def _accepted(self, sock: socket.socket, peer: str, handler: ConnectionHandler) -> None:
+    def _accepted(self, sock: socket.socket, peer: str, handler: ConnectionHandler, limits: Limits) -> None:
+        if len(self._wires) >= limits.connections:
+            # Before there is a connection, AMQP has no way to say why.
+            sock.close()
+            log.warning("%s is turned away: %d connections are all there may be", peer, limits.connections)
+            return
         sock.setblocking(False)
-        connection = Connection(handler, self.container, server=True, on_output=self._dirty.add)
+        connection = Connection(
+            handler, self.container, server=True, on_output=self._dirty.add, limits=limits
+        )
         connection.peer = peer
         self._begin(connection, sock)
-        self.after(OPEN_SECONDS, lambda: self._check_open(connection, OPEN_SECONDS))
+        self.after(limits.open_seconds, lambda: self._check_open(connection, limits.open_seconds))
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:
@@ -362,8 +372,10 @@ class _Wire:
 class Listener:
     """A listening socket."""
 
-    def __init__(self, reactor: Reactor, host: str, port: int, handler: ConnectionHandler) -> None:
-        self._reactor, self.handler = reactor, handler
+    def __init__(
+        self, reactor: Reactor, host: str, port: int, handler: ConnectionHandler, limits: Limits
+    ) -> None:
+        self._reactor, self.handler, self._limits = reactor, handler, limits
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -404,7 +416,7 @@ class Listener:
                 self._reactor._selector.unregister(self._socket)
                 self._reactor.after(1.0, self._watch)
                 return
-            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler)
+            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler, self._limits)
 
 
 def _broken(error: OSError) -> Condition:

@@ -17,9 +17,11 @@ from typing import Any
 
 from barker.amqp.agent import LAUNCHED, Agent, register
 from barker.amqp.engine import (
+    DEFAULT_LIMITS,
     Condition,
     Connection,
     ConnectionHandler,
+    Limits,
     LinkHandler,
     Receiver,
     Sender,
@@ -42,6 +44,7 @@ class Serving:
     port: int
     directory: Place
     policy: str = "round-robin"
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Service(ConnectionHandler):
@@ -57,7 +60,7 @@ class Service(ConnectionHandler):
         """
         self.serving = serving
         self.reactor = Reactor(f"{serving.address}-{serving.host}-{serving.port}")
-        self.listener = self.reactor.listen(serving.host, serving.port, self)
+        self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
         self.port = self.listener.port
         self.network = Network(self.reactor, serving.directory)
         self._error: BarkerError | None = None

@@ -84,6 +84,12 @@ class TransferLimitExceeded(PeerError):
     condition = "amqp:link:transfer-limit-exceeded"
 
 
+class LimitExceeded(PeerError):
+    """A peer wants more than one may have here."""
+
+    condition = "amqp:resource-limit-exceeded"
+
+
 class Redirect(PeerError):
     """The address is served elsewhere (AMQP 1.0 §2.8.18)."""
 
