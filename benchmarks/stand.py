@@ -71,6 +71,10 @@ class Service:
         except psutil.Error:
             return 0
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.signal(number)
+
     def end(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal, and wait until it has ended."""
         self._child.signal(number)
@@ -142,14 +146,19 @@ def void(_: object) -> None:
     """Nothing."""
 
 
-def until(done: Callable[[], object], moved: Callable[[], object], what: str) -> None:
+def until(
+    done: Callable[[], object],
+    moved: Callable[[], object],
+    what: str,
+    look_seconds: float = LOOK_SECONDS,
+) -> None:
     """Wait until `done`; `moved` is something that changes meanwhile.
 
     :raises BarkerError: when that has not changed for a while; it says `what` did not happen.
     """
     last, since = moved(), time.monotonic()
     while not done():
-        time.sleep(LOOK_SECONDS)
+        time.sleep(look_seconds)
         if (state := moved()) != last:
             last, since = state, time.monotonic()
         elif time.monotonic() - since > STALL_SECONDS:

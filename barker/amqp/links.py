@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MOST_REDIRECTS = 5
 """A link that is sent on more often than this goes in circles, and starts again."""
 
-STEADY_SECONDS = 1.0
+STEADY_SECONDS = 0.1
 """A link that stood so long has worked: the next loss starts with the shortest wait again."""
 
 L = TypeVar("L", Sender, Receiver)

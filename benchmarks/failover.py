@@ -1,0 +1,164 @@
+"""How long nothing is delivered when the bizlogic that works is killed, or frozen.
+
+::
+
+    python -m benchmarks.failover
+
+A client barks steadily, a reader follows its timeline. The time is from the signal to the first bark on the
+timeline that was made after it: that can only have come through the next bizlogic.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from barker.amqp.courier import Courier
+from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.links import PeerHandler, receiver_from
+from barker.amqp.message import decode_bark, encode_bark
+from barker.bark import now
+from barker.core.barks import Bark
+from barker.core.errors import BarkerError
+from barker.store.users import FILE_NAME, Users
+from benchmarks.stand import Service, Stand, stand, until
+
+RATE = 500
+"""Barks/s: what is made next is made within 2 ms."""
+
+
+class Flow(PeerHandler[Receiver]):
+    """The client that barks, and the reader: barks have numbers."""
+
+    def __init__(self, stage: Stand) -> None:
+        self.made = self.accepted = 0
+        self.arrived: dict[int, float] = {}
+        """When each bark came, by its number."""
+        self.doubles = 0
+        self._courier = Courier(stage.network, "outbox", self._on_outcome)
+        receiver_from(stage.network, "inbox/ark3", self, window=1_000, settled=True)
+        stage.reactor.every(1 / RATE, self._bark)
+        self._barking = True
+
+    def stop(self) -> None:
+        """Make no more."""
+        self._barking = False
+
+    def _bark(self) -> None:
+        if self._barking:
+            bark = Bark(f"{self.made:032}", "ark3", str(self.made), now())
+            self.made += 1
+            self._courier.send(encode_bark(bark))
+
+    def _on_outcome(self, *_: object) -> None:
+        self.accepted += 1
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """A bark is on the timeline."""
+        delivery.accept()
+        bark = decode_bark(data)
+        assert isinstance(bark, Bark)
+        self.doubles += int(bark.text) in self.arrived
+        self.arrived.setdefault(int(bark.text), time.monotonic())
+
+
+def strike(flow: Flow, services: list[Service], number: int) -> float:
+    """Send the one that works a signal; seconds until a bark came through the next.
+
+    :raises BarkerError: when none comes, or nobody stands by again.
+    """
+    active = next(service for service in services if service.report.get("active"))
+    first = flow.made + 1
+    struck = time.monotonic()
+    active.send_signal(number)
+    until(
+        lambda: first in flow.arrived,
+        lambda: len(flow.arrived),
+        "a bark through the next",
+        look_seconds=0.005,
+    )
+    took = flow.arrived[first] - struck
+    active.end(signal.SIGKILL)
+    active.start()
+    standing = (True, False)
+    until(
+        lambda: (
+            sorted((service.report.get("active") for service in services), key=str, reverse=True)
+            == list(standing)
+        ),
+        lambda: len(flow.arrived),
+        "one works and one stands by",
+    )
+    return took
+
+
+@click.command("failover")
+@click.option("--kills", type=click.IntRange(0), default=200, show_default=True, help="How many SIGKILL.")
+@click.option("--freezes", type=click.IntRange(0), default=10, show_default=True, help="How many SIGSTOP.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def main(kills: int, freezes: int, as_json: bool) -> None:
+    """Kill and freeze the working bizlogic again and again; time the failover."""
+    console = Console(stderr=as_json)
+    times: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}
+    try:
+        with stand() as stage, Progress(console=console) as progress:
+            users = Users(stage.data / FILE_NAME, create=True)
+            users.add(["ark3"], [])
+            users.close()
+            stage.start("manifold", "inbox", "--history", "1000")
+            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
+            services = [stage.start("bizlogic", "--data", str(stage.data)) for _ in range(2)]
+            flows: list[Flow] = []
+            stage.call(lambda: flows.append(Flow(stage)))
+            until(lambda: flows and len(flows[0].arrived) > 100, lambda: len(flows), "barks flow")
+            until(
+                lambda: [service.report.get("active") for service in services].count(True) == 1,
+                lambda: len(flows[0].arrived),
+                "one bizlogic works",
+            )
+            for name, count in (("SIGKILL", kills), ("SIGSTOP", freezes)):
+                task = progress.add_task(name, total=count)
+                for _ in range(count):
+                    times[name].append(strike(flows[0], services, getattr(signal, name)))
+                    progress.advance(task)
+            stage.call(flows[0].stop)
+            made = flows[0].made
+            until(
+                lambda: len(flows[0].arrived) >= flows[0].made,
+                lambda: len(flows[0].arrived),
+                f"all {made} barks",
+            )
+            doubles = flows[0].doubles
+    except BarkerError as error:
+        sys.exit(f"failover: {error}")
+    figures = {
+        name: {
+            "times": len(of),
+            "p50": round(statistics.median(of), 4),
+            "p99": round(sorted(of)[int(0.99 * (len(of) - 1))], 4),
+            "max": round(max(of), 4),
+        }
+        for name, of in times.items()
+        if of
+    }
+    if as_json:
+        click.echo(json.dumps({"seconds": figures, "barks": made, "doubles": doubles}))
+    else:
+        table = Table("signal", "times", "p50 ms", "p99 ms", "longest ms", title="Failover")
+        for name, figure in figures.items():
+            row = (f"{1000 * figure[key]:,.0f}" for key in ("p50", "p99", "max"))
+            table.add_row(name, str(figure["times"]), *row)
+        console.print(table, f"{made:,} barks, all delivered; {doubles} twice.")
+    sys.exit(1 if doubles else 0)
+
+
+if __name__ == "__main__":
+    main()
