@@ -1,0 +1,270 @@
+"""Readers of timelines, each with a connection of its own: how fast they are served, and what each costs.
+
+::
+
+    python -m benchmarks.readers
+
+Messages go straight into an inbox, each to a hundred timelines that the readers share. Then some readers
+stall: they stay, and heartbeats go on, but they give no more credit. The others must not notice. At last,
+timelines are read as a page reads them: attach, the history, detach.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+import sys
+import threading
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from barker.amqp.courier import Courier
+from barker.amqp.engine import Connection, ConnectionHandler, Delivery, LinkHandler, Receiver
+from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
+from barker.amqp.reactor import Reactor
+from barker.amqp.service import raise_file_limit
+from barker.bark import now
+from barker.core.barks import Bark
+from barker.core.errors import BarkerError
+from benchmarks.stand import Service, Stand, stand, until
+
+TIMELINES = 100
+"""How many timelines the readers share."""
+
+HISTORY = 25
+
+OF_A_PROCESS = 2_500
+"""How many readers one process of this command plays."""
+
+AT_ONCE = 50
+"""How many timelines are read at the same time, over one connection."""
+
+
+class Reader(LinkHandler):
+    """One reader; it counts, for all of its process."""
+
+    def __init__(self, counts: Any, process: int, stalls: bool) -> None:
+        self._counts, self._process, self._stalls = counts, process, stalls
+
+    def on_opened(self, link: Receiver) -> None:
+        link.window = 1 if self._stalls else 200
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        self._counts[self._process] += 1
+        if not self._stalls:
+            delivery.accept()
+
+
+def read(place: tuple[str, int], readers: int, counts: Any, process: int, stalls: bool, end: Any) -> None:
+    """So many readers in a process of their own."""
+    raise_file_limit()
+    reactor = Reactor(f"readers-{process}")
+    for number in range(readers):
+        connection = reactor.connect(*place, ConnectionHandler())
+        address = f"inbox/user{number % TIMELINES}"
+        connection.receiver(address, Reader(counts, process, stalls), 1 if stalls else 200, settled=True)
+    threading.Thread(target=lambda: (end.wait(), reactor.call_from_thread(reactor.stop)), daemon=True).start()
+    reactor.run()
+
+
+class Crowd:
+    """Readers in other processes."""
+
+    def __init__(self, inbox: Service, readers: int, stalls: bool = False) -> None:
+        self._inbox, self.readers, self._stalls = inbox, readers, stalls
+        shares = [min(OF_A_PROCESS, readers - at) for at in range(0, readers, OF_A_PROCESS)]
+        self._before = inbox.report.get("readers", 0)
+        self._counts = multiprocessing.RawArray("Q", len(shares))
+        self._end = multiprocessing.Event()
+        place = inbox.place.host, inbox.place.port
+        self._processes = [
+            multiprocessing.Process(
+                target=read, args=(place, share, self._counts, number, stalls, self._end), daemon=True
+            )
+            for number, share in enumerate(shares)
+        ]
+
+    @property
+    def came(self) -> int:
+        """How many messages they have had, all together."""
+        return sum(self._counts)
+
+    def __enter__(self) -> Crowd:
+        for process in self._processes:
+            process.start()
+        report = self._inbox.report
+        wanted = self._before + self.readers
+        until(
+            lambda: self._inbox.report.get("readers", 0) >= wanted,
+            lambda: self._inbox.report.get("readers"),
+            f"{wanted:,} readers are there, not {report.get('readers')}",
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for process in self._processes:
+            process.join(10)
+            process.kill()
+        until(
+            lambda: self._inbox.report.get("readers", 0) <= self._before,
+            lambda: self._inbox.report.get("readers"),
+            "they have gone",
+        )
+
+
+class Feed:
+    """Puts messages on all timelines."""
+
+    def __init__(self, stage: Stand) -> None:
+        self._stage = stage
+        self.put = self.accepted = 0
+        self._names = " ".join(f"user{number}" for number in range(TIMELINES))
+        self._courier: Courier | None = None
+        stage.call(self._start)
+        until(lambda: self._courier is not None, lambda: None, "there is a courier")
+
+    def _start(self) -> None:
+        self._courier = Courier(self._stage.network, "inbox", self._on_outcome)
+
+    def _on_outcome(self, *_: object) -> None:
+        self.accepted += 1
+
+    def send(self, count: int) -> None:
+        """Put so many messages there."""
+        self._stage.call(lambda: self._send(count))
+
+    def _send(self, count: int) -> None:
+        assert self._courier is not None
+        for _ in range(count):
+            self.put += 1
+            bark = encode_bark(Bark(f"{self.put:032}", "ark3", "Woof! Woof! Woof!", now()))
+            self._courier.send(with_delivery_annotations(bark, {RECIPIENTS: self._names, KEY: str(self.put)}))
+
+
+def deliveries(feed: Feed, crowd: Crowd, messages: int) -> float:
+    """Deliveries/s to a crowd: so many messages, of which each reader gets each."""
+    before, begun = crowd.came, time.monotonic()
+    wanted = before + messages * crowd.readers
+    sent = 0
+    while sent < messages:
+        # No more than a timeline holds: nobody has to miss any.
+        some = min(HISTORY - 5, messages - sent)
+        feed.send(some)
+        sent += some
+        so_far = before + sent * crowd.readers
+        until(lambda so_far=so_far: crowd.came >= so_far, lambda: crowd.came, "all is read", 0.001)  # type: ignore[misc]
+    assert crowd.came == wanted, f"{crowd.came:,} came, not {wanted:,}"
+    return messages * crowd.readers / (time.monotonic() - begun)
+
+
+class Visits(LinkHandler):
+    """Reads one timeline after the other: attach, the history, detach."""
+
+    def __init__(self, connection: Connection, count: int) -> None:
+        self._connection, self._left, self.done = connection, count, 0
+        self._came: dict[Receiver, int] = {}
+
+    def begin(self) -> None:
+        """The next visit."""
+        if self._left > 0:
+            self._left -= 1
+            address = f"inbox/user{self._left % TIMELINES}"
+            self._connection.receiver(address, self, HISTORY, settled=True)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """One of the history."""
+        self._came[link] = self._came.get(link, 0) + 1
+        if self._came[link] == HISTORY:
+            del self._came[link]
+            self.done += 1
+            link.close()
+            self.begin()
+
+
+def visits(stage: Stand, inbox: Service, count: int) -> float:
+    """Timeline reads/s."""
+    found: list[Visits] = []
+
+    def start() -> None:
+        connection = stage.reactor.connect(inbox.place.host, inbox.place.port, ConnectionHandler())
+        found.append(Visits(connection, count))
+        for _ in range(AT_ONCE):
+            found[0].begin()
+
+    begun = time.monotonic()
+    stage.call(start)
+    until(lambda: found and found[0].done >= count, lambda: found and found[0].done, "all visits", 0.001)
+    return count / (time.monotonic() - begun)
+
+
+@click.command("readers")
+@click.option(
+    "--readers", "sizes", type=click.IntRange(1), multiple=True, help="How many (1, 100, 1000, 10000)."
+)
+@click.option(
+    "--stalled", type=click.IntRange(0), default=1_000, show_default=True, help="Of those who stall."
+)
+@click.option("--turns", type=click.IntRange(1), default=3, show_default=True, help="With and without them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def main(sizes: tuple[int, ...], stalled: int, turns: int, as_json: bool) -> None:
+    """Measure readers of live timelines, what stalled ones cost the others, and reads of timelines."""
+    raise_file_limit()
+    console = Console(stderr=as_json)
+    live: dict[int, dict[str, float]] = {}
+    rates: dict[str, list[float]] = {"without": [], "with": []}
+    try:
+        with stand() as stage, Progress(console=console) as progress:
+            sizes = sizes or (1, 100, 1_000, 10_000)
+            task = progress.add_task("", total=len(sizes) + turns + 1)
+            inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
+            feed = Feed(stage)
+            feed.send(HISTORY)
+            until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
+            for size in sizes:
+                progress.update(task, description=f"{size:,} readers")
+                before = inbox.memory
+                with Crowd(inbox, size) as crowd:
+                    until(
+                        lambda crowd=crowd, size=size: crowd.came >= size * HISTORY,  # type: ignore[misc]
+                        lambda crowd=crowd: crowd.came,  # type: ignore[misc]
+                        "they have read the history",
+                    )
+                    rate = deliveries(feed, crowd, max(20, min(2_000, 200_000 // size)))
+                    live[size] = {
+                        "deliveries_per_second": round(rate),
+                        "kb": (inbox.memory - before) / size / 1e3,
+                    }
+                progress.advance(task)
+            for _ in range(turns):
+                progress.update(task, description="stalled readers")
+                with Crowd(inbox, 100) as crowd:
+                    rates["without"].append(deliveries(feed, crowd, 1_000))
+                    with Crowd(inbox, stalled, stalls=True):
+                        rates["with"].append(deliveries(feed, crowd, 1_000))
+                progress.advance(task)
+            progress.update(task, description="timeline reads")
+            reads = statistics.median(visits(stage, inbox, 3_000) for _ in range(3))
+    except BarkerError as error:
+        sys.exit(f"readers: {error}")
+    ratio = statistics.median(rates["with"]) / statistics.median(rates["without"])
+    if as_json:
+        figures = {"live": live, "stalled": rates, "with_to_without": ratio, "reads_per_second": reads}
+        click.echo(json.dumps(figures))
+        return
+    table = Table("readers", "deliveries/s", "memory of each, kB")
+    for size, of in live.items():
+        table.add_row(f"{size:,}", f"{of['deliveries_per_second']:,}", f"{of['kb']:.1f}")
+    console.print(table)
+    console.print(f"100 readers beside {stalled:,} stalled ones: {ratio:.2f} times the deliveries/s without.")
+    console.print(f"Timeline reads (attach, {HISTORY} messages, detach): {reads:,.0f}/s")
+
+
+if __name__ == "__main__":
+    main()
