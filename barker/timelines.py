@@ -58,7 +58,7 @@ class TimelineManifold(Service):
         self._remember = remember
         self._max_message_size = max_message_size
         self._intake: Intake[Post] = Intake(self.reactor, self.fail)
-        self._readers: dict[Sender, Cursor] = {}
+        self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
         self._delivered = 0
         self._missed = 0
@@ -98,6 +98,7 @@ class TimelineManifold(Service):
         """A reader has come, and sees the history first."""
         if link not in self._readers:
             self._readers[link] = self.timelines.follow(user, link)
+        self._readers[link].wake()
         self._pump(link)
 
     def leave(self, user: str, link: Sender) -> None:
@@ -152,6 +153,8 @@ class TimelineManifold(Service):
                 data = with_delivery_annotations(data, {MISSED: missed})
             link.send(data, None, settled)
             self.sent += 1
+        # Until it gives more credit, or settles what it has.
+        cursor.rest()
 
     def _sweep(self) -> None:
         held = self.timelines.held()

@@ -17,6 +17,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -43,17 +44,17 @@ OF_A_PROCESS = 2_500
 """How many readers one process of this command plays."""
 
 AT_ONCE = 50
-"""How many timelines are read at the same time, over one connection."""
+"""How many connections are dialled, and timelines read over one, at the same time."""
 
 
 class Reader(LinkHandler):
     """One reader; it counts, for all of its process."""
 
-    def __init__(self, counts: Any, process: int, stalls: bool) -> None:
-        self._counts, self._process, self._stalls = counts, process, stalls
+    def __init__(self, counts: Any, process: int, stalls: bool, on_opened: Callable[[], None]) -> None:
+        self._counts, self._process, self._stalls, self._then = counts, process, stalls, on_opened
 
     def on_opened(self, link: Receiver) -> None:
-        link.window = 1 if self._stalls else 200
+        self._then()
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._counts[self._process] += 1
@@ -65,10 +66,16 @@ def read(place: tuple[str, int], readers: int, counts: Any, process: int, stalls
     """So many readers in a process of their own."""
     raise_file_limit()
     reactor = Reactor(f"readers-{process}")
-    for number in range(readers):
-        connection = reactor.connect(*place, ConnectionHandler())
-        address = f"inbox/user{number % TIMELINES}"
-        connection.receiver(address, Reader(counts, process, stalls), 1 if stalls else 200, settled=True)
+    numbers = iter(range(readers))
+
+    def dial() -> None:
+        if (number := next(numbers, None)) is not None:
+            connection = reactor.connect(*place, ConnectionHandler())
+            reader = Reader(counts, process, stalls, dial)
+            connection.receiver(f"inbox/user{number % TIMELINES}", reader, 1 if stalls else 200, settled=True)
+
+    for _ in range(AT_ONCE):
+        dial()
     threading.Thread(target=lambda: (end.wait(), reactor.call_from_thread(reactor.stop)), daemon=True).start()
     reactor.run()
 

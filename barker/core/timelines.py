@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 R = TypeVar("R", bound=Hashable)
 
@@ -28,22 +28,24 @@ class Message:
 class Timeline(Generic[R]):
     """One user's messages, oldest first, with those who read along."""
 
-    __slots__ = ("count", "cursors", "messages")
+    __slots__ = ("awake", "count", "cursors", "messages")
 
     def __init__(self, history: int) -> None:
         self.messages: deque[Message] = deque(maxlen=history)
         self.count = 0
         """How many messages it ever had; the newest has position `count` - 1."""
-        self.cursors: dict[R, Cursor] = {}
+        self.cursors: dict[R, Cursor[R]] = {}
+        self.awake: dict[R, Cursor[R]] = {}
+        """Of those, the ones that can take something: a thousand that stall cost the others nothing."""
 
 
-class Cursor:
+class Cursor(Generic[R]):
     """One reader's place on one timeline."""
 
-    __slots__ = ("missed", "position", "timeline")
+    __slots__ = ("missed", "position", "reader", "timeline")
 
-    def __init__(self, timeline: Timeline[Any]) -> None:
-        self.timeline = timeline
+    def __init__(self, timeline: Timeline[R], reader: R) -> None:
+        self.timeline, self.reader = timeline, reader
         self.position = timeline.count - len(timeline.messages)
         self.missed = 0
         """How many messages this reader never saw, in all."""
@@ -52,6 +54,14 @@ class Cursor:
     def behind(self) -> int:
         """How many messages there are that this reader has not had, those it has missed included."""
         return self.timeline.count - self.position
+
+    def rest(self) -> None:
+        """The reader can take nothing now: :meth:`Timelines.deliver` leaves it alone until :meth:`wake`."""
+        self.timeline.awake.pop(self.reader, None)
+
+    def wake(self) -> None:
+        """The reader can take something again."""
+        self.timeline.awake[self.reader] = self
 
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
@@ -85,26 +95,28 @@ class Timelines(Generic[R]):
         return timeline
 
     def deliver(self, message: Message, users: Iterable[str]) -> list[R]:
-        """Put `message` on the timeline of each of `users`; the readers who have something to read now."""
+        """Put `message` on the timeline of each of `users`; the readers who are awake to read it now."""
         woken: list[R] = []
         for user in users:
             timeline = self._timelines.get(user) or self[user]
             timeline.messages.append(message)
             timeline.count += 1
-            if timeline.cursors:
-                woken += timeline.cursors
+            if timeline.awake:
+                woken += timeline.awake
         return woken
 
-    def follow(self, user: str, reader: R) -> Cursor:
+    def follow(self, user: str, reader: R) -> Cursor[R]:
         """`reader` reads the timeline of `user` from its oldest message on."""
         timeline = self[user]
-        cursor = timeline.cursors[reader] = Cursor(timeline)
+        cursor = timeline.cursors[reader] = Cursor(timeline, reader)
+        cursor.wake()
         return cursor
 
     def leave(self, user: str, reader: R) -> None:
         """`reader` reads it no more."""
         timeline = self[user]
         timeline.cursors.pop(reader, None)
+        timeline.awake.pop(reader, None)
         if not timeline.count and not timeline.cursors:
             del self._timelines[user]
 

@@ -19,7 +19,7 @@ def deliver(timelines: Timelines[str], sequences: range, *users: str) -> None:
         timelines.deliver(Message(sequence, b"%d" % sequence), users)
 
 
-def read_all(cursor: Cursor) -> list[tuple[int, int]]:
+def read_all(cursor: Cursor[str]) -> list[tuple[int, int]]:
     """Everything there is for a reader: (sequence number, missed just before it)."""
     found: list[tuple[int, int]] = []
     while (next_one := cursor.read()) is not None:
@@ -71,6 +71,22 @@ def test_only_readers_of_the_users_it_is_for_are_woken() -> None:
     assert timelines.deliver(Message(1, b""), ["rex", "nobody", "spot"]) == ["r1", "r2", "s1"]
     timelines.leave("rex", "r1")
     assert timelines.deliver(Message(2, b""), ["rex"]) == ["r2"]
+
+
+def test_who_rests_is_left_alone_and_goes_on_where_it_was() -> None:
+    timelines: Timelines[str] = Timelines(3)
+    stalled, quick = timelines.follow("rex", "stalled"), timelines.follow("rex", "quick")
+    stalled.rest()
+    stalled.rest()
+    assert timelines.deliver(Message(1, b""), ["rex"]) == ["quick"]
+    stalled.wake()
+    assert timelines.deliver(Message(2, b""), ["rex"]) == ["quick", "stalled"]
+    assert read_all(stalled) == read_all(quick) == [(1, 0), (2, 0)]
+    quick.rest()
+    timelines.leave("rex", "quick")
+    stalled.rest()
+    timelines.leave("rex", "stalled")
+    assert timelines.deliver(Message(3, b""), ["rex"]) == []
 
 
 def test_a_reader_that_comes_again_sees_the_history_again() -> None:
@@ -141,7 +157,7 @@ class TimelinesMachine(RuleBasedStateMachine):
         self.history = history
         self.timelines: Timelines[str] = Timelines(history)
         self.sent: dict[str, list[int]] = {user: [] for user in USERS}
-        self.cursors: dict[tuple[str, str], Cursor] = {}
+        self.cursors: dict[tuple[str, str], Cursor[str]] = {}
         self.places: dict[tuple[str, str], int] = {}
         self.missed: dict[tuple[str, str], int] = {}
         self.sequence = 0
