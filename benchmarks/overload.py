@@ -113,15 +113,19 @@ def measure(
     phases = Phases(progress, outbox, barks)
     producer = Producer(stand, "outbox", barks)
     phases.run("fill", lambda: producer.accepted)
-    until(lambda: outbox.report["depth"] == barks, lambda: outbox.report["depth"], "all are in the queue")
-    size = outbox.report["journal_bytes"]
+    until(
+        lambda: outbox.report.get("depth") == barks,
+        lambda: outbox.report.get("depth"),
+        "all are in the queue",
+    )
+    size = int(outbox.report["journal_bytes"])
     outbox.end(signal.SIGKILL)
     outbox.start()
     phases.run("start again", lambda: outbox.report.get("depth", 0))
     counters: list[Counter] = []
     stand.call(lambda: counters.append(Counter(stand)))
     phases.run("drain", lambda: counters[0].came if counters else 0)
-    until(lambda: outbox.report["depth"] == 0, lambda: outbox.report["depth"], "the queue is empty")
+    until(lambda: outbox.report.get("depth") == 0, lambda: outbox.report.get("depth"), "the queue is empty")
     wrong = counters[0].wrong
     if counters[0].came != barks:
         wrong.append(f"{counters[0].came:,} came, of {barks:,}")

@@ -16,10 +16,15 @@ pytestmark = pytest.mark.system
 
 
 def run(tmp_path: Path, name: str, *arguments: str, status: int = 0) -> Any:
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", "--data", str(tmp_path), *arguments]
+    figures = run_alone(name, "--data", str(tmp_path), *arguments, status=status)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+    return figures
+
+
+def run_alone(name: str, *arguments: str, status: int = 0) -> Any:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == status, done.stderr
-    assert not list(tmp_path.iterdir()), "nothing is left behind"
     return json.loads(done.stdout)
 
 
@@ -41,3 +46,24 @@ def test_sync_compares_both(tmp_path: Path) -> None:
     for how in ("many at once", "one by one"):
         assert set(figures["medians"][how]) == {"normal", "full"}
         assert figures["full_to_normal"][how] > 0
+
+
+def test_failover_loses_nothing() -> None:
+    figures = run_alone("failover", "--kills", "3", "--freezes", "1")
+    assert figures["doubles"] == 0
+    assert {name: of["times"] for name, of in figures["seconds"].items()} == {"SIGKILL": 3, "SIGSTOP": 1}
+    assert all(0 < of["p50"] <= of["max"] < 30 for of in figures["seconds"].values())
+
+
+def test_readers_are_served_and_bounded() -> None:
+    figures = run_alone("readers", "--readers", "1", "--readers", "200", "--stalled", "200", "--turns", "1")
+    assert {size: of["left"] for size, of in figures["live"].items()} == {"1": 1, "200": 200}
+    assert 0 < figures["live"]["200"]["kb"] < 200
+    assert figures["with_to_without"] > 0
+    assert figures["reads_per_second"] > 0
+
+
+def test_reporting_is_measured() -> None:
+    figures = run_alone("reporting", "--turns", "1", "--seconds", "1")["percent_of_a_core"]
+    assert set(figures["with"]) == {"directory", "outbox", "bizlogic", "inbox", "gateway"}
+    assert all(0 <= share < 100 for share in figures["with"].values())
