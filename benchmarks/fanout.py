@@ -15,6 +15,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import click
 import psutil
@@ -87,6 +88,20 @@ def cpu(services: dict[str, Service]) -> dict[str, float]:
     return {name: of.user + of.system for name, of in times.items()}
 
 
+def wait_for(inbox: Service, count: int, show: Callable[[int], object]) -> None:
+    """Wait until the inbox has had so many barks, as it says once a second.
+
+    :raises BarkerError: when it gets no more of them.
+    """
+
+    def received() -> int:
+        now = int(inbox.report["received"])
+        show(now)
+        return now
+
+    until(lambda: received() >= count, received, "all are on timelines")
+
+
 @click.command("fanout")
 @click.option("--barks", type=click.IntRange(1), default=100_000, show_default=True, help="Of each turn.")
 @click.option(
@@ -124,14 +139,7 @@ def main(barks: int, followers: int, turns: int, as_json: bool) -> None:
                 begun = time.monotonic()
                 done += barks // CLIENTS * CLIENTS
                 stage.call(lambda: [client.send(barks // CLIENTS) for client in clients])
-                until(
-                    lambda: (
-                        progress.update(task, completed=inbox.report["received"])
-                        or inbox.report["received"] >= done
-                    ),
-                    lambda: inbox.report["received"],
-                    "all are on timelines",
-                )
+                wait_for(inbox, done, lambda count: progress.update(task, completed=count))
                 rates.append(barks // CLIENTS * CLIENTS / (time.monotonic() - begun))
             if inbox.report["delivered"] != done * (followers + 1) or any(c.rejected for c in clients):
                 raise BarkerError(f"{inbox.report['delivered']:,} deliveries, not {done * (followers + 1):,}")

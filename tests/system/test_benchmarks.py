@@ -67,3 +67,10 @@ def test_reporting_is_measured() -> None:
     figures = run_alone("reporting", "--turns", "1", "--seconds", "1")["percent_of_a_core"]
     assert set(figures["with"]) == {"directory", "outbox", "bizlogic", "inbox", "gateway"}
     assert all(0 <= share < 100 for share in figures["with"].values())
+
+
+def test_fanout_delivers_everything() -> None:
+    figures = run_alone("fanout", "--barks", "600", "--followers", "5", "--turns", "1")
+    [rate] = figures["barks_per_second"]
+    assert figures["deliveries_per_second"] == pytest.approx(6 * rate)
+    assert {"inbox", "bizlogic", "outbox 1"} <= figures["cpu_us_per_bark"].keys()
