@@ -25,7 +25,7 @@ from barker.amqp.service import Service, Serving
 from barker.core.barks import Bark, Follow
 from barker.core.errors import InvalidField, NotFound, PeerError, StorageError
 from barker.core.gauges import Latencies
-from barker.core.graph import parts
+from barker.core.graph import part_key, parts
 from barker.store.users import FILE_NAME, Users
 
 log = logging.getLogger(__name__)
@@ -85,8 +85,7 @@ class Bizlogic(Service):
         fan_out = parts(self.graph.recipients(bark.user, bark.text), PART)
         token = FanOut(delivery, len(fan_out), bark.created)
         for number, names in enumerate(fan_out):
-            # With the count: a repeat in other parts is never taken for what it is only part of.
-            key = f"{bark.user}/{bark.id}" + (f"\n{number}/{len(fan_out)}" if len(fan_out) > 1 else "")
+            key = part_key(bark.user, bark.id, number, len(fan_out))
             annotated = with_delivery_annotations(data, {RECIPIENTS: " ".join(names), KEY: key})
             self._inbox.send(annotated, token)
 

@@ -31,7 +31,7 @@ from barker import options
 from barker.amqp.courier import Courier
 from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
-from barker.amqp.message import encode_bark, message_id
+from barker.amqp.message import decode_map, encode_bark, message_id
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
@@ -145,6 +145,8 @@ class Run:
         self.arrivals: list[float] = []
         """When barks came to the reader who watches all the while, in seconds after the start."""
         self.timelines: dict[str, list[tuple[str, int]]] = {}
+        self.depths: dict[str, int] = {}
+        """The outboxes' queue depths at the end."""
         self.wanted = 0
         """How many barks the timelines are to hold at the end, all together."""
         self.error: BarkerError | None = None
@@ -186,6 +188,15 @@ class Run:
         self.reactor.every(TICK_SECONDS, self._tick)
         yield lambda: self.now > self.seconds and not self._healing, "faults"
         yield lambda: not any(map(len, self._couriers.values())), "every bark is accepted"
+        outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
+        for child in outboxes:
+            agent = f"agents/{self.suite.shape.host}-{child.program.port}"
+            receiver_from(self._network, agent, _Depth(self.depths, agent), settled=True)
+        # Only then can nothing come a second time.
+        yield (
+            lambda: len(self.depths) == len(outboxes) and not any(self.depths.values()),
+            "the outboxes are empty",
+        )
         due = self.population.due()
         wanted = {user: self.ledger.due(authors) for user, authors in due.items()}
         self.wanted = sum(wanted.values())
@@ -220,8 +231,8 @@ class Run:
             else:
                 self._fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
 
-    def _state(self) -> tuple[int, int]:
-        return self.ledger.accepted, self._read()
+    def _state(self) -> tuple[int, int, int]:
+        return self.ledger.accepted, self._read(), sum(self.depths.values())
 
     def _read(self) -> int:
         return sum(map(len, self.timelines.values()))
@@ -243,7 +254,11 @@ class Run:
             else:
                 self._fail(f"a bark was rejected: {condition}")
 
-        courier = Courier(self._network, "outbox", on_outcome)
+        def is_sent(number: int) -> bool:
+            self.ledger.offer(author, number, courier.place)
+            return True
+
+        courier = Courier(self._network, "outbox", on_outcome, is_sent)
         return courier
 
     def _tick(self) -> None:
@@ -288,6 +303,17 @@ class _Watcher(PeerHandler[Receiver]):
         if bark not in self._known:
             self._known.add(bark)
             self._run.arrivals.append(self._run.now)
+
+
+class _Depth(PeerHandler[Receiver]):
+    """Reads what one outbox reports."""
+
+    def __init__(self, depths: dict[str, int], agent: str) -> None:
+        self._depths, self._agent = depths, agent
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        self._depths[self._agent] = decode_map(data)[1]["depth"]
 
 
 class _Timeline(PeerHandler[Receiver]):

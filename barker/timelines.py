@@ -24,6 +24,7 @@ from barker.amqp.message import (
 )
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
+from barker.core.graph import same_or_wider
 from barker.core.timelines import Cursor, Message, Seen, Timelines
 from barker.intake import Arrival, Intake
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
@@ -119,7 +120,7 @@ class TimelineManifold(Service):
         fresh: list[Post] = []
         keys: set[str] = set()
         for _, post in arrivals:
-            if post.key and (post.key in self._seen or post.key in keys):
+            if post.key and any(key in self._seen or key in keys for key in same_or_wider(post.key)):
                 self._repeated += 1
             else:
                 keys.add(post.key)
@@ -224,4 +225,5 @@ def _read_single(data: bytes, user: str) -> Post:
     """A message for one timeline: the same message-id is the same message."""
     sections = cut(data)
     found = message_id(data)
-    return Post(f"{user}\n{found}" if found else "", user, sections.header + sections.rest)
+    # It ends as no part of a fan-out does.
+    return Post(f"{user}\n{found}\n" if found else "", user, sections.header + sections.rest)

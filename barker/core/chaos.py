@@ -111,12 +111,20 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
         self._accepted: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._offered: dict[tuple[str, int], str] = {}
+        self._moved: set[tuple[str, int]] = set()
+        """What was offered to more than one outbox."""
         self.accepted = 0
 
     def next(self, author: str) -> int:
         """The number of the author's next bark, which is sent now."""
         self.sent[author] += 1
         return self.sent[author] - 1
+
+    def offer(self, author: str, number: int, outbox: str) -> None:
+        """It is sent to that outbox, which may keep it and never say so."""
+        if self._offered.setdefault((author, number), outbox) != outbox:
+            self._moved.add((author, number))
 
     def accept(self, author: str, number: int, outbox: str) -> None:
         """That outbox has accepted it."""
@@ -159,7 +167,10 @@ class Ledger:
         outbox: str,
         numbers: list[int],
     ) -> None:
-        """What one outbox accepted of one author, in the order sent, on one timeline."""
+        """What one outbox accepted of one author, in the order sent, on one timeline.
+
+        One that was offered elsewhere too may be early: the other outbox may have had nothing before it.
+        """
         last, before = -1, -1
         for number in numbers:
             place = places.get((author, number))
@@ -168,6 +179,8 @@ class Ledger:
                 verdict.wrong(f"({author}, {number}), accepted by {outbox}, is not on the timeline of {user}")
                 continue
             verdict.delivered += 1
+            if place < last and (author, number) in self._moved:
+                continue
             if place < last:
                 verdict.disordered += 1
                 verdict.wrong(f"({author}, {number}) is before {before} on the timeline of {user} ({outbox})")

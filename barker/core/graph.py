@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from barker.core.barks import mentions
 
@@ -74,3 +74,25 @@ def parts(recipients: list[str], size: int) -> list[list[str]]:
     for name in recipients:
         divided[zlib.crc32(name.encode()) % count].append(name)
     return divided
+
+
+def part_key(author: str, id: str, number: int, count: int) -> str:
+    """What makes a fan-out's `number`-th of `count` parts the same when it comes again."""
+    return f"{author}/{id}\n{number}/{count}"
+
+
+def same_or_wider(key: str) -> Iterator[str]:
+    """The key, and those of the larger parts that hold all of that part's recipients.
+
+    A fan-out that is cut off and repeated after many began to follow has more parts than before: each lies
+    within one of the old ones. (If so many have left meanwhile that it has fewer, some get it twice.)
+    """
+    yield key
+    bark, _, part = key.rpartition("\n")
+    number, _, count = part.partition("/")
+    if bark and number.isdecimal() and count.isdecimal():
+        at, of = int(number), int(count)
+        while of > 1:
+            of //= 2
+            at %= of
+            yield f"{bark}\n{at}/{of}"

@@ -104,6 +104,24 @@ def test_who_moved_to_another_outbox_may_be_overtaken_there() -> None:
     assert made.judge(timelines, AUTHORS).kept
 
 
+def test_what_was_offered_to_two_outboxes_may_be_early_but_not_late() -> None:
+    made = Ledger()
+    for number in range(4):
+        made.next("ann")
+        made.offer("ann", number, "one")
+    made.offer("ann", 2, "two")
+    made.offer("ann", 2, "one")
+    for number in range(4):
+        made.accept("ann", number, "one")
+
+    def disordered(*order: int) -> int:
+        return made.judge({"ann": [("ann", number) for number in order]}, {"ann": {"ann"}}).disordered
+
+    assert disordered(2, 0, 1, 3) == 0
+    assert disordered(0, 1, 3, 2) == 1
+    assert disordered(1, 0, 2, 3) == 1
+
+
 @pytest.mark.parametrize("bark", [("bob", 0), ("ann", 6), ("cid", 0)])
 def test_what_should_not_be_there_is_found(bark: Bark) -> None:
     made, timelines = ledger()

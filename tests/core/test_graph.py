@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.graph import SocialGraph, parts
+from barker.core.graph import SocialGraph, part_key, parts, same_or_wider
 
 NAMES = ("rex", "spot", "ark3", "lassie", "rex.")
 
@@ -153,3 +153,45 @@ def test_nobody_moves_to_another_part_when_others_come(names: list[str], more: l
     if len(before) == len(after):
         for old, new in zip(before, after, strict=True):
             assert set(old) <= set(new)
+
+
+@given(PEOPLE, PEOPLE, st.integers(1, 10), st.data())
+def test_a_fan_out_that_is_cut_and_repeated_after_others_came_serves_everyone_once(
+    names: list[str], more: list[str], size: int, data: st.DataObject
+) -> None:
+    served: list[str] = []
+    seen: set[str] = set()
+
+    def serve(recipients: list[str], most: int) -> None:
+        divided = parts(recipients, size)
+        for number, part in list(enumerate(divided))[:most]:
+            key = part_key("ann", "id", number, len(divided))
+            if not any(known in seen for known in same_or_wider(key)):
+                seen.add(key)
+                served.extend(part)
+
+    serve(names, data.draw(st.integers(0, 40)))
+    before = set(served)
+    larger = list(dict.fromkeys([*more, *names]))
+    serve(larger, len(larger) * 2 + 1)
+    assert len(served) == len(set(served)), "nobody twice"
+    assert set(names) <= set(served), "nobody who was due it at first is left out"
+    assert before <= set(served) <= set(larger)
+
+
+@pytest.mark.parametrize(
+    ("key", "wider"),
+    [
+        ("ann/id\n5/8", ["ann/id\n1/4", "ann/id\n1/2", "ann/id\n0/1"]),
+        ("ann/id\n0/1", []),
+        ("ann/id\n5/8\n0/1", []),
+        ("rex\n5/8\n", []),
+        ("\n5/8", []),
+        ("k", []),
+        ("", []),
+        ("ann/id\n5/0", []),
+        ("ann/id\nx/8", []),
+    ],
+)
+def test_which_parts_hold_a_part(key: str, wider: list[str]) -> None:
+    assert list(same_or_wider(key)) == [key, *wider]
