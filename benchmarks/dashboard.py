@@ -1,22 +1,20 @@
 """The dashboard in Chromium: frames/s with twenty services, memory over an hour.
 
 No suite runs: what the monitor would say is made up here, and handed to the page's own functions.
-
-Run it with ``python -m benchmarks.dashboard``.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import statistics
 from pathlib import Path
 from typing import Any
 
-import click
 from playwright.sync_api import CDPSession, Page, sync_playwright
+from rich.table import Table
 
 from barker.core.errors import Mistake
+from benchmarks.bench import MB, Result, Task, benchmark, spread, told
 
 PAGE = Path(__file__).resolve().parent.parent / "monitoring" / "index.html"
 
@@ -114,10 +112,11 @@ def heap(session: CDPSession) -> float:
     return float(used["usedSize"])
 
 
-@click.command()
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of five seconds.")
-def main(runs: int) -> None:
+@benchmark("dashboard", seconds=5.0, runs=5)
+def main(task: Task) -> Result:
     """Measure the dashboard's frames/s and memory."""
+    drawn: dict[str, Any] = {}
+    task.begin(2 + 3 * task.runs)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -125,18 +124,23 @@ def main(runs: int) -> None:
         # Nobody answers there; the page waits for its suite, and draws what it is told.
         page.goto(f"{PAGE.as_uri()}?gateway=127.0.0.1:1")
         now = float(page.evaluate("Date.now() / 1000"))
-        simulate(page, 900, now - 2700)
-        before = heap(session)
-        simulate(page, 2700, now)
-        after = heap(session)
-        click.echo(f"memory after 15 minutes {before / 1e6:.2f} MB, after an hour {after / 1e6:.2f} MB")
+        memory = {}
+        for name, seconds, ending in (("15 minutes", 900, now - 2700), ("an hour", 2700, now)):
+            task.say(f"memory after {name}")
+            simulate(page, seconds, ending)
+            memory[name] = round(heap(session) / MB, 2)
+            task.step()
         for span in ("60", "300", "600"):
             page.check(f"#span [value='{span}']", force=True)
-            drawn = [frames(page, 5) for _ in range(runs)]
-            listed = ", ".join(f"{figure:.1f}" for figure in sorted(drawn))
-            click.echo(f"{span:>3} s shown: {statistics.median(drawn):.1f} frames/s (median of {listed})")
+            task.say(f"{span} s shown")
+            measured = []
+            for _ in range(task.runs):
+                measured.append(frames(page, task.seconds))
+                task.step()
+            drawn[f"{span} s"] = spread(measured)
         browser.close()
-
-
-if __name__ == "__main__":
-    main()
+    table = Table("time shown", "frames/s")
+    for span, of in drawn.items():
+        table.add_row(span, told(of, 1))
+    lines = [f"Memory after {name}: {of:.2f} MB" for name, of in memory.items()]
+    return Result({"frames_per_second": drawn, "memory_mb": memory}, [table], lines)

@@ -1,24 +1,16 @@
 """How long nothing is delivered when the bizlogic that works is killed, or frozen.
 
-::
-
-    python -m benchmarks.failover
-
 A client barks steadily, a reader follows its timeline. The time is from the signal to the first bark on the
 timeline that was made after it: that can only have come through the next bizlogic.
 """
 
 from __future__ import annotations
 
-import json
 import signal
 import statistics
-import sys
 import time
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from barker.amqp.courier import Courier
@@ -27,8 +19,8 @@ from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
 from barker.bark import now
 from barker.core.barks import Bark
-from barker.core.errors import BarkerError
 from barker.store.users import FILE_NAME, Users
+from benchmarks.bench import Result, Task, benchmark
 from benchmarks.stand import Service, Stand, stand, until
 
 RATE = 500
@@ -100,45 +92,39 @@ def strike(flow: Flow, services: list[Service], number: int) -> float:
     return took
 
 
-@click.command("failover")
+@benchmark("failover")
 @click.option("--kills", type=click.IntRange(0), default=200, show_default=True, help="How many SIGKILL.")
 @click.option("--freezes", type=click.IntRange(0), default=10, show_default=True, help="How many SIGSTOP.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def main(kills: int, freezes: int, as_json: bool) -> None:
+def main(task: Task, kills: int, freezes: int) -> Result:
     """Kill and freeze the working bizlogic again and again; time the failover."""
-    console = Console(stderr=as_json)
     times: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}
-    try:
-        with stand() as stage, Progress(console=console) as progress:
-            users = Users(stage.data / FILE_NAME, create=True)
-            users.add(["ark3"], [])
-            users.close()
-            stage.start("manifold", "inbox", "--history", "1000")
-            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
-            services = [stage.start("bizlogic", "--data", str(stage.data)) for _ in range(2)]
-            flows: list[Flow] = []
-            stage.call(lambda: flows.append(Flow(stage)))
-            until(lambda: flows and len(flows[0].arrived) > 100, lambda: len(flows), "barks flow")
-            until(
-                lambda: [service.report.get("active") for service in services].count(True) == 1,
-                lambda: len(flows[0].arrived),
-                "one bizlogic works",
-            )
-            for name, count in (("SIGKILL", kills), ("SIGSTOP", freezes)):
-                task = progress.add_task(name, total=count)
-                for _ in range(count):
-                    times[name].append(strike(flows[0], services, getattr(signal, name)))
-                    progress.advance(task)
-            stage.call(flows[0].stop)
-            made = flows[0].made
-            until(
-                lambda: len(flows[0].arrived) >= flows[0].made,
-                lambda: len(flows[0].arrived),
-                f"all {made} barks",
-            )
-            doubles = flows[0].doubles
-    except BarkerError as error:
-        sys.exit(f"failover: {error}")
+    task.begin(kills + freezes)
+    with stand() as stage:
+        users = Users(stage.data / FILE_NAME, create=True)
+        users.add(["ark3"], [])
+        users.close()
+        stage.start("manifold", "inbox", "--history", "1000")
+        stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
+        services = [stage.start("bizlogic", "--data", str(stage.data)) for _ in range(2)]
+        flows: list[Flow] = []
+        stage.call(lambda: flows.append(Flow(stage)))
+        until(lambda: flows and len(flows[0].arrived) > 100, lambda: len(flows), "barks flow")
+        until(
+            lambda: [service.report.get("active") for service in services].count(True) == 1,
+            lambda: len(flows[0].arrived),
+            "one bizlogic works",
+        )
+        for name, count in (("SIGKILL", kills), ("SIGSTOP", freezes)):
+            task.say(name)
+            for _ in range(count):
+                times[name].append(strike(flows[0], services, getattr(signal, name)))
+                task.step()
+        stage.call(flows[0].stop)
+        made = flows[0].made
+        until(
+            lambda: len(flows[0].arrived) >= flows[0].made, lambda: len(flows[0].arrived), f"all {made} barks"
+        )
+        doubles = flows[0].doubles
     figures = {
         name: {
             "times": len(of),
@@ -149,16 +135,13 @@ def main(kills: int, freezes: int, as_json: bool) -> None:
         for name, of in times.items()
         if of
     }
-    if as_json:
-        click.echo(json.dumps({"seconds": figures, "barks": made, "doubles": doubles}))
-    else:
-        table = Table("signal", "times", "p50 ms", "p99 ms", "longest ms", title="Failover")
-        for name, figure in figures.items():
-            row = (f"{1000 * figure[key]:,.0f}" for key in ("p50", "p99", "max"))
-            table.add_row(name, str(figure["times"]), *row)
-        console.print(table, f"{made:,} barks, all delivered; {doubles} twice.")
-    sys.exit(1 if doubles else 0)
-
-
-if __name__ == "__main__":
-    main()
+    table = Table("signal", "times", "p50 ms", "p99 ms", "longest ms", title="Failover")
+    for name, figure in figures.items():
+        row = (f"{1000 * figure[key]:,.0f}" for key in ("p50", "p99", "max"))
+        table.add_row(name, str(figure["times"]), *row)
+    return Result(
+        {"seconds": figures, "barks": made, "doubles": doubles},
+        [table],
+        [f"{made:,} barks, all delivered."],
+        [f"{doubles} barks came twice."] if doubles else [],
+    )

@@ -1,39 +1,31 @@
 """An outbox that is sent far more than anybody takes from it: does its memory stay flat, and its order?
 
 It is filled by a client as fast as credit allows, killed, started again with all of it on disk, and drained
-by a stand-in for bizlogic, which counts::
-
-    python -m benchmarks.overload --barks 2000000
+by a stand-in for bizlogic, which counts.
 
 Ends with status 1 if a bark was lost, came twice or out of order, or the memory limit was passed.
 """
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from barker.amqp.agent import register
 from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.message import decode_bark
 from barker.core.barks import Bark
-from barker.core.errors import BarkerError
 from barker.core.routes import Route
+from benchmarks.bench import MB, Result, Task, benchmark
 from benchmarks.stand import HOST, Producer, Service, Stand, stand, until
 
 WINDOW = 500
 """How many barks the stand-in for bizlogic takes at once, as bizlogic does."""
-
-MB = 1_000_000
 
 
 class Counter(ConnectionHandler):
@@ -74,8 +66,8 @@ class _Outbox(LinkHandler):
 class Phases:
     """Shows each phase while it lasts, and keeps how long it took and the most memory the outbox had."""
 
-    def __init__(self, progress: Progress, outbox: Service, barks: int) -> None:
-        self._progress, self._outbox, self._barks = progress, outbox, barks
+    def __init__(self, task: Task, outbox: Service, barks: int) -> None:
+        self._task, self._outbox, self._barks = task, outbox, barks
         self.table: dict[str, dict[str, float]] = {}
 
     def run(self, name: str, count: Callable[[], int]) -> None:
@@ -83,18 +75,15 @@ class Phases:
 
         :raises BarkerError: when it stands still for long.
         """
-        task = self._progress.add_task(name, total=self._barks, depth="", memory="")
-        begun, most = time.monotonic(), 0
+        self._task.say(name)
+        begun, most, done = time.monotonic(), 0, 0
 
         def look() -> int:
-            nonlocal most
+            nonlocal most, done
             most = max(most, self._outbox.memory)
-            depth = self._outbox.report.get("depth", 0)
-            now = count()
-            self._progress.update(
-                task, completed=now, depth=f"depth {depth:>9,}", memory=f"{self._outbox.memory / MB:.0f} MB"
-            )
-            return now
+            before, done = done, count()
+            self._task.step(done - before)
+            return done
 
         until(lambda: look() >= self._barks, count, f"{name}: {self._barks:,} barks")
         seconds = time.monotonic() - begun
@@ -105,12 +94,10 @@ class Phases:
         }
 
 
-def measure(
-    stand: Stand, barks: int, progress: Progress
-) -> tuple[dict[str, dict[str, float]], list[str], int]:
+def measure(stand: Stand, barks: int, task: Task) -> tuple[dict[str, dict[str, float]], list[str], int]:
     """Fill, start again, drain: each phase's figures, what was wrong, and the journal's most bytes."""
     outbox = stand.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
-    phases = Phases(progress, outbox, barks)
+    phases = Phases(task, outbox, barks)
     producer = Producer(stand, "outbox", barks)
     phases.run("fill", lambda: producer.accepted)
     until(
@@ -132,7 +119,7 @@ def measure(
     return phases.table, wrong, size
 
 
-@click.command("overload")
+@benchmark("overload")
 @click.option("--barks", type=click.IntRange(1), default=2_000_000, show_default=True, help="How many.")
 @click.option(
     "--memory",
@@ -145,33 +132,19 @@ def measure(
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The disk to use: a folder."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def main(barks: int, memory: int, data: Path | None, as_json: bool) -> None:
+def main(task: Task, barks: int, memory: int, data: Path | None) -> Result:
     """Fill an outbox that nobody takes from, kill it, start it again, drain it; watch order and memory."""
-    console = Console(stderr=as_json)
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), TextColumn("{task.completed:>9,}"))
-    more = (TextColumn("{task.fields[depth]}"), TextColumn("{task.fields[memory]}"), TimeElapsedColumn())
-    try:
-        with stand(data) as stage, Progress(*columns, *more, console=console) as progress:
-            figures, wrong, size = measure(stage, barks, progress)
-    except BarkerError as error:
-        sys.exit(f"overload: {error}")
+    task.begin(3 * barks)
+    with stand(data) as stage:
+        figures, wrong, size = measure(stage, barks, task)
     wrong += [
         f"{name}: {figure['memory_mb']} MB, above {memory}"
         for name, figure in figures.items()
         if figure["memory_mb"] > memory
     ]
-    if as_json:
-        click.echo(json.dumps({"barks": barks, "journal_bytes": size, "phases": figures, "wrong": wrong}))
-    else:
-        table = Table("phase", "seconds", "barks/s", "outbox's memory, MB", title=f"{barks:,} barks")
-        for name, figure in figures.items():
-            cells = f"{figure['seconds']:,}", f"{figure['barks_per_second']:,}", f"{figure['memory_mb']}"
-            table.add_row(name, *cells)
-        console.print(table, f"The journal had {size / MB:,.0f} MB.")
-        console.print("\n".join(wrong) or "Each came once, in order.")
-    sys.exit(1 if wrong else 0)
-
-
-if __name__ == "__main__":
-    main()
+    table = Table("phase", "seconds", "barks/s", "outbox's memory, MB", title=f"{barks:,} barks")
+    for name, figure in figures.items():
+        cells = f"{figure['seconds']:,}", f"{figure['barks_per_second']:,}", f"{figure['memory_mb']}"
+        table.add_row(name, *cells)
+    lines = [f"The journal had {size / MB:,.0f} MB."] + ([] if wrong else ["Each came once, in order."])
+    return Result({"barks": barks, "journal_bytes": size, "phases": figures}, [table], lines, wrong)

@@ -1,9 +1,5 @@
 """Readers of timelines, each with a connection of its own: how fast they are served, and what each costs.
 
-::
-
-    python -m benchmarks.readers
-
 Messages go straight into an inbox, each to a hundred timelines that the readers share. Then some readers
 stall: they stay, and heartbeats go on, but they give no more credit. The others must not notice. At last,
 timelines are read as a page reads them: attach, the history, detach.
@@ -11,18 +7,14 @@ timelines are read as a page reads them: attach, the history, detach.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from barker.amqp.courier import Courier
@@ -32,7 +24,7 @@ from barker.amqp.reactor import Reactor
 from barker.amqp.service import raise_file_limit
 from barker.bark import now
 from barker.core.barks import Bark
-from barker.core.errors import BarkerError
+from benchmarks.bench import Load, Result, Task, bars, benchmark, spread, told
 from benchmarks.stand import Service, Stand, stand, until
 
 TIMELINES = 100
@@ -42,6 +34,8 @@ HISTORY = 25
 
 OF_A_PROCESS = 2_500
 """How many readers one process of this command plays."""
+
+_spawn = multiprocessing.get_context("spawn")
 
 AT_ONCE = 50
 """How many connections are dialled, and timelines read over one, at the same time."""
@@ -87,11 +81,11 @@ class Crowd:
         self._inbox, self.readers, self._stalls = inbox, readers, stalls
         shares = [min(OF_A_PROCESS, readers - at) for at in range(0, readers, OF_A_PROCESS)]
         self._before = inbox.report.get("readers", 0)
-        self._counts = multiprocessing.RawArray("Q", len(shares))
-        self._end = multiprocessing.Event()
+        self._counts = _spawn.RawArray("Q", len(shares))
+        self._end = _spawn.Event()
         place = inbox.place.host, inbox.place.port
         self._processes = [
-            multiprocessing.Process(
+            _spawn.Process(
                 target=read, args=(place, share, self._counts, number, stalls, self._end), daemon=True
             )
             for number, share in enumerate(shares)
@@ -210,68 +204,83 @@ def visits(stage: Stand, inbox: Service, count: int) -> float:
     return count / (time.monotonic() - begun)
 
 
-@click.command("readers")
+@benchmark("readers", runs=3)
 @click.option(
     "--readers", "sizes", type=click.IntRange(1), multiple=True, help="How many (1, 100, 1000, 10000)."
 )
 @click.option(
     "--stalled", type=click.IntRange(0), default=1_000, show_default=True, help="Of those who stall."
 )
-@click.option("--turns", type=click.IntRange(1), default=3, show_default=True, help="With and without them.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def main(sizes: tuple[int, ...], stalled: int, turns: int, as_json: bool) -> None:
+def main(task: Task, sizes: tuple[int, ...], stalled: int) -> Result:
     """Measure readers of live timelines, what stalled ones cost the others, and reads of timelines."""
     raise_file_limit()
-    console = Console(stderr=as_json)
     live: dict[int, dict[str, float]] = {}
     rates: dict[str, list[float]] = {"without": [], "with": []}
-    try:
-        with stand() as stage, Progress(console=console) as progress:
-            sizes = sizes or (1, 100, 1_000, 10_000)
-            task = progress.add_task("", total=len(sizes) + turns + 1)
-            inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
-            feed = Feed(stage)
-            feed.send(HISTORY)
-            until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
-            for size in sizes:
-                progress.update(task, description=f"{size:,} readers")
-                before = inbox.memory
-                with Crowd(inbox, size) as crowd:
-                    until(
-                        lambda crowd=crowd, size=size: crowd.came >= size * HISTORY * 0.99,  # type: ignore[misc]
-                        lambda crowd=crowd: crowd.came,  # type: ignore[misc]
-                        "they have read the history",
-                    )
-                    rate = deliveries(feed, crowd, max(20, min(2_000, 200_000 // size)))
-                    live[size] = {
-                        "deliveries_per_second": round(rate),
-                        "kb": round((inbox.memory - before) / size / 1e3, 1),
-                        "left": inbox.report["readers"],
-                    }
-                progress.advance(task)
-            for _ in range(turns):
-                progress.update(task, description="stalled readers")
-                with Crowd(inbox, 100) as crowd:
-                    rates["without"].append(deliveries(feed, crowd, 1_000))
-                    with Crowd(inbox, stalled, stalls=True):
-                        rates["with"].append(deliveries(feed, crowd, 1_000))
-                progress.advance(task)
-            progress.update(task, description="timeline reads")
-            reads = statistics.median(visits(stage, inbox, 3_000) for _ in range(3))
-    except BarkerError as error:
-        sys.exit(f"readers: {error}")
+    sizes = sizes or (1, 100, 1_000, 10_000)
+    task.begin(len(sizes) + task.runs + 1)
+    with stand() as stage:
+        inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
+        feed = Feed(stage)
+        feed.send(HISTORY)
+        until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
+        load = Load({"inbox": inbox.pid})
+        for size in sizes:
+            task.say(f"{size:,} readers")
+            live[size] = served(inbox, feed, size, task.runs)
+            task.step()
+        for _ in range(task.runs):
+            task.say("stalled readers")
+            with Crowd(inbox, 100) as crowd:
+                rates["without"].append(deliveries(feed, crowd, 1_000))
+                with Crowd(inbox, stalled, stalls=True):
+                    rates["with"].append(deliveries(feed, crowd, 1_000))
+            task.step()
+        task.say("timeline reads")
+        reads = spread((visits(stage, inbox, 3_000) for _ in range(task.runs)), 0)
+        task.step()
+        used = load.used()
     ratio = statistics.median(rates["with"]) / statistics.median(rates["without"])
-    if as_json:
-        figures = {"live": live, "stalled": rates, "with_to_without": ratio, "reads_per_second": reads}
-        click.echo(json.dumps(figures))
-        return
-    table = Table("readers", "there at the end", "deliveries/s", "memory of each, kB")
+    table = Table(
+        "readers", "there at the end", "deliveries/s", "memory of each, kB", "inbox's CPU, µs a delivery"
+    )
     for size, of in live.items():
-        table.add_row(f"{size:,}", f"{of['left']:,}", f"{of['deliveries_per_second']:,}", f"{of['kb']:.1f}")
-    console.print(table)
-    console.print(f"100 readers beside {stalled:,} stalled ones: {ratio:.2f} times the deliveries/s without.")
-    console.print(f"Timeline reads (attach, {HISTORY} messages, detach): {reads:,.0f}/s")
+        cells = told(of["deliveries_per_second"]), f"{of['kb']:.1f}", f"{of['cpu_us']:.1f}"
+        table.add_row(f"{size:,}", f"{of['left']:,}", *cells)
+    lines = [
+        f"100 readers beside {stalled:,} stalled ones: {ratio:.2f} times the deliveries/s without.",
+        f"Timeline reads (attach, {HISTORY} messages, detach): {told(reads)}/s",
+        f"The inbox had {used['inbox']['cpu_seconds']:.1f} s of CPU time in all, and has "
+        f"{used['inbox']['memory_mb']:.0f} MB of memory at the end.",
+    ]
+    return Result(
+        {
+            "live": live,
+            "stalled": {name: spread(of, 0) for name, of in rates.items()},
+            "with_to_without": ratio,
+            "reads_per_second": reads,
+            "load": used,
+        },
+        [table],
+        lines,
+        plot=lambda axes: bars(
+            axes,
+            {f"{size:,} readers": of["deliveries_per_second"] for size, of in live.items()},
+            "deliveries/s",
+        ),
+    )
 
 
-if __name__ == "__main__":
-    main()
+def served(inbox: Service, feed: Feed, size: int, runs: int) -> dict[str, Any]:
+    """What so many readers get, and take."""
+    before = inbox.memory
+    with Crowd(inbox, size) as crowd:
+        until(lambda: crowd.came >= size * HISTORY * 0.99, lambda: crowd.came, "they have read the history")
+        load, came = Load({"inbox": inbox.pid}), crowd.came
+        rates = [deliveries(feed, crowd, max(20, min(2_000, 200_000 // size))) for _ in range(runs)]
+        used = load.used()["inbox"]["cpu_seconds"]
+        return {
+            "deliveries_per_second": spread(rates, 0),
+            "kb": round((inbox.memory - before) / size / 1e3, 1),
+            "left": inbox.report["readers"],
+            "cpu_us": round(1e6 * used / (crowd.came - came), 1),
+        }

@@ -52,6 +52,8 @@ class Service:
         self.place = Place(HOST, self.port)
         self.report: dict[str, Any] = {}
         """Its last report; empty until there is one, and after it has been killed."""
+        self.reported = 0.0
+        """When that came, on the monotonic clock."""
         command = (f"barker.{module}", *arguments, "--port", str(self.port))
         self._agent = f"agents/{HOST}-{self.port}"
         self._child = Child(Program(module, module, command, self.port, ""))
@@ -62,6 +64,15 @@ class Service:
     def pid(self) -> int:
         """Its process id."""
         return self._child.pid
+
+    def next_report(self) -> dict[str, Any]:
+        """Wait for the next report.
+
+        :raises BarkerError: when there is none.
+        """
+        last = self.reported
+        until(lambda: self.reported > last, lambda: self.reported, "a report", 0.005)
+        return self.report
 
     @property
     def memory(self) -> int:
@@ -96,6 +107,7 @@ class _Reports(PeerHandler[Receiver]):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
         self._service.report = decode_map(data)[1]
+        self._service.reported = time.monotonic()
 
 
 class Stand:
