@@ -132,11 +132,11 @@ class TimelineManifold(Service):
         if entry.key:
             self._seen.add(entry.key)
         if entry.data is not None:
-            users = entry.users.split()
-            self._delivered += len(users)
+            audience = self.timelines.audience(entry.users)
+            self._delivered += len(audience)
             self._since_sweep += 1
             # At once: of a long turn, readers would miss all but the last of the history otherwise.
-            for link in self.timelines.deliver(Message(entry.sequence, entry.data), users):
+            for link in self.timelines.deliver(Message(entry.sequence, entry.data), audience):
                 self._pump(link)
 
     def _pump(self, link: Sender) -> None:

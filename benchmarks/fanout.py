@@ -11,11 +11,13 @@ The peer fans each message out to as many queues, which are durable and keep the
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
-import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -28,7 +30,6 @@ from barker.amqp.message import decode_bark, encode_bark
 from barker.bark import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.store.users import FILE_NAME, Users
 from barker.users import import_users
 from benchmarks.bench import (
     RABBITMQ,
@@ -45,8 +46,7 @@ from benchmarks.bench import (
 from benchmarks.ends import TEXT
 from benchmarks.rabbitmq import Broker
 from benchmarks.stand import Stand, stand, until
-
-USERS = 1_000
+from benchmarks.suite import Suite, make_users
 
 CLIENTS = 6
 """Each with a connection of its own, so that all outboxes have work."""
@@ -66,19 +66,6 @@ WARM_SECONDS = 1.0
 def mark_user(client: int) -> str:
     """Who makes the barks by which a client knows how far the others are. Nobody follows them."""
     return f"mark{client}"
-
-
-def make_users(data: Path, followers: int) -> list[str]:
-    """Users of whom each has so many followers; their names."""
-    chance = random.Random(1)
-    names = [f"user{number}" for number in range(max(USERS, followers + 1))]
-    with contextlib.closing(Users(data / FILE_NAME, create=True)) as users:
-        follows = []
-        for name in names:
-            others = [other for other in chance.sample(names, followers + 1) if other != name]
-            follows += [(other, name) for other in others[:followers]]
-        users.add(names, follows)
-    return names
 
 
 class Client(PeerHandler[Receiver]):
@@ -124,87 +111,71 @@ class Client(PeerHandler[Receiver]):
         self._more()
 
 
-class Suite:
-    """The services of the default suite, and clients that keep them busy while they are told to."""
+@contextlib.contextmanager
+def busy(suite: Suite, names: list[str]) -> Iterator[None]:
+    """Clients bark while the context lasts; at its end all they barked is on timelines.
 
-    def __init__(self, stage: Stand, names: list[str], outboxes: int = 3) -> None:
-        data = ("--data", str(stage.data))
-        self._stage, self._names = stage, names
-        self.inbox = stage.start("manifold", "inbox", "--history", "25")
-        self.bizlogic = stage.start("bizlogic", *data)
-        until(lambda: self.bizlogic.report, lambda: None, "bizlogic is there")
-        stage.start("bizlogic", *data)
-        self.outboxes = [
-            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
-            for _ in range(outboxes)
-        ]
-        until(lambda: all(s.report for s in stage.services), lambda: None, "all services are there")
-        self._barked = 0
+    :raises BarkerError: when an outbox rejects a bark, or some are not delivered.
+    """
+    clients: list[Client] = []
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """Whose CPU time is measured."""
-        outboxes = {f"outbox {number}": service.pid for number, service in enumerate(self.outboxes, 1)}
-        services = {**outboxes, "bizlogic": self.bizlogic.pid, "inbox": self.inbox.pid}
-        return {"clients (all in one)": os.getpid(), **services}
+    def start() -> None:
+        # Networks of their own, and so connections: as if they were processes of their own.
+        for number in range(CLIENTS):
+            network = Network(suite.stage.reactor, suite.stage.directory.place)
+            clients.append(Client(network, number, names))
 
-    @property
-    def depth(self) -> int:
-        """How many barks are in outboxes, as these said last."""
-        return sum(service.report["depth"] for service in self.outboxes)
+    before = suite.inbox.report["received"]
+    suite.stage.call(start)
+    until(lambda: suite.inbox.report["received"] > before, lambda: None, "barks arrive")
+    time.sleep(WARM_SECONDS)
+    yield
+    for client in clients:
+        client.stopped = True
 
-    @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Clients bark while the context lasts; at its end all they barked is on timelines.
+    def due() -> int:
+        return int(before + sum(client.accepted for client in clients))
 
-        :raises BarkerError: when an outbox rejects a bark, or some are not delivered.
-        """
-        clients: list[Client] = []
-
-        def start() -> None:
-            # Networks of their own, and so connections: as if they were processes of their own.
-            for number in range(CLIENTS):
-                network = Network(self._stage.reactor, self._stage.directory.place)
-                clients.append(Client(network, number, self._names))
-
-        before = self.inbox.report["received"]
-        self._stage.call(start)
-        until(lambda: self.inbox.report["received"] > before, lambda: None, "barks arrive")
-        time.sleep(WARM_SECONDS)
-        yield
-        for client in clients:
-            client.stopped = True
-
-        def due() -> int:
-            return int(before + sum(client.accepted for client in clients))
-
-        until(
-            lambda: self.inbox.report["received"] == due(),
-            lambda: self.inbox.report["received"],
-            "all is delivered",
-        )
-        for client in clients:
-            self._stage.call(client._courier.close)
-            if client.rejected:
-                raise BarkerError(f"a bark was rejected: {client.rejected}")
+    until(
+        lambda: suite.inbox.report["received"] == due(),
+        lambda: suite.inbox.report["received"],
+        "all is delivered",
+    )
+    for client in clients:
+        suite.stage.call(client._courier.close)
+        if client.rejected:
+            raise BarkerError(f"a bark was rejected: {client.rejected}")
 
 
-def sustained(suite: Suite, seconds: float) -> dict[str, float]:
-    """Barks/s, deliveries/s and queue depth over about so many seconds, as the services report them."""
-    with suite.busy():
+@dataclass
+class Turn:
+    """What one run has shown."""
+
+    figures: dict[str, float]
+    """``barks`` and ``deliveries``, each a second; of ours, queue depth too."""
+    done: float
+    """How many barks that were."""
+    load: dict[str, dict[str, float]]
+
+
+def sustained(suite: Suite, names: list[str], seconds: float) -> Turn:
+    """Keep a suite busy for about so many seconds; it reports what it does."""
+    with busy(suite, names):
         first, begun = suite.inbox.next_report(), suite.inbox.reported
-        depths = [suite.depth]
+        load, depths = Load(suite.pids), [suite.depth]
         while suite.inbox.reported - begun < seconds:
             last = suite.inbox.next_report()
             depths.append(suite.depth)
-        passed = suite.inbox.reported - begun
-    half = len(depths) // 2
-    return {
-        "barks": (last["received"] - first["received"]) / passed,
-        "deliveries": (last["delivered"] - first["delivered"]) / passed,
-        "depth_first_half": max(depths[: half or 1]),
+        passed, used = suite.inbox.reported - begun, load.used()
+    half = max(1, len(depths) // 2)
+    barks, deliveries = (last[key] - first[key] for key in ("received", "delivered"))
+    figures = {
+        "barks": barks / passed,
+        "deliveries": deliveries / passed,
+        "depth_first_half": max(depths[:half]),
         "depth_second_half": max(depths[half:]),
     }
+    return Turn(figures, barks, used)
 
 
 class Publisher(LinkHandler):
@@ -225,8 +196,8 @@ class Publisher(LinkHandler):
         self.on_credit(link)
 
 
-def fanned_out(stage: Stand, broker: Broker, address: str, seconds: float) -> float:
-    """Messages/s that RabbitMQ takes and puts into all queues."""
+def fanned_out(stage: Stand, broker: Broker, address: str, queues: int, seconds: float) -> Turn:
+    """Have RabbitMQ put messages into so many queues each."""
     publishers = [Publisher(number) for number in range(CLIENTS)]
     connections = []
 
@@ -241,12 +212,14 @@ def fanned_out(stage: Stand, broker: Broker, address: str, seconds: float) -> fl
 
     stage.call(start)
     until(lambda: accepted() > CLIENTS * WINDOW, accepted, "RabbitMQ accepts")
+    load = Load({"clients": os.getpid(), **broker.pids})
     before, begun = accepted(), time.monotonic()
     time.sleep(seconds)
-    rate = (accepted() - before) / (time.monotonic() - begun)
+    done, passed = accepted() - before, time.monotonic() - begun
+    used = load.used()
     for connection in connections:
         stage.call(connection.close)
-    return rate
+    return Turn({"barks": done / passed, "deliveries": queues * done / passed}, done, used)
 
 
 @benchmark("fanout", seconds=20.0, runs=3, peer=True)
@@ -265,41 +238,32 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
     if graph is not None:
         edges = graph
         graphs[graph.stem] = lambda data: _imported(data, edges, mutual)
-    measured: dict[str, list[dict[str, float]]] = {}
-    loads: dict[str, list[dict[str, dict[str, float]]]] = {}
-    done: dict[str, float] = {}
+    turns: dict[str, list[Turn]] = {}
     task.begin((len(graphs) + (task.peer is not None)) * task.runs)
     with contextlib.ExitStack() as stack:
-        suites = {
-            name: Suite(stage := stack.enter_context(stand()), make(stage.data))
-            for name, make in graphs.items()
-        }
-        broker = stack.enter_context(Broker(task.peer)) if task.peer is not None else None
-        if broker is not None:
+        measures: dict[str, Callable[[], Turn]] = {}
+        for name, make in graphs.items():
+            stage = stack.enter_context(stand())
+            names = make(stage.data)
+            measures[name] = functools.partial(sustained, Suite(stage), names, task.seconds)
+        if task.peer is not None:
+            broker = stack.enter_context(Broker(task.peer))
             queues = [
-                broker.queue(f"barker-fanout-{number}", **{"x-max-length": 25}).rpartition("/")[2]
+                broker.queue(f"barker-fanout-{number}", **{"x-max-length": 25})
                 for number in range(followers + 1)
             ]
             exchange = broker.fanout("barker-fanout", queues)
+            measures[RABBITMQ] = functools.partial(
+                fanned_out, stage, broker, exchange, len(queues), task.seconds
+            )
         for _ in range(task.runs):
-            for name, suite in suites.items():
+            for name, measure in measures.items():
                 task.say(name)
-                load, begun = Load(suite.pids), time.monotonic()
-                measured.setdefault(name, []).append(sustained(suite, task.seconds))
-                loads.setdefault(name, []).append(load.used())
-                done[name] = measured[name][-1]["barks"] * (time.monotonic() - begun)
-                task.step()
-            if broker is not None:
-                task.say(RABBITMQ)
-                load, begun = Load({"clients (all in one)": os.getpid(), **broker.pids}), time.monotonic()
-                rate = fanned_out(stage, broker, exchange, task.seconds)
-                measured.setdefault(RABBITMQ, []).append({"barks": rate, "deliveries": rate * len(queues)})
-                loads.setdefault(RABBITMQ, []).append(load.used())
-                done[RABBITMQ] = rate * (time.monotonic() - begun)
+                turns.setdefault(name, []).append(measure())
                 task.step()
     figures = {
-        name: {key: spread((run[key] for run in runs), 0) for key in runs[0]}
-        for name, runs in measured.items()
+        name: {key: spread((turn.figures[key] for turn in of), 0) for key in of[0].figures}
+        for name, of in turns.items()
     }
     table = Table("", "barks/s", "deliveries/s", "queue depth, 1st half", "2nd half")
     for name, of in figures.items():
@@ -314,10 +278,11 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
         ours = next(iter(figures.values()))
         ratio = round(ours["deliveries"]["median"] / figures[RABBITMQ]["deliveries"]["median"], 1)
         lines.append(f"{ratio} times the deliveries of {RABBITMQ}.")
-    load_of = {name: median_load(of) for name, of in loads.items()}
+    load = {name: median_load([turn.load for turn in of]) for name, of in turns.items()}
+    done = {name: statistics.median(turn.done for turn in of) for name, of in turns.items()}
     return Result(
-        {"measured": figures, "load": load_of, "ratio": ratio},
-        [table, load_table(load_of, "bark", done)],
+        {"measured": figures, "load": load, "ratio": ratio},
+        [table, load_table(load, "bark", done)],
         lines,
         plot=lambda axes: bars(
             axes, {name: of["deliveries"] for name, of in figures.items()}, "deliveries/s"
@@ -327,4 +292,4 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
 
 def _imported(data: Path, edges: Path, mutual: bool) -> list[str]:
     with contextlib.closing(import_users(data, edges, mutual)) as users:
-        return sorted(users.names())
+        return users.names()

@@ -87,12 +87,13 @@ class Broker:
         return path
 
     def fanout(self, name: str, queues: list[str]) -> str:
-        """Declare a durable fanout exchange, bound to queues; its address."""
+        """Declare a durable fanout exchange, bound to queues of these addresses; its own."""
         path = f"/exchanges/{name}"
         self._request("PUT", path, {"durable": True, "type": "fanout", "auto_delete": False, "arguments": {}})
         self._made.append(path)
         for queue in queues:
-            binding = {"source": name, "destination_queue": queue, "binding_key": "", "arguments": {}}
+            bound = queue.rpartition("/")[2]
+            binding = {"source": name, "destination_queue": bound, "binding_key": "", "arguments": {}}
             self._request("POST", "/bindings", binding)
         return path
 

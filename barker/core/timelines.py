@@ -26,16 +26,21 @@ class Message:
 
 
 class Timeline(Generic[R]):
-    """One user's messages, oldest first, with those who read along."""
+    """One user's messages, with those who read along.
+
+    The messages are a ring: the one with position p is at p modulo the history. It grows with them, so that
+    a million timelines of few messages take little (a deque takes 600 bytes before it holds anything).
+    """
 
     __slots__ = ("awake", "count", "cursors", "messages")
 
-    def __init__(self, history: int) -> None:
-        self.messages: deque[Message] = deque(maxlen=history)
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
         self.count = 0
         """How many messages it ever had; the newest has position `count` - 1."""
-        self.cursors: dict[R, Cursor[R]] = {}
-        self.awake: dict[R, Cursor[R]] = {}
+        self.cursors: dict[R, Cursor[R]] | None = None
+        """Its readers; None while there never was one, as of most timelines."""
+        self.awake: dict[R, Cursor[R]] | None = None
         """Of those, the ones that can take something: a thousand that stall cost the others nothing."""
 
 
@@ -57,21 +62,24 @@ class Cursor(Generic[R]):
 
     def rest(self) -> None:
         """The reader can take nothing now: :meth:`Timelines.deliver` leaves it alone until :meth:`wake`."""
-        self.timeline.awake.pop(self.reader, None)
+        if self.timeline.awake is not None:
+            self.timeline.awake.pop(self.reader, None)
 
     def wake(self) -> None:
         """The reader can take something again."""
+        if self.timeline.awake is None:
+            self.timeline.awake = {}
         self.timeline.awake[self.reader] = self
 
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
         timeline = self.timeline
-        behind = timeline.count - self.position
-        if not behind:
+        if self.position == timeline.count:
             return None
         held = len(timeline.messages)
-        missed = max(0, behind - held)
-        message = timeline.messages[held - behind + missed]
+        missed = max(0, timeline.count - held - self.position)
+        # A ring that is not full yet has nothing missed, and the positions of its messages are their places.
+        message = timeline.messages[(self.position + missed) % held]
         self.position += missed + 1
         self.missed += missed
         return message, missed
@@ -84,6 +92,8 @@ class Timelines(Generic[R]):
         """`history`: how many messages each keeps."""
         self.history = history
         self._timelines: dict[str, Timeline[R]] = {}
+        self._audiences: dict[str, list[Timeline[R]]] = {}
+        self._audience = 0
 
     def __len__(self) -> int:
         return len(self._timelines)
@@ -91,16 +101,36 @@ class Timelines(Generic[R]):
     def __getitem__(self, user: str) -> Timeline[R]:
         timeline = self._timelines.get(user)
         if timeline is None:
-            timeline = self._timelines[user] = Timeline(self.history)
+            timeline = self._timelines[user] = Timeline()
         return timeline
 
-    def deliver(self, message: Message, users: Iterable[str]) -> list[R]:
-        """Put `message` on the timeline of each of `users`; the readers who are awake to read it now."""
+    def audience(self, names: str) -> list[Timeline[R]]:
+        """The timelines of those who are named, with spaces between; for :meth:`deliver`, at once.
+
+        An author has the same audience with each message: the last ones are remembered, as it takes longer
+        to find so many timelines by their names than to put something on them.
+        """
+        found = self._audiences.get(names)
+        if found is None:
+            found = [self[name] for name in names.split()]
+            self._audience += len(found)
+            if self._audience > AUDIENCE:
+                self._audiences.clear()
+                self._audience = len(found)
+            self._audiences[names] = found
+        return found
+
+    def deliver(self, message: Message, audience: Iterable[Timeline[R]]) -> list[R]:
+        """Put `message` on each of these timelines; the readers who are awake to read it now."""
         woken: list[R] = []
-        for user in users:
-            timeline = self._timelines.get(user) or self[user]
-            timeline.messages.append(message)
-            timeline.count += 1
+        history = self.history
+        for timeline in audience:
+            place = timeline.count
+            timeline.count = place + 1
+            if place < history:
+                timeline.messages.append(message)
+            else:
+                timeline.messages[place % history] = message
             if timeline.awake:
                 woken += timeline.awake
         return woken
@@ -108,15 +138,19 @@ class Timelines(Generic[R]):
     def follow(self, user: str, reader: R) -> Cursor[R]:
         """`reader` reads the timeline of `user` from its oldest message on."""
         timeline = self[user]
+        if timeline.cursors is None:
+            timeline.cursors = {}
         cursor = timeline.cursors[reader] = Cursor(timeline, reader)
         cursor.wake()
         return cursor
 
     def leave(self, user: str, reader: R) -> None:
         """`reader` reads it no more."""
-        timeline = self[user]
-        timeline.cursors.pop(reader, None)
-        timeline.awake.pop(reader, None)
+        timeline = self._timelines.get(user)
+        if timeline is None or timeline.cursors is None or reader not in timeline.cursors:
+            return
+        timeline.cursors.pop(reader).rest()
+        # Nobody has such a timeline for an audience: those had something put on them at once.
         if not timeline.count and not timeline.cursors:
             del self._timelines[user]
 
@@ -126,6 +160,10 @@ class Timelines(Generic[R]):
 
     def __iter__(self) -> Iterator[tuple[str, Timeline[R]]]:
         return iter(self._timelines.items())
+
+
+AUDIENCE = 2_000_000
+"""So many timelines are in audiences that are remembered: some 40 bytes each, their names included."""
 
 
 class Seen:

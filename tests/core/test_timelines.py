@@ -16,7 +16,12 @@ from barker.core.timelines import GENERATIONS, Cursor, Message, Seen, Timelines
 
 def deliver(timelines: Timelines[str], sequences: range, *users: str) -> None:
     for sequence in sequences:
-        timelines.deliver(Message(sequence, b"%d" % sequence), users)
+        put(timelines, Message(sequence, b"%d" % sequence), *users)
+
+
+def put(timelines: Timelines[str], message: Message, *users: str) -> list[str]:
+    """Put one message on users' timelines; who is to read it."""
+    return timelines.deliver(message, timelines.audience(" ".join(users)))
 
 
 def read_all(cursor: Cursor[str]) -> list[tuple[int, int]]:
@@ -47,7 +52,7 @@ def test_a_reader_of_an_empty_timeline_waits_for_the_first() -> None:
     timelines: Timelines[str] = Timelines(3)
     cursor = timelines.follow("rex", "reader")
     assert (cursor.read(), cursor.behind) == (None, 0)
-    assert timelines.deliver(Message(1, b""), ["rex"]) == ["reader"]
+    assert put(timelines, Message(1, b""), "rex") == ["reader"]
     assert read_all(cursor) == [(1, 0)]
 
 
@@ -68,9 +73,9 @@ def test_only_readers_of_the_users_it_is_for_are_woken() -> None:
     timelines: Timelines[str] = Timelines(3)
     for user, reader in (("rex", "r1"), ("rex", "r2"), ("spot", "s1"), ("ark3", "a1")):
         timelines.follow(user, reader)
-    assert timelines.deliver(Message(1, b""), ["rex", "nobody", "spot"]) == ["r1", "r2", "s1"]
+    assert put(timelines, Message(1, b""), "rex", "nobody", "spot") == ["r1", "r2", "s1"]
     timelines.leave("rex", "r1")
-    assert timelines.deliver(Message(2, b""), ["rex"]) == ["r2"]
+    assert put(timelines, Message(2, b""), "rex") == ["r2"]
 
 
 def test_who_rests_is_left_alone_and_goes_on_where_it_was() -> None:
@@ -78,15 +83,15 @@ def test_who_rests_is_left_alone_and_goes_on_where_it_was() -> None:
     stalled, quick = timelines.follow("rex", "stalled"), timelines.follow("rex", "quick")
     stalled.rest()
     stalled.rest()
-    assert timelines.deliver(Message(1, b""), ["rex"]) == ["quick"]
+    assert put(timelines, Message(1, b""), "rex") == ["quick"]
     stalled.wake()
-    assert timelines.deliver(Message(2, b""), ["rex"]) == ["quick", "stalled"]
+    assert put(timelines, Message(2, b""), "rex") == ["quick", "stalled"]
     assert read_all(stalled) == read_all(quick) == [(1, 0), (2, 0)]
     quick.rest()
     timelines.leave("rex", "quick")
     stalled.rest()
     timelines.leave("rex", "stalled")
-    assert timelines.deliver(Message(3, b""), ["rex"]) == []
+    assert put(timelines, Message(3, b""), "rex") == []
 
 
 def test_a_reader_that_comes_again_sees_the_history_again() -> None:
@@ -133,7 +138,7 @@ def test_held_is_what_some_timeline_still_has() -> None:
 def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
     timelines: Timelines[str] = Timelines(1)
     message = Message(1, b"x" * 1000)
-    timelines.deliver(message, ["rex", "spot"])
+    put(timelines, message, "rex", "spot")
     alive = weakref.ref(message)
     del message
     deliver(timelines, range(2, 3), "rex")
@@ -142,6 +147,19 @@ def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
     deliver(timelines, range(3, 4), "spot")
     gc.collect()
     assert alive() is None
+
+
+def test_audiences_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barker.core.timelines.AUDIENCE", 4)
+    timelines: Timelines[str] = Timelines(3)
+    both = timelines.audience("rex spot")
+    assert timelines.audience("rex spot") is both
+    deliver(timelines, range(1, 2), "spot", "rex", "ark3")
+    deliver(timelines, range(2, 3), "rex", "spot")
+    timelines.leave("rex", "who never came")
+    assert timelines.audience("rex spot") is not both, "the fifth timeline had the others forgotten"
+    assert read_all(timelines.follow("rex", "reader")) == [(1, 0), (2, 0)], "they are the same timelines"
+    assert len(timelines) == 3
 
 
 # Everything at once, against a model
@@ -166,7 +184,7 @@ class TimelinesMachine(RuleBasedStateMachine):
     def deliver(self, users: set[str], count: int) -> None:
         for _ in range(count):
             self.sequence += 1
-            woken = self.timelines.deliver(Message(self.sequence, b"%d" % self.sequence), sorted(users))
+            woken = put(self.timelines, Message(self.sequence, b"%d" % self.sequence), *sorted(users))
             for user in users:
                 self.sent[user].append(self.sequence)
             assert sorted(woken) == sorted(reader for user, reader in self.cursors if user in users)
