@@ -110,21 +110,39 @@ class _Reports(PeerHandler[Receiver]):
         self._service.reported = time.monotonic()
 
 
-class Stand:
-    """A directory, an empty folder for data, and a reactor in a thread."""
+class Clients:
+    """A reactor in a thread, for the clients that a benchmark plays itself."""
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.services: list[Service] = []
+    def __init__(self) -> None:
         self.reactor = Reactor(f"benchmark-{os.getpid()}")
         self._thread = threading.Thread(target=self.reactor.run, daemon=True)
         self._thread.start()
-        self.directory = self.start("directory")
-        self.network = Network(self.reactor, self.directory.place)
 
     def call(self, what: Callable[[], object]) -> None:
         """Have something done in the reactor's thread."""
         self.reactor.call_from_thread(lambda: void(what()))
+
+    def close(self) -> None:
+        """End it, and all its connections."""
+        self.reactor.call_from_thread(self.reactor.stop)
+        self._thread.join(10)
+
+    def __enter__(self) -> Clients:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Stand(Clients):
+    """A directory, an empty folder for data, and a reactor in a thread."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__()
+        self.data = data
+        self.services: list[Service] = []
+        self.directory = self.start("directory")
+        self.network = Network(self.reactor, self.directory.place)
 
     def start(self, module: str, *arguments: str) -> Service:
         """Start one of Barker's programs."""
@@ -137,8 +155,7 @@ class Stand:
 
     def close(self) -> None:
         """End everything."""
-        self.reactor.call_from_thread(self.reactor.stop)
-        self._thread.join(10)
+        super().close()
         for service in reversed(self.services):
             service.end()
 

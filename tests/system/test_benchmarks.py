@@ -97,3 +97,24 @@ def test_without_the_peer_it_says_so() -> None:
     assert done.returncode == 1
     assert "no RabbitMQ" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_celebrity_is_timed_to_the_last_timeline() -> None:
+    figures = run_alone("celebrity", "--followers", "150000", "--runs", "2")
+    assert len(figures["seconds"]["the next"]["all"]) == 2
+    assert 0 < figures["seconds"]["the next"]["least"] < 30
+
+
+@pytest.mark.browser
+def test_latency_to_a_reader_and_to_the_page() -> None:
+    figures = run_alone("latency", "--rate", "300", "--seconds", "2", "--runs", "1", "--page")["milliseconds"]
+    for name in ("300 barks/s", "300 barks/s, to the page"):
+        assert 0 < figures[name]["p50"] <= figures[name]["p99"] <= figures[name]["most"]
+        assert figures[name]["barks"] > 5
+
+
+def test_startup_is_timed_and_weighed() -> None:
+    figures = run_alone("startup", "--runs", "1", "--seconds", "0.5")
+    assert all(0 < of["median"] < 30 for of in figures["seconds"].values())
+    assert len(figures["processes"]) == 14
+    assert figures["suite"]["pss_mb"]["median"] < figures["suite"]["memory_mb"]["median"]
