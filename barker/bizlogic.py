@@ -4,7 +4,8 @@ Outboxes send barks here; each is accepted only when the inbox has accepted all 
 kept: what this process holds when it dies is still in the outboxes' journals. Several run, and the
 directory sends everyone to the oldest, so the next takes over when it dies.
 
-Who must see what is `core/graph.py`; users and who follows whom are `store/users.py`.
+Who must see what is `core/graph.py`, in which transfers `core/fan_out.py`; users and who follows whom are
+`store/users.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from barker.amqp.message import KEY, RECIPIENTS, decode_bark, with_delivery_anno
 from barker.amqp.service import Service, Serving
 from barker.core.barks import Bark, Follow
 from barker.core.errors import InvalidField, NotFound, PeerError, StorageError
+from barker.core.fan_out import FanOuts, part_key
 from barker.core.gauges import Latencies
-from barker.core.graph import part_key, parts
+from barker.core.partitions import MOST, addresses
 from barker.store.users import FILE_NAME, Users
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,6 @@ ADDRESS = "bizlogic"
 WINDOW = 500
 """How many barks of one outbox may be worked on at once."""
 
-PART = 100_000
-"""How many recipients go with one transfer at most."""
-
 MEMORY = 64 * 1024 * 1024
 """Above this many bytes of fan-outs that the inbox has not accepted, outboxes get no more credit."""
 
@@ -46,7 +45,7 @@ LOOK_SECONDS = 0.5
 
 
 class FanOut:
-    """A bark on its way to the inbox, in one or more parts."""
+    """A bark on its way to the inbox, or several, in one or more parts."""
 
     __slots__ = ("created", "delivery", "parts_left")
 
@@ -60,13 +59,18 @@ class Bizlogic(Service):
 
     kind = "bizlogic"
 
-    def __init__(self, serving: Serving, users: Users) -> None:
+    def __init__(self, serving: Serving, users: Users, inboxes: int = 1) -> None:
+        """`inboxes`: how many there are, each with its partition of the users."""
         super().__init__(serving)
         self.users = users
         self.graph = users.graph()
+        self._fan_outs = FanOuts(self.graph, inboxes)
         self.outboxes: set[Receiver] = set()
         # A fan-out whose outbox is lost is that outbox's to send again, here or elsewhere.
-        self._inbox = Courier(self.network, "inbox", self._on_outcome, lambda fan_out: fan_out.delivery.live)
+        self._inboxes = [
+            Courier(self.network, address, self._on_outcome, lambda fan_out: fan_out.delivery.live)
+            for address in addresses("inbox", inboxes)
+        ]
         self._rejected = 0
         self._latencies = Latencies()
         self.reactor.every(LOOK_SECONDS, self._look)
@@ -82,12 +86,11 @@ class Bizlogic(Service):
 
     def on_bark(self, bark: Bark, delivery: Delivery, data: bytes) -> None:
         """Send a bark to all who must see it."""
-        fan_out = parts(self.graph.recipients(bark.user, bark.text), PART)
-        token = FanOut(delivery, len(fan_out), bark.created)
-        for number, names in enumerate(fan_out):
-            key = part_key(bark.user, bark.id, number, len(fan_out))
-            annotated = with_delivery_annotations(data, {RECIPIENTS: " ".join(names), KEY: key})
-            self._inbox.send(annotated, token)
+        shares = self._fan_outs.shares(bark.user, bark.text)
+        token = FanOut(delivery, len(shares), bark.created)
+        for inbox, part, names in shares:
+            key = part_key(bark.user, bark.id, part)
+            self._inboxes[inbox].send(with_delivery_annotations(data, {RECIPIENTS: names, KEY: key}), token)
 
     def on_follow(self, follow: Follow, delivery: Delivery) -> None:
         """Change who follows whom."""
@@ -99,6 +102,7 @@ class Bizlogic(Service):
         else:
             self.users.unfollow(follow.user, follow.other)
             self.graph.unfollow(follow.user, follow.other)
+        self._fan_outs.forget(follow.other)
         delivery.accept()
 
     def on_work(self, delivery: Delivery, data: bytes) -> None:
@@ -131,7 +135,7 @@ class Bizlogic(Service):
     # Around it
 
     def _set_windows(self) -> None:
-        window = 0 if self._inbox.memory > MEMORY else WINDOW
+        window = 0 if sum(inbox.memory for inbox in self._inboxes) > MEMORY else WINDOW
         for link in self.outboxes:
             if link.window != window:
                 link.window = window
@@ -139,6 +143,7 @@ class Bizlogic(Service):
     def _look(self) -> None:
         if self.users.changed():
             self.graph = self.users.graph()
+            self._fan_outs = FanOuts(self.graph, len(self._inboxes))
             log.info("the social graph has changed: %d users now", len(self.graph))
 
     def state(self) -> dict[str, Any]:
@@ -148,10 +153,10 @@ class Bizlogic(Service):
             "latency_p50": p50,
             "latency_p99": p99,
             "active": bool(self.outboxes),
-            "in_flight": len(self._inbox),
+            "in_flight": sum(len(inbox) for inbox in self._inboxes),
             "users": len(self.graph),
             "rejected": self._rejected,
-            "inbox": self._inbox.place,
+            "inbox": " ".join(inbox.place for inbox in self._inboxes),
         }
 
     def on_stop(self) -> None:
@@ -177,19 +182,26 @@ class _Outbox(LinkHandler):
 
 
 @click.command("bizlogic")
+@click.option(
+    "--inboxes",
+    type=click.IntRange(1, MOST),
+    default=1,
+    show_default=True,
+    help="How many there are, each started with its --partition.",
+)
 @options.host
 @options.port(5680)
 @options.directory
 @options.data
 @options.limits
 @options.program
-def main(host: str, port: int, directory_place: Place, data: Path, limits: Limits) -> None:
+def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path, limits: Limits) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
     Run several: the oldest is active, the others wait for it to die.
     """
     users = Users(data / FILE_NAME, create=True)
-    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered", limits), users)
+    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered", limits), users, inboxes)
     bizlogic.register()
     bizlogic.run()
 

@@ -85,12 +85,14 @@ class Population:
 class Suite:
     """The processes that are broken."""
 
-    def __init__(self, data: Path, population: Population, history: int) -> None:
+    def __init__(self, data: Path, population: Population, history: int, inboxes: int) -> None:
         """`history`: how many barks a timeline holds."""
         users = Users(data / FILE_NAME, create=True)
         users.add(population.authors, population.follows)
         users.close()
-        self.shape = Shape(port_offset=free_offset(), autobarks=0, data=data, log_level="error")
+        self.shape = Shape(
+            port_offset=free_offset(), inboxes=inboxes, autobarks=0, data=data, log_level="error"
+        )
         self.children: dict[str, Child] = {}
         for program in plan(self.shape):
             if program.kind == "inbox":
@@ -385,6 +387,7 @@ def _tables(console: Console, figures: dict[str, Any]) -> None:
 @click.option(
     "--readers", type=click.IntRange(1), default=20, show_default=True, help="How many follow them."
 )
+@click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep its data here, an empty folder."
 )
@@ -397,6 +400,7 @@ def main(
     faults: float,
     authors: int,
     readers: int,
+    inboxes: int,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -413,7 +417,7 @@ def main(
     console.print(f"seed {seed}; data in {folder}")
     chance = random.Random(seed)
     population = Population(authors, readers, chance)
-    suite = Suite(folder, population, int(rate * minutes * 60) + 1000)
+    suite = Suite(folder, population, int(rate * minutes * 60) + 1000, inboxes)
     kinds = {name: child.program.kind for name, child in suite.children.items()}
     run = Run(suite, population, rate, minutes * 60, schedule(seed, kinds, minutes * 60, faults))
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[says]}"))

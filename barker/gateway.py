@@ -138,7 +138,7 @@ class Gateway:
         if os.environ.get(LAUNCHED):
             loop.add_reader(sys.stdin.fileno(), self._on_launcher, ended)
         app = web.Application()
-        app.router.add_get("/amqp/{service}", self._on_websocket)
+        app.router.add_get("/amqp/{service:.+}", self._on_websocket)
         app.router.add_get("/healthz", self._on_health)
         app.router.add_get("/metrics", self._on_metrics)
         app.router.add_get("/{path:.*}", _on_page)
@@ -205,7 +205,7 @@ class Gateway:
     async def _on_websocket(self, request: web.Request) -> web.StreamResponse:
         """Dial the service that the path names; only when it answers, take the WebSocket."""
         service = request.match_info["service"]
-        if service not in SERVICES:
+        if service.partition("/")[0] not in SERVICES:
             there_are = ", ".join(f"/amqp/{name}" for name in SERVICES)
             return _line(404, f"there is no {request.path} here; there are {there_are}")
         if not _same_site(request):

@@ -35,7 +35,7 @@ from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, N
 from barker.core.keeper import STEADY_SECONDS, Keeper
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
-from barker.suite import Program, Shape, another, autobark, plan
+from barker.suite import Program, Shape, another, autobark, check_inboxes, plan
 from barker.users import import_users, make_users
 from barker.watch import Watcher
 
@@ -467,6 +467,13 @@ class _Reader(LinkHandler):
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @click.option("--outboxes", type=click.IntRange(1, 20), default=3, show_default=True, help="How many.")
+@click.option(
+    "--inboxes",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="How many; several have a part of the users each, always the same one.",
+)
 @click.option("--bizlogics", type=click.IntRange(0, 100), default=2, show_default=True, help="How many.")
 @click.option("--autobarks", type=click.IntRange(0, 100), default=5, show_default=True, help="How many.")
 @click.option(
@@ -496,6 +503,7 @@ def main(
     graph: Path | None,
     mutual: bool,
     outboxes: int,
+    inboxes: int,
     bizlogics: int,
     autobarks: int,
     rate: float,
@@ -511,8 +519,19 @@ def main(
     """
     log_level: str = ctx.params["log_level"]
     shape = Shape(
-        host, port_offset, outboxes, bizlogics, autobarks, rate, data.resolve(), log_level, monitoring, sync
+        host=host,
+        port_offset=port_offset,
+        outboxes=outboxes,
+        inboxes=inboxes,
+        bizlogics=bizlogics,
+        autobarks=autobarks,
+        rate=rate,
+        data=data.resolve(),
+        log_level=log_level,
+        monitoring=monitoring,
+        sync=sync,
     )
+    check_inboxes(shape)
     if graph is not None:
         import_users(data, graph, mutual).close()
     elif mutual:

@@ -16,6 +16,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import decode_bark
 from barker.amqp.service import Service, Serving
 from barker.core.errors import Mistake
+from barker.core.partitions import Partition
 from barker.core.routes import normalised
 from barker.queues import QueueManifold
 from barker.store.journal import QueueJournal, TimelineJournal
@@ -51,6 +52,11 @@ from barker.timelines import TimelineManifold
     metavar="KEYS",
     help="With --history: how many messages are known again when they come twice.",
 )
+@click.option(
+    "--partition",
+    metavar="K/N",
+    help="With --history: only the timelines of the K-th of N partitions of all names.",
+)
 @options.host
 @options.port(5800)
 @options.policy("round-robin")
@@ -67,6 +73,7 @@ def main(
     max_message_size: int,
     max_depth: int,
     remember: int,
+    partition: str | None,
     host: str,
     port: int,
     policy: str,
@@ -81,11 +88,15 @@ def main(
         raise Mistake("a manifold needs an address, such as orders")
     if push is not None and history is not None:
         raise Mistake("--push makes queues, --history timelines: choose one")
+    if partition is not None and history is None:
+        raise Mistake("--partition divides timelines: it goes with --history")
+    part = Partition.parse(partition) if partition is not None else None
     serving = Serving(address, host, port, directory_place, policy, limits)
-    file = data / f"{address.replace('/', '-')}-{port}.sqlite3"
+    file = data / f"{(part.address(address) if part else address).replace('/', '-')}-{port}.sqlite3"
     manifold: Service
     if history is not None:
-        manifold = TimelineManifold(serving, TimelineJournal(file, sync), history, remember, max_message_size)
+        journal = TimelineJournal(file, sync)
+        manifold = TimelineManifold(serving, journal, history, remember, max_message_size, part)
     else:
         check = decode_bark if accept == "bark" else lambda _: None
         manifold = QueueManifold(serving, QueueJournal(file, sync), push, check, max_depth, max_message_size)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from barker import options
 from barker.amqp.links import Place
-from barker.core.errors import InvalidField
+from barker.core.errors import InvalidField, Mistake
+from barker.core.partitions import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Shape:
     """Whether the monitor is started too."""
     sync: str = "normal"
     """Whether what manifolds accept is safe against power loss too: full."""
+    inboxes: int = 1
+    """How many inboxes there are; several have a partition of the users each."""
 
     @property
     def directory(self) -> Place:
@@ -78,6 +82,10 @@ def service(kind: str, shape: Shape, number: int = 0) -> Program:
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
         places += ["--sync", shape.sync]
+    if kind == "inbox" and shape.inboxes > 1:
+        places += ["--partition", str(Partition(number, shape.inboxes))]
+    if kind == "bizlogic" and shape.inboxes > 1:
+        places += ["--inboxes", str(shape.inboxes)]
     # Standbys after the one that is to work: an outbox stays with the first that it finds.
     stage = 1 if kind == "bizlogic" and number else 0
     return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage)
@@ -107,12 +115,26 @@ _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 """Each kind's first port, what it is for, and its command."""
 
 
+def check_inboxes(shape: Shape) -> None:
+    """See that the timelines in its data folder, if there are any, are those of as many inboxes.
+
+    :raises Mistake: when they are not: nobody would find his own.
+    """
+    for file in sorted(shape.data.glob("inbox-*.sqlite3")):
+        found = re.fullmatch(r"inbox-(?:\d+-of-(\d+)-)?\d+", file.stem)
+        if found is not None and int(found[1] or 1) != shape.inboxes:
+            raise Mistake(
+                f"{file} has the timelines of {found[1] or 1} inbox(es), not of {shape.inboxes}: "
+                f"start with --inboxes {found[1] or 1}, or name another --data"
+            )
+
+
 def plan(shape: Shape) -> list[Program]:
     """Which processes a suite of that shape is made of."""
     return [
         service("directory", shape),
         service("gateway", shape),
-        service("inbox", shape),
+        *(service("inbox", shape, number) for number in range(shape.inboxes)),
         *(service("outbox", shape, number) for number in range(shape.outboxes)),
         *(service("bizlogic", shape, number) for number in range(shape.bizlogics)),
         *(autobark(shape, number + 1) for number in range(shape.autobarks)),

@@ -9,9 +9,11 @@ Who has what to read is `core/timelines.py`; what lasts is `store/journal.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
+from barker.amqp.agent import register
 from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
 from barker.amqp.message import (
     KEY,
@@ -24,7 +26,9 @@ from barker.amqp.message import (
 )
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
-from barker.core.graph import same_or_wider
+from barker.core.fan_out import same_or_wider
+from barker.core.partitions import Partition
+from barker.core.routes import Route
 from barker.core.timelines import Cursor, Message, Seen, Timelines
 from barker.intake import Arrival, Intake
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
@@ -50,14 +54,20 @@ class TimelineManifold(Service):
         history: int,
         remember: int = 1_000_000,
         max_message_size: int = 16 * 1024 * 1024,
+        partition: Partition | None = None,
     ) -> None:
-        """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice."""
+        """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice.
+
+        `partition`: the users whose timelines are here; None: all of them.
+        """
         super().__init__(serving)
         self.journal = journal
         self.timelines: Timelines[Sender] = Timelines(history)
         self._seen = Seen(remember)
         self._remember = remember
         self._max_message_size = max_message_size
+        self._partition = partition
+        self._own_address = partition.address(serving.address) if partition else serving.address
         self._intake: Intake[Post] = Intake(self.reactor, self.fail)
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
@@ -74,7 +84,7 @@ class TimelineManifold(Service):
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A producer: bizlogic, or someone who writes on one timeline."""
         link.max_message_size = self._max_message_size
-        if address == self.serving.address:
+        if address == self._own_address:
             return self._intake.producer(link, _read_fan_out)
         user = self._user(address)
         return self._intake.producer(link, lambda data: _read_single(data, user))
@@ -91,7 +101,19 @@ class TimelineManifold(Service):
             raise NotFound(f"{address} is not here; this manifold serves {self.serving.address}/USER")
         if any(character.isspace() for character in user):
             raise InvalidField(f"{user!r} is no timeline's name: there is a space in it")
+        if self._partition is not None and not self._partition.holds(user):
+            raise NotFound(f"{address} is not here; this is partition {self._partition} of {own}")
         return user
+
+    def route(self) -> Route:
+        """How the directory finds it, and whose timelines are here."""
+        return dataclasses.replace(super().route(), partition=str(self._partition or ""))
+
+    def register(self) -> None:
+        """As every service; and with its partition's own address, if it has one."""
+        super().register()
+        if self._partition is not None:
+            register(self.network, dataclasses.replace(super().route(), address=self._own_address))
 
     # Readers
 

@@ -16,9 +16,8 @@ from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import encode_bark, message_id
 from barker.bark import now
-from barker.bizlogic import PART
 from barker.core.barks import Bark
-from barker.core.graph import parts
+from barker.core.fan_out import PART, parts
 from barker.store.users import FILE_NAME, Users
 from benchmarks.bench import Load, Result, Task, bars, benchmark, load_table, spread, told
 from benchmarks.ends import TEXT

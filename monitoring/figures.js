@@ -152,9 +152,11 @@ class Suite {
         }
         const flows = [];
         for (const {name, outbox, consumer, inbox, mode} of this.reports.values()) {
-            const to = mode === "history" ? "readers" : places.get(outbox || consumer || inbox);
-            if (to !== undefined && this.report(name)) {
-                flows.push({from: name, to, rate: this.rates.get(name).sent});
+            // A bizlogic has a flow to each of several inboxes; it does not say how much goes to which.
+            const to = mode === "history" ? ["readers"]
+                : (outbox || consumer || inbox || "").split(" ").map((place) => places.get(place)).filter(Boolean);
+            for (const each of this.report(name) ? to : []) {
+                flows.push({from: name, to: each, rate: this.rates.get(name).sent / to.length});
             }
         }
         return flows;

@@ -2,8 +2,8 @@
  *
  * It speaks AMQP itself (with rhea), over two WebSockets through the gateway (line.js):
  *
- *     /amqp/inbox   a receiver from inbox/USER: the timeline's last barks, then each that comes
- *     /amqp/outbox  a sender to outbox: what the user barks, kept here until an outbox has accepted it
+ *     /amqp/inbox/USER  a receiver from inbox/USER: the timeline's last barks, then each that comes
+ *     /amqp/outbox      a sender to outbox: what the user barks, kept here until an outbox has accepted it
  *
  * It is opened from the disk as well as from the gateway, so it is a classic script and fetches nothing.
  * What users write is only ever shown as text.
@@ -262,7 +262,7 @@ setInterval(() => {
 
 let inbox, outbox;
 if (window.rheaUmd) {
-    inbox = new Line("inbox", (connection) => {
+    inbox = new Line(`inbox/${USER}`, (connection) => {
         connection.on("message", onMessage);
         // Settled before they are sent (snd_settle_mode 1): what is lost comes again with the history.
         return connection.open_receiver({source: `inbox/${USER}`, snd_settle_mode: 1, credit_window: 200});

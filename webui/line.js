@@ -29,9 +29,12 @@ class Socket extends WebSocket {
  * service that is restarted, and when only the link is refused.)
  */
 class Line {
-    /* `open` makes the link on a connection; `onOpen`, `onLost` and `onChange` (of the state) may be left out. */
-    constructor(service, open, {onOpen, onLost, onChange}) {
-        Object.assign(this, {service, open, onOpen, onLost, onChange});
+    /* `address` begins with the service, such as inbox/ark3: which of several has it, the gateway finds out.
+     * `open` makes the link on a connection; `onOpen`, `onLost` and `onChange` (of the state) may be left out. */
+    constructor(address, open, {onOpen, onLost, onChange}) {
+        const [service] = address.split("/");
+        const path = address.split("/").map(encodeURIComponent).join("/");
+        Object.assign(this, {service, path, open, onOpen, onLost, onChange});
         this.state = "dialling";        // then "open" or "away"
         this.reason = "";               // what the service said when it refused
         this.wait = FIRST_WAIT;
@@ -40,7 +43,7 @@ class Line {
 
     dial() {
         const scheme = location.protocol === "https:" ? "wss" : "ws";
-        const url = `${scheme}://${GATEWAY}/amqp/${this.service}`;
+        const url = `${scheme}://${GATEWAY}/amqp/${this.path}`;
         const connection = this.connection = rheaUmd.create_connection({
             connection_details: rheaUmd.websocket_connect(Socket)(url, ["amqp", "AMQPWSB10"]),
             reconnect: false,

@@ -91,10 +91,13 @@ class Service(ConnectionHandler):
 
     def register(self) -> None:
         """Have the directory send others here: for the service's address, and its agent."""
+        register(self.network, self.route())
+        register(self.network, self.agent.route(self.serving.host, self.port))
+
+    def route(self) -> Route:
+        """How the directory finds the service."""
         serving = self.serving
-        place = serving.host, self.port
-        register(self.network, Route(serving.address, *place, serving.policy, self.agent.since))
-        register(self.network, self.agent.route(*place))
+        return Route(serving.address, serving.host, self.port, serving.policy, self.agent.since)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or the launcher's end.

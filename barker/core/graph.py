@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from barker.core.barks import mentions
 
@@ -43,56 +42,17 @@ class SocialGraph:
         """Who follows `user`; nobody, for a user whom nobody knows."""
         return list(self._followers.get(user, ()))
 
+    def mentioned(self, author: str, text: str) -> list[str]:
+        """Who must see `text` for no other reason than to be mentioned in it: each once."""
+        if "@" not in text:
+            return []
+        followers = self._followers.get(author, {})
+        named = dict.fromkeys(name for name in mentions(text) if name in self._followers)
+        return [name for name in named if name != author and name not in followers]
+
     def recipients(self, author: str, text: str) -> list[str]:
         """Who must see `text`: the author, the author's followers and whoever exists and is mentioned.
 
         Each once, the author first.
         """
-        followers = self._followers.get(author, {})
-        recipients = [author, *followers]
-        if "@" in text:
-            known = {author, *followers}
-            for name in mentions(text):
-                if name in self._followers and name not in known:
-                    known.add(name)
-                    recipients.append(name)
-        return recipients
-
-
-def parts(recipients: list[str], size: int) -> list[list[str]]:
-    """`recipients` in 1, 2, 4 … parts of about `size` at most, for one transfer each.
-
-    Who is in which part depends on the name alone, not on who else is there: when a fan-out is repeated
-    after somebody new began to follow, nobody moves to another part and is served twice or not at all.
-    """
-    count = 1
-    while count * size < len(recipients):
-        count *= 2
-    if count == 1:
-        return [recipients]
-    divided: list[list[str]] = [[] for _ in range(count)]
-    for name in recipients:
-        divided[zlib.crc32(name.encode()) % count].append(name)
-    return divided
-
-
-def part_key(author: str, id: str, number: int, count: int) -> str:
-    """What makes a fan-out's `number`-th of `count` parts the same when it comes again."""
-    return f"{author}/{id}\n{number}/{count}"
-
-
-def same_or_wider(key: str) -> Iterator[str]:
-    """The key, and those of the larger parts that hold all of that part's recipients.
-
-    A fan-out that is cut off and repeated after many began to follow has more parts than before: each lies
-    within one of the old ones. (If so many have left meanwhile that it has fewer, some get it twice.)
-    """
-    yield key
-    bark, _, part = key.rpartition("\n")
-    number, _, count = part.partition("/")
-    if bark and number.isdecimal() and count.isdecimal():
-        at, of = int(number), int(count)
-        while of > 1:
-            of //= 2
-            at %= of
-            yield f"{bark}\n{at}/{of}"
+        return [author, *self._followers.get(author, ()), *self.mentioned(author, text)]

@@ -1,7 +1,8 @@
 """Who is where: the directory's table and the four policies. No sockets here.
 
 An address is served by whoever registered its longest prefix: ``inbox/ark3`` by a registration of
-``inbox/ark3``, else by one of ``inbox``. Among several, the policy of the oldest decides.
+``inbox/ark3``, else by one of ``inbox``. Among several, the policy of the oldest decides; where each has a
+partition of the names below the prefix, among those that have the name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from random import Random
 
-from barker.core.errors import InvalidField
+from barker.core.errors import InvalidField, Mistake
+from barker.core.partitions import Partition
 
 POLICIES = ("ordered", "round-robin", "random", "consistent")
 """``ordered``: the oldest (failover). ``round-robin``: each in turn. ``random``: by chance.
@@ -30,6 +32,8 @@ class Route:
     policy: str = "round-robin"
     since: float = 0.0
     """When the service started, in seconds since 1970: who is oldest survives the directory's restart."""
+    partition: str = ""
+    """Which of the names below the address it serves, such as ``2/4`` (`partitions.py`); empty: all."""
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -44,6 +48,7 @@ class Route:
             "port": self.port,
             "policy": self.policy,
             "since": self.since,
+            "partition": self.partition,
         }
 
     @staticmethod
@@ -56,6 +61,7 @@ class Route:
             raise InvalidField("a registration is a map of address, host, port, policy and since")
         address, host, port = fields.get("address"), fields.get("host"), fields.get("port")
         policy, since = fields.get("policy", "round-robin"), fields.get("since", 0.0)
+        partition = fields.get("partition", "")
         if not isinstance(address, str) or not normalised(address):
             raise InvalidField(f"address must be a name; it is {address!r:.80}")
         if not isinstance(host, str) or not host:
@@ -66,7 +72,13 @@ class Route:
             raise InvalidField(f"policy must be one of {', '.join(POLICIES)}; it is {policy!r:.80}")
         if not isinstance(since, int | float) or not 0 <= since < math.inf:
             raise InvalidField(f"since must be seconds since 1970; it is {since!r:.80}")
-        return Route(normalised(address), str(host), int(port), str(policy), float(since))
+        if not isinstance(partition, str):
+            raise InvalidField(f"partition must be such as 2/4, or empty; it is {partition!r:.80}")
+        try:
+            partition = str(Partition.parse(partition)) if partition else ""
+        except Mistake as mistake:
+            raise InvalidField(str(mistake)) from None
+        return Route(normalised(address), str(host), int(port), str(policy), float(since), partition)
 
 
 class Routes:
@@ -104,15 +116,20 @@ class Routes:
             if not found:
                 return None
         turns = self._turns[prefix]
-        oldest = min(turns, key=_age)
+        name = normalised(address)[len(prefix) + 1 :]
+        candidates = [route for route in turns if _holds(route, name)]
+        if not candidates:
+            return None
+        oldest = min(candidates, key=_age)
         if oldest.policy == "ordered":
             return oldest
         if oldest.policy == "random":
-            return chance.choice(turns)
+            return chance.choice(candidates)
         if oldest.policy == "consistent":
-            return max(turns, key=lambda route: _weight(route, address))
-        turns.rotate(-1)
-        return turns[-1]
+            return max(candidates, key=lambda route: _weight(route, address))
+        turns.remove(candidates[0])
+        turns.append(candidates[0])
+        return candidates[0]
 
     def _forget(self, route: Route) -> None:
         known = self._routes.pop(route.place, None)
@@ -128,6 +145,11 @@ def normalised(address: str) -> str:
     if address.startswith("//"):
         address = address[2:].partition("/")[2]
     return address.strip("/")
+
+
+def _holds(route: Route, name: str) -> bool:
+    """Whether it serves a name below its address; the address alone is served by all."""
+    return not (name and route.partition) or Partition.parse(route.partition).holds(name)
 
 
 def _age(route: Route) -> tuple[float, str, int]:

@@ -1,4 +1,4 @@
-"""Who must see a bark, and how very many of them are divided."""
+"""Who must see a bark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.graph import SocialGraph, part_key, parts, same_or_wider
+from barker.core.graph import SocialGraph
 
 NAMES = ("rex", "spot", "ark3", "lassie", "rex.")
 
@@ -112,86 +112,3 @@ def test_recipients_are_each_there_once_the_author_first(
     assert len(recipients) == len(set(recipients))
     assert set(recipients) == {author} | followers | (meant & users)
     assert set(recipients[1 : len(followers) + 1]) == followers
-
-
-# Parts
-
-
-PEOPLE = st.lists(st.from_regex(r"[a-z0-9]{1,5}", fullmatch=True), unique=True, max_size=80)
-
-
-@pytest.mark.parametrize("count", [0, 1, 9, 10])
-def test_few_recipients_are_one_part(count: int) -> None:
-    names = [f"user{at}" for at in range(count)]
-    assert parts(names, 10) == [names]
-
-
-@pytest.mark.parametrize(("count", "divided"), [(11, 2), (20, 2), (21, 4), (41, 8), (80, 8)])
-def test_more_recipients_are_2_4_8_parts(count: int, divided: int) -> None:
-    assert len(parts([f"user{at}" for at in range(count)], 10)) == divided
-
-
-def test_parts_are_about_as_large_as_asked_for() -> None:
-    divided = parts([f"user{at}" for at in range(100_000)], 30_000)
-    assert [len(part) for part in divided] == [pytest.approx(25_000, rel=0.05)] * 4
-
-
-@given(PEOPLE, st.integers(1, 20))
-def test_parts_together_are_the_whole_and_nobody_is_in_two(names: list[str], size: int) -> None:
-    divided = parts(names, size)
-    together = [name for part in divided for name in part]
-    assert len(together) == len(names)
-    assert set(together) == set(names)
-    assert all(part == [name for name in names if name in part] for part in divided), "in order, in each"
-
-
-@given(PEOPLE, PEOPLE, st.integers(1, 20))
-def test_nobody_moves_to_another_part_when_others_come(names: list[str], more: list[str], size: int) -> None:
-    before = parts(names, size)
-    larger = list(dict.fromkeys([*more, *names]))
-    after = parts(larger, size)
-    if len(before) == len(after):
-        for old, new in zip(before, after, strict=True):
-            assert set(old) <= set(new)
-
-
-@given(PEOPLE, PEOPLE, st.integers(1, 10), st.data())
-def test_a_fan_out_that_is_cut_and_repeated_after_others_came_serves_everyone_once(
-    names: list[str], more: list[str], size: int, data: st.DataObject
-) -> None:
-    served: list[str] = []
-    seen: set[str] = set()
-
-    def serve(recipients: list[str], most: int) -> None:
-        divided = parts(recipients, size)
-        for number, part in list(enumerate(divided))[:most]:
-            key = part_key("ann", "id", number, len(divided))
-            if not any(known in seen for known in same_or_wider(key)):
-                seen.add(key)
-                served.extend(part)
-
-    serve(names, data.draw(st.integers(0, 40)))
-    before = set(served)
-    larger = list(dict.fromkeys([*more, *names]))
-    serve(larger, len(larger) * 2 + 1)
-    assert len(served) == len(set(served)), "nobody twice"
-    assert set(names) <= set(served), "nobody who was due it at first is left out"
-    assert before <= set(served) <= set(larger)
-
-
-@pytest.mark.parametrize(
-    ("key", "wider"),
-    [
-        ("ann/id\n5/8", ["ann/id\n1/4", "ann/id\n1/2", "ann/id\n0/1"]),
-        ("ann/id\n0/1", []),
-        ("ann/id\n5/8\n0/1", []),
-        ("rex\n5/8\n", []),
-        ("\n5/8", []),
-        ("k", []),
-        ("", []),
-        ("ann/id\n5/0", []),
-        ("ann/id\nx/8", []),
-    ],
-)
-def test_which_parts_hold_a_part(key: str, wider: list[str]) -> None:
-    assert list(same_or_wider(key)) == [key, *wider]

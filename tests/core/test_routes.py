@@ -12,13 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barker.core.errors import InvalidField
+from barker.core.partitions import number_of
 from barker.core.routes import POLICIES, Route, Routes, normalised
 
 CHANCE = Random(1)
 
 
-def route(port: int, policy: str = "round-robin", since: float = 0.0, address: str = "inbox") -> Route:
-    return Route(address, "127.0.0.1", port, policy, since)
+def route(
+    port: int,
+    policy: str = "round-robin",
+    since: float = 0.0,
+    address: str = "inbox",
+    partition: str = "",
+) -> Route:
+    return Route(address, "127.0.0.1", port, policy, since, partition)
 
 
 def table(*routes: Route) -> Routes:
@@ -62,16 +69,17 @@ def test_what_is_normalised_does_not_begin_with_a_slash(address: str) -> None:
 
 
 def fields(**changes: Any) -> dict[str, Any]:
-    return {"address": "inbox", "host": "::1", "port": 5820, "policy": "ordered", "since": 12.5} | changes
+    route = {"address": "inbox", "host": "::1", "port": 5820, "policy": "ordered", "since": 12.5}
+    return {**route, "partition": "2/4", **changes}
 
 
 def test_a_route_survives_its_map() -> None:
     made = Route.from_map(fields())
-    assert made == Route("inbox", "::1", 5820, "ordered", 12.5)
+    assert made == Route("inbox", "::1", 5820, "ordered", 12.5, "2/4")
     assert made.to_map() == fields()
 
 
-def test_policy_and_start_time_may_be_left_out() -> None:
+def test_policy_start_time_and_partition_may_be_left_out() -> None:
     made = Route.from_map({"address": "//any/inbox/", "host": "h", "port": 1})
     assert made == Route("inbox", "h", 1, "round-robin", 0.0)
 
@@ -103,6 +111,9 @@ def test_policy_and_start_time_may_be_left_out() -> None:
         (fields(since="now"), "since"),
         (fields(since=-1), "since"),
         (fields(since=math.nan), "since"),
+        (fields(partition=None), "partition"),
+        (fields(partition=2), "partition"),
+        (fields(partition="5/4"), "'5/4'"),
     ],
 )
 def test_a_wrong_field_is_named(given_fields: object, named: str) -> None:
@@ -132,6 +143,24 @@ def test_the_longest_prefix_serves_an_address() -> None:
     assert port_of(routes, "inbox/eu/spot") == 2
     assert port_of(routes, "//any/inbox/eu/rex") == 3
     assert port_of(routes, "/inbox/eu/rex/more") == 3
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_name_is_served_by_those_that_have_its_partition(policy: str) -> None:
+    routes = table(*(route(number + 1, policy, partition=f"{number + 1}/3") for number in range(3)))
+    for name in ("ark3", "rex", "spot", "lassie"):
+        for _ in range(3):
+            assert port_of(routes, f"inbox/{name}") == number_of(name, 3) + 1
+    assert port_of(routes, "inbox") in (1, 2, 3), "the address alone is served by all"
+    ark3 = number_of("ark3", 3)
+    routes.remove(route(ark3 + 1, policy, partition=f"{ark3 + 1}/3"))
+    assert routes.choose("inbox/ark3", CHANCE) is None, "the others do not have that timeline"
+
+
+def test_those_of_one_partition_are_chosen_in_turn() -> None:
+    routes = table(*(route(port, partition="1/2") for port in (1, 2)), route(3, partition="2/2"))
+    name = next(name for name in ("ark3", "rex", "spot", "lassie") if number_of(name, 2) == 0)
+    assert sorted(str(port_of(routes, f"inbox/{name}")) for _ in range(4)) == ["1", "1", "2", "2"]
 
 
 def test_the_next_shorter_prefix_serves_when_the_longest_leaves() -> None:

@@ -1,0 +1,56 @@
+"""Several inboxes, each with a partition of the users: who is in which."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from barker.core.errors import Mistake
+
+MOST = 100
+"""So many partitions there may be."""
+
+
+def number_of(name: str, count: int) -> int:
+    """Which of `count` partitions, counted from 0, a user is in: always the same one."""
+    # The upper half: parts of a fan-out (`fan_out.py`) go by the lower.
+    return (zlib.crc32(name.encode()) >> 16) % count
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One of several: the users that one inbox has."""
+
+    number: int
+    """Counted from 0; people count from 1."""
+    count: int
+
+    @staticmethod
+    def parse(text: str) -> Partition:
+        """The partition that ``2/4`` is: the second of four.
+
+        :raises Mistake: when it is none.
+        """
+        number, _, count = text.partition("/")
+        digits = text.isascii() and number.isdecimal() and count.isdecimal()
+        if not digits or not 0 < int(number) <= int(count) or not 2 <= int(count) <= MOST:
+            raise Mistake(
+                f"{text!r} is no partition; write it as 2/4, for the second of four (of 2 to {MOST})"
+            )
+        return Partition(int(number) - 1, int(count))
+
+    def __str__(self) -> str:
+        return f"{self.number + 1}/{self.count}"
+
+    def holds(self, name: str) -> bool:
+        """Whether a user is in it."""
+        return number_of(name, self.count) == self.number
+
+    def address(self, whole: str) -> str:
+        """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``."""
+        return f"{whole}-{self.number + 1}-of-{self.count}"
+
+
+def addresses(whole: str, count: int) -> list[str]:
+    """Where to send what is for each of `count` partitions of `whole`; one is no partition."""
+    return [Partition(number, count).address(whole) for number in range(count)] if count > 1 else [whole]
