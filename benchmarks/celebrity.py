@@ -91,7 +91,7 @@ def main(task: Task, followers: int) -> Result:
             )
             took.append(max(lookout.arrived[id]) - begun)
             due = (run + 1) * (followers + 1)
-            until(lambda due=due: suite.inbox.report["delivered"] == due, lambda: None, "all is counted")  # type: ignore[misc]
+            until(lambda due=due: suite.delivered == due, lambda: None, "all is counted")  # type: ignore[misc]
             task.step(run > 0)
         used = load.used()
     seconds = {"the first": spread(took[:1], 3), "the next": spread(took[1:], 3)}

@@ -125,9 +125,9 @@ def busy(suite: Suite, names: list[str]) -> Iterator[None]:
             network = Network(suite.stage.reactor, suite.stage.directory.place)
             clients.append(Client(network, number, names))
 
-    before = suite.inbox.report["received"]
+    before = suite.worked
     suite.stage.call(start)
-    until(lambda: suite.inbox.report["received"] > before, lambda: None, "barks arrive")
+    until(lambda: suite.worked > before, lambda: None, "barks arrive")
     time.sleep(WARM_SECONDS)
     yield
     for client in clients:
@@ -136,11 +136,7 @@ def busy(suite: Suite, names: list[str]) -> Iterator[None]:
     def due() -> int:
         return int(before + sum(client.accepted for client in clients))
 
-    until(
-        lambda: suite.inbox.report["received"] == due(),
-        lambda: suite.inbox.report["received"],
-        "all is delivered",
-    )
+    until(lambda: suite.worked == due() and suite.idle, lambda: suite.worked, "all is delivered")
     for client in clients:
         suite.stage.call(client._courier.close)
         if client.rejected:
@@ -160,22 +156,31 @@ class Turn:
 
 def sustained(suite: Suite, names: list[str], seconds: float) -> Turn:
     """Keep a suite busy for about so many seconds; it reports what it does."""
+    services = [suite.bizlogic, *suite.inboxes]
     with busy(suite, names):
-        first, begun = suite.inbox.next_report(), suite.inbox.reported
+        first = [(service.next_report(), service.reported) for service in services]
         load, depths = Load(suite.pids), [suite.depth]
-        while suite.inbox.reported - begun < seconds:
-            last = suite.inbox.next_report()
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            suite.bizlogic.next_report()
             depths.append(suite.depth)
-        passed, used = suite.inbox.reported - begun, load.used()
+        used, passed = load.used(), time.monotonic() - begun
+        last = [(service.next_report(), service.reported) for service in services]
+    # Each by its own clock: they do not report at the same moment.
+    barks, *deliveries = (
+        (now[key] - then[key]) / (end - start)
+        for (then, start), (now, end), key in zip(
+            first, last, ["received"] + ["delivered"] * len(suite.inboxes), strict=True
+        )
+    )
     half = max(1, len(depths) // 2)
-    barks, deliveries = (last[key] - first[key] for key in ("received", "delivered"))
     figures = {
-        "barks": barks / passed,
-        "deliveries": deliveries / passed,
+        "barks": barks,
+        "deliveries": sum(deliveries),
         "depth_first_half": max(depths[:half]),
         "depth_second_half": max(depths[half:]),
     }
-    return Turn(figures, barks, used)
+    return Turn(figures, barks * passed, used)
 
 
 class Publisher(LinkHandler):

@@ -133,7 +133,7 @@ def main(task: Task, rates: tuple[int, ...], page: bool) -> Result:
         suite = Suite(stage)
         readers: list[Reader] = []
         stage.call(lambda: readers.append(Reader(stage, names[:FOLLOWED])))
-        until(lambda: suite.inbox.report["readers"] == FOLLOWED, lambda: None, "the readers are there")
+        until(lambda: suite.readers == FOLLOWED, lambda: None, "the readers are there")
         for _ in range(task.runs):
             for rate in rates:
                 name = f"{rate:,} barks/s"
@@ -189,8 +189,8 @@ def _page(suite: Suite, user: str) -> Iterator[Any]:
         page = browser.new_page()
         file = PAGE.parent.parent / "webui" / "index.html"
         page.goto(f"{file.as_uri()}?gateway={gateway.place}&user={user}")
-        readers = suite.inbox.report["readers"]
-        until(lambda: suite.inbox.report["readers"] > readers, lambda: None, "the page follows its timeline")
+        readers = suite.readers
+        until(lambda: suite.readers > readers, lambda: None, "the page follows its timeline")
         page.evaluate(WATCH)
         yield page
         browser.close()

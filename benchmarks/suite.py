@@ -13,27 +13,36 @@ from benchmarks.stand import Service, Stand, until
 USERS = 1_000
 
 
-def make_users(data: Path, followers: int) -> list[str]:
-    """Users of whom each has so many followers; their names."""
+def make_users(data: Path, followers: int, users: int = USERS) -> list[str]:
+    """So many users, of whom each has so many followers; the names of those who are to bark.
+
+    These are the first thousand of them: of a million users, not all need followers here.
+    """
     chance = random.Random(1)
-    names = [f"user{number}" for number in range(max(USERS, followers + 1))]
-    with contextlib.closing(Users(data / FILE_NAME, create=True)) as users:
+    names = [f"user{number}" for number in range(max(users, followers + 1))]
+    barking = names[:USERS]
+    with contextlib.closing(Users(data / FILE_NAME, create=True)) as file:
         follows = []
-        for name in names:
+        for name in barking:
             others = [other for other in chance.sample(names, followers + 1) if other != name]
             follows += [(other, name) for other in others[:followers]]
-        users.add(names, follows)
-    return names
+        file.add(names, follows)
+    return barking
 
 
 class Suite:
     """Outboxes, two bizlogics of which one works, an inbox."""
 
-    def __init__(self, stage: Stand, outboxes: int = 3, history: int = 25) -> None:
+    def __init__(self, stage: Stand, outboxes: int = 3, inboxes: int = 1, history: int = 25) -> None:
         """Start them, on the users in the stand's folder; `history`: messages that a timeline keeps."""
         data = ("--data", str(stage.data))
         self.stage = stage
-        self.inbox = stage.start("manifold", "inbox", "--history", str(history))
+        several = [("--partition", f"{number + 1}/{inboxes}") for number in range(inboxes)]
+        self.inboxes = [
+            stage.start("manifold", "inbox", "--history", str(history), *partition)
+            for partition in (several if inboxes > 1 else [()])
+        ]
+        data += ("--inboxes", str(inboxes))
         self.bizlogic = stage.start("bizlogic", *data)
         until(lambda: self.bizlogic.report, lambda: None, "bizlogic is there")
         stage.start("bizlogic", *data)
@@ -47,7 +56,8 @@ class Suite:
     def services(self) -> dict[str, Service]:
         """Those that work."""
         outboxes = {f"outbox {number}": service for number, service in enumerate(self.outboxes, 1)}
-        return {**outboxes, "bizlogic": self.bizlogic, "inbox": self.inbox}
+        inboxes = {f"inbox {number}": service for number, service in enumerate(self.inboxes, 1)}
+        return {**outboxes, "bizlogic": self.bizlogic, **inboxes}
 
     @property
     def pids(self) -> dict[str, int]:
@@ -58,3 +68,23 @@ class Suite:
     def depth(self) -> int:
         """How many barks are in outboxes, as these said last."""
         return sum(service.report["depth"] for service in self.outboxes)
+
+    @property
+    def worked(self) -> int:
+        """How many barks bizlogic has had, as it said last."""
+        return int(self.bizlogic.report["received"])
+
+    @property
+    def delivered(self) -> int:
+        """How many deliveries to timelines there were, as the inboxes said last."""
+        return sum(inbox.report["delivered"] for inbox in self.inboxes)
+
+    @property
+    def readers(self) -> int:
+        """How many readers there are, as the inboxes said last."""
+        return sum(inbox.report["readers"] for inbox in self.inboxes)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no bark is on its way, as the services said last."""
+        return self.depth == 0 and self.bizlogic.report["in_flight"] == 0
