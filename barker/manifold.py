@@ -20,6 +20,7 @@ from barker.core.partitions import Partition
 from barker.core.routes import normalised
 from barker.queues import QueueManifold
 from barker.store.journal import QueueJournal, TimelineJournal
+from barker.store.memory import QueueMemory
 from barker.timelines import TimelineManifold
 
 
@@ -57,6 +58,11 @@ from barker.timelines import TimelineManifold
     metavar="K/N",
     help="With --history: only the timelines of the K-th of N partitions of all names.",
 )
+@click.option(
+    "--no-journal",
+    is_flag=True,
+    help="Keep queues in memory only: what they hold ends with the process, and --max-depth bounds it.",
+)
 @options.host
 @options.port(5800)
 @options.policy("round-robin")
@@ -74,6 +80,7 @@ def main(
     max_depth: int,
     remember: int,
     partition: str | None,
+    no_journal: bool,
     host: str,
     port: int,
     policy: str,
@@ -88,6 +95,8 @@ def main(
         raise Mistake("a manifold needs an address, such as orders")
     if push is not None and history is not None:
         raise Mistake("--push makes queues, --history timelines: choose one")
+    if no_journal and history is not None:
+        raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
     part = Partition.parse(partition) if partition is not None else None
@@ -99,7 +108,8 @@ def main(
         manifold = TimelineManifold(serving, journal, history, remember, max_message_size, part)
     else:
         check = decode_bark if accept == "bark" else lambda _: None
-        manifold = QueueManifold(serving, QueueJournal(file, sync), push, check, max_depth, max_message_size)
+        store = QueueMemory() if no_journal else QueueJournal(file, sync)
+        manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
     manifold.register()
     manifold.run()
 

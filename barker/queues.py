@@ -25,6 +25,7 @@ from barker.core.routes import normalised
 from barker.core.work_queue import WorkQueue
 from barker.intake import Arrival, Intake
 from barker.store.journal import QueueJournal
+from barker.store.memory import QueueMemory
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,9 @@ FORGET_SECONDS = 2.0
 class Queue:
     """One address: its work, and the consumers who compete for it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, work: WorkQueue) -> None:
         self.address = address
-        self.work = WorkQueue()
+        self.work = work
         self.consumers: deque[Sender] = deque()
 
     @property
@@ -67,7 +68,7 @@ class QueueManifold(Service):
     def __init__(
         self,
         serving: Serving,
-        journal: QueueJournal,
+        journal: QueueJournal | QueueMemory,
         push: str | None = None,
         check: Callable[[bytes], object] = lambda data: None,
         max_depth: int = 10_000_000,
@@ -127,7 +128,7 @@ class QueueManifold(Service):
     def _queue(self, address: str) -> Queue:
         queue = self._queues.get(address)
         if queue is None:
-            queue = self._queues[address] = Queue(address)
+            queue = self._queues[address] = Queue(address, self.journal.work_queue())
         return queue
 
     def _forget(self) -> None:

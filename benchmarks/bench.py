@@ -87,7 +87,7 @@ def benchmark(
         @functools.wraps(measure)
         def command(as_json: bool, plot: Path | None, **options: Any) -> None:
             asked = options.pop("seconds", 0.0), options.pop("runs", 1), options.pop("vs_rabbitmq", None)
-            console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 110)
+            console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 140)
             columns = TextColumn("{task.description:<30}"), BarColumn(), TaskProgressColumn()
             try:
                 if asked[2] is not None:

@@ -31,10 +31,15 @@ SENT, ACCEPTED, RECEIVED = range(3)
 _spawn = multiprocessing.get_context("spawn")
 
 
+def message() -> bytes:
+    """What is sent: a bark, as it would be."""
+    return encode_bark(Bark("b" * 32, "ark3", TEXT, now()))
+
+
 class _Sends(LinkHandler):
     def __init__(self, reactor: Reactor, counts: Any) -> None:
         self._counts = counts
-        self._message = encode_bark(Bark("b" * 32, "ark3", TEXT, now()))
+        self._message = message()
         self._link: Sender | None = None
         # Room is made by the other process, which cannot say so.
         reactor.every(0.001, self._more)
@@ -113,15 +118,15 @@ class Ends:
 
     def send(self, place: Place, address: str) -> None:
         """Send to an address at a place."""
-        self._start("sender", _send, place, address)
+        self.start("sender", _send, place, address)
 
     def receive(self, place: Place, address: str) -> None:
         """Receive from an address at a place."""
-        self._start("receiver", _receive, place, address)
+        self.start("receiver", _receive, place, address)
 
     def listen(self, port: int, directory: Place | None = None, address: str = "") -> None:
         """Take what others send, at a port; and serve an address, if there is a directory to say so."""
-        self._start("receiver", _listen, port, directory, address)
+        self.start("receiver", _listen, port, directory, address)
 
     @property
     def received(self) -> int:
@@ -143,7 +148,8 @@ class Ends:
             process.join(10)
             process.kill()
 
-    def _start(self, name: str, target: Any, *arguments: object) -> None:
+    def start(self, name: str, target: Any, *arguments: object) -> None:
+        """Start a process that runs `target` with the counts and `arguments`."""
         process = _spawn.Process(target=target, args=(self.counts, *arguments), name=name, daemon=True)
         process.start()
         self._processes[name] = process

@@ -46,7 +46,7 @@ from benchmarks.bench import (
 from benchmarks.ends import TEXT
 from benchmarks.rabbitmq import Broker
 from benchmarks.stand import Stand, stand, until
-from benchmarks.suite import Suite, make_users
+from benchmarks.suite import Authors, Suite, make_users
 
 CLIENTS = 6
 """Each with a connection of its own, so that all outboxes have work."""
@@ -71,9 +71,11 @@ def mark_user(client: int) -> str:
 class Client(PeerHandler[Receiver]):
     """One client, which barks as many users in turn."""
 
-    def __init__(self, network: Network, number: int, names: list[str]) -> None:
-        self._number, self._names = number, names
+    def __init__(self, network: Network, number: int, authors: Authors) -> None:
+        self._number, self._authors, self._names = number, authors, list(authors)
         self._sent = self._known = self._waiting = 0
+        self.due = 0
+        """How many deliveries to timelines the accepted barks are."""
         self.accepted = 0
         self.rejected = ""
         self.stopped = False
@@ -101,18 +103,19 @@ class Client(PeerHandler[Receiver]):
             user = (
                 self._names[turn % len(self._names)] if self._sent % MARK_EVERY else mark_user(self._number)
             )
-            self._courier.send(encode_bark(Bark(f"{self._number}-{self._sent}", user, TEXT, now())))
+            self._courier.send(encode_bark(Bark(f"{self._number}-{self._sent}", user, TEXT, now())), user)
 
-    def _on_outcome(self, token: object, outcome: int, condition: Condition | None) -> None:
+    def _on_outcome(self, user: str, outcome: int, condition: Condition | None) -> None:
         self._waiting -= 1
         self.accepted += 1
+        self.due += self._authors.get(user, 1)
         if outcome != ACCEPTED:
             self.rejected = str(condition)
         self._more()
 
 
 @contextlib.contextmanager
-def busy(suite: Suite, names: list[str]) -> Iterator[None]:
+def busy(suite: Suite, authors: Authors) -> Iterator[None]:
     """Clients bark while the context lasts; at its end all they barked is on timelines.
 
     :raises BarkerError: when an outbox rejects a bark, or some are not delivered.
@@ -123,9 +126,9 @@ def busy(suite: Suite, names: list[str]) -> Iterator[None]:
         # Networks of their own, and so connections: as if they were processes of their own.
         for number in range(CLIENTS):
             network = Network(suite.stage.reactor, suite.stage.directory.place)
-            clients.append(Client(network, number, names))
+            clients.append(Client(network, number, authors))
 
-    before = suite.worked
+    before, delivered = suite.worked, suite.delivered
     suite.stage.call(start)
     until(lambda: suite.worked > before, lambda: None, "barks arrive")
     time.sleep(WARM_SECONDS)
@@ -133,10 +136,11 @@ def busy(suite: Suite, names: list[str]) -> Iterator[None]:
     for client in clients:
         client.stopped = True
 
-    def due() -> int:
-        return int(before + sum(client.accepted for client in clients))
+    def all_is_there() -> bool:
+        due = delivered + sum(client.due for client in clients)
+        return suite.idle and suite.delivered == due
 
-    until(lambda: suite.worked == due() and suite.idle, lambda: suite.worked, "all is delivered")
+    until(all_is_there, lambda: (suite.worked, suite.delivered), "each bark is on each timeline, once")
     for client in clients:
         suite.stage.call(client._courier.close)
         if client.rejected:
@@ -154,10 +158,10 @@ class Turn:
     load: dict[str, dict[str, float]]
 
 
-def sustained(suite: Suite, names: list[str], seconds: float) -> Turn:
+def sustained(suite: Suite, authors: Authors, seconds: float) -> Turn:
     """Keep a suite busy for about so many seconds; it reports what it does."""
     services = [suite.bizlogic, *suite.inboxes]
-    with busy(suite, names):
+    with busy(suite, authors):
         first = [(service.next_report(), service.reported) for service in services]
         load, depths = Load(suite.pids), [suite.depth]
         begun = time.monotonic()
@@ -237,7 +241,7 @@ def fanned_out(stage: Stand, broker: Broker, address: str, queues: int, seconds:
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result:
     """Measure barks/s and deliveries to timelines/s, through the whole suite."""
-    graphs: dict[str, Callable[[Path], list[str]]] = {
+    graphs: dict[str, Callable[[Path], Authors]] = {
         f"{followers} followers each": lambda data: make_users(data, followers)
     }
     if graph is not None:
@@ -249,8 +253,8 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
         measures: dict[str, Callable[[], Turn]] = {}
         for name, make in graphs.items():
             stage = stack.enter_context(stand())
-            names = make(stage.data)
-            measures[name] = functools.partial(sustained, Suite(stage), names, task.seconds)
+            authors = make(stage.data)
+            measures[name] = functools.partial(sustained, Suite(stage), authors, task.seconds)
         if task.peer is not None:
             broker = stack.enter_context(Broker(task.peer))
             queues = [
@@ -295,6 +299,7 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
     )
 
 
-def _imported(data: Path, edges: Path, mutual: bool) -> list[str]:
+def _imported(data: Path, edges: Path, mutual: bool) -> Authors:
     with contextlib.closing(import_users(data, edges, mutual)) as users:
-        return users.names()
+        graph = users.graph()
+        return {name: len(graph.recipients(name, "")) for name in users.names()}

@@ -27,9 +27,11 @@ from benchmarks.bench import (
 )
 from benchmarks.ends import Ends
 from benchmarks.rabbitmq import Broker
-from benchmarks.stand import HOST, free_port, stand, until
+from benchmarks.stand import HOST, free_port, listens, stand, until
 
 Pids = dict[str, int]
+
+DIRECT = "direct link"
 
 
 @contextlib.contextmanager
@@ -38,7 +40,22 @@ def direct() -> Iterator[tuple[Ends, Pids]]:
     with Ends() as ends:
         port = free_port()
         ends.listen(port)
+        until(lambda: listens(port), lambda: None, "the receiver listens")
         ends.send(Place(HOST, port), "sink")
+        yield ends, {}
+
+
+@contextlib.contextmanager
+def protons() -> Iterator[tuple[Ends, Pids]]:
+    """Nothing between two that use Proton's own Python classes."""
+    # Only for this: what measures is to be as small as it can be.
+    from benchmarks import protons
+
+    with Ends() as ends:
+        port = free_port()
+        ends.start("receiver", protons.listen, port)
+        until(lambda: listens(port), lambda: None, "the receiver listens")
+        ends.start("sender", protons.send, Place(HOST, port))
         yield ends, {}
 
 
@@ -71,9 +88,12 @@ def broker(place: Place) -> Iterator[tuple[Ends, Pids]]:
 def main(task: Task) -> Result:
     """Measure messages/s over one manifold, a direct link, and a RabbitMQ queue."""
     setups: dict[str, Callable[[], contextlib.AbstractContextManager[tuple[Ends, Pids]]]] = {
-        "direct link": direct,
+        DIRECT: direct,
+        "direct link, Proton's classes": protons,
         "push, journaled": lambda: manifold(True),
         "pull, journaled": lambda: manifold(False),
+        "push, not journaled": lambda: manifold(True, "--no-journal"),
+        "pull, not journaled": lambda: manifold(False, "--no-journal"),
     }
     if task.peer is not None:
         peer = task.peer
@@ -94,7 +114,7 @@ def main(task: Task) -> Result:
                 rates[name].append(count / seconds)
             task.step()
     measured = {name: spread(of, 0) for name, of in rates.items()}
-    base = measured["direct link"]["median"]
+    base = measured[DIRECT]["median"]
     table = Table("", "messages/s", "of a direct link")
     for name, of in measured.items():
         table.add_row(name, told(of), f"{of['median'] / base:.2f}")

@@ -129,7 +129,7 @@ def main(task: Task, rates: tuple[int, ...], page: bool) -> Result:
     loads: dict[str, list[dict[str, dict[str, float]]]] = {}
     task.begin(task.runs * len(rates) * (1 + page))
     with stand() as stage, contextlib.ExitStack() as stack:
-        names = make_users(stage.data, FOLLOWERS)
+        names = list(make_users(stage.data, FOLLOWERS))
         suite = Suite(stage)
         readers: list[Reader] = []
         stage.call(lambda: readers.append(Reader(stage, names[:FOLLOWED])))

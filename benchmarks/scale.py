@@ -28,29 +28,31 @@ USERS = (100, 1_000, 10_000, 100_000, 1_000_000)
 HISTORIES = (25, 100, 400, 800)
 
 
+VARIANTS = {
+    f"{what}: {size:,}": {what: size}
+    for what, sizes in (
+        ("outboxes", SIZES),
+        ("inboxes", SIZES),
+        ("users", USERS),
+        ("history", HISTORIES),
+    )
+    for size in sizes
+}
+"""What is other than in the default suite, of each that is measured."""
+
+
 def measure(seconds: float, users: int = 1_000, **shape: int) -> Turn:
     """One run of a suite of its own."""
     with stand() as stage:
-        names = make_users(stage.data, min(FOLLOWERS, users - 1), users)
-        return sustained(Suite(stage, **shape), names, seconds)
+        authors = make_users(stage.data, min(FOLLOWERS, users - 1), users)
+        return sustained(Suite(stage, **shape), authors, seconds)
 
 
 @benchmark("scale", seconds=8.0, runs=3)
-@click.option(
-    "--most-users", type=click.IntRange(100), default=1_000_000, show_default=True, help="No more than these."
-)
-def main(task: Task, most_users: int) -> Result:
+@click.option("--only", type=click.Choice(list(VARIANTS)), multiple=True, help="Only this (may be repeated).")
+def main(task: Task, only: tuple[str, ...]) -> Result:
     """Measure suites with more outboxes, more inboxes, more users and longer timelines."""
-    variants: dict[str, dict[str, int]] = {}
-    for size in SIZES:
-        variants[f"outboxes: {size}"] = {"outboxes": size}
-    for size in SIZES:
-        variants[f"inboxes: {size}"] = {"inboxes": size}
-    for users in USERS:
-        if users <= most_users:
-            variants[f"users: {users:,}"] = {"users": users}
-    for history in HISTORIES:
-        variants[f"history: {history}"] = {"history": history}
+    variants = {name: variant for name, variant in VARIANTS.items() if name in only or not only}
     turns: dict[str, list[Turn]] = {name: [] for name in variants}
     task.begin(len(variants) * task.runs)
     for _ in range(task.runs):

@@ -13,8 +13,12 @@ from benchmarks.stand import Service, Stand, until
 USERS = 1_000
 
 
-def make_users(data: Path, followers: int, users: int = USERS) -> list[str]:
-    """So many users, of whom each has so many followers; the names of those who are to bark.
+Authors = dict[str, int]
+"""Who barks, and on how many timelines that is, their own included."""
+
+
+def make_users(data: Path, followers: int, users: int = USERS) -> Authors:
+    """So many users, of whom each has so many followers; those who are to bark.
 
     These are the first thousand of them: of a million users, not all need followers here.
     """
@@ -27,7 +31,7 @@ def make_users(data: Path, followers: int, users: int = USERS) -> list[str]:
             others = [other for other in chance.sample(names, followers + 1) if other != name]
             follows += [(other, name) for other in others[:followers]]
         file.add(names, follows)
-    return barking
+    return dict.fromkeys(barking, followers + 1)
 
 
 class Suite:

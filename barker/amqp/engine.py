@@ -267,7 +267,7 @@ class Sender(Link):
         tag = b"%d" % next(self._tags)
         link = self._link
         delivery = lib.pn_delivery(link, (len(tag), ffi.from_buffer(tag)))
-        lib.pn_link_send(link, ffi.from_buffer(data), len(data))
+        lib.pn_link_send(link, data, len(data))
         if settled:
             lib.pn_delivery_settle(delivery)
         else:

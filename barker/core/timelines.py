@@ -44,6 +44,14 @@ class Timeline(Generic[R]):
         """Of those, the ones that can take something: a thousand that stall cost the others nothing."""
 
 
+class _Everybody(dict[str, Timeline[R]], Generic[R]):
+    """The timelines by their users' names; who has none gets one."""
+
+    def __missing__(self, user: str) -> Timeline[R]:
+        timeline = self[user] = Timeline()
+        return timeline
+
+
 class Cursor(Generic[R]):
     """One reader's place on one timeline."""
 
@@ -91,18 +99,12 @@ class Timelines(Generic[R]):
     def __init__(self, history: int) -> None:
         """`history`: how many messages each keeps."""
         self.history = history
-        self._timelines: dict[str, Timeline[R]] = {}
+        self._timelines = _Everybody[R]()
         self._audiences: dict[str, list[Timeline[R]]] = {}
         self._audience = 0
 
     def __len__(self) -> int:
         return len(self._timelines)
-
-    def __getitem__(self, user: str) -> Timeline[R]:
-        timeline = self._timelines.get(user)
-        if timeline is None:
-            timeline = self._timelines[user] = Timeline()
-        return timeline
 
     def audience(self, names: str) -> list[Timeline[R]]:
         """The timelines of those who are named, with spaces between; for :meth:`deliver`, at once.
@@ -112,7 +114,7 @@ class Timelines(Generic[R]):
         """
         found = self._audiences.get(names)
         if found is None:
-            found = [self[name] for name in names.split()]
+            found = list(map(self._timelines.__getitem__, names.split()))
             self._audience += len(found)
             if self._audience > AUDIENCE:
                 self._audiences.clear()
@@ -137,7 +139,7 @@ class Timelines(Generic[R]):
 
     def follow(self, user: str, reader: R) -> Cursor[R]:
         """`reader` reads the timeline of `user` from its oldest message on."""
-        timeline = self[user]
+        timeline = self._timelines[user]
         if timeline.cursors is None:
             timeline.cursors = {}
         cursor = timeline.cursors[reader] = Cursor(timeline, reader)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from barker.core.errors import Damaged, StorageError
-from barker.core.work_queue import Entry
+from barker.core.work_queue import Entry, WorkQueue
 from barker.store.errors import START_AGAIN, storage_errors
 from barker.store.pages import HEADER, PAGE, Record, Value, frames, records
 from barker.store.salvage import finish, salvaging
@@ -248,9 +248,9 @@ class QueueJournal(Journal):
         self._write(
             (
                 (
-                    "INSERT INTO messages VALUES (?1, ?2, ?3, checksum_of(?1, ?2, ?3))",
+                    "INSERT INTO messages VALUES (?, ?, ?, ?)",
                     [
-                        (queue, entry.sequence, entry.data)
+                        (queue, entry.sequence, entry.data, checksum(queue, entry.sequence, entry.data))
                         for entry, (queue, _) in zip(entries, add, strict=True)
                     ],
                 ),
@@ -266,6 +266,10 @@ class QueueJournal(Journal):
         )
         self._next += len(entries)
         return entries
+
+    def work_queue(self) -> WorkQueue:
+        """A queue with its head in memory, and the rest here."""
+        return WorkQueue()
 
     def queues(self) -> dict[str, int]:
         """How many messages each queue has.
@@ -335,9 +339,8 @@ class TimelineJournal(Journal):
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
         entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
-        self._write(
-            (("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, checksum_of(?1, ?2, ?3, ?4))", list(entries)),)
-        )
+        rows = [(*entry, checksum(*entry)) for entry in entries]
+        self._write([("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)])
         self._next += len(entries)
         self._added += len(entries)
         if self._stored is not None:

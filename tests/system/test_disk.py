@@ -124,6 +124,26 @@ def test_a_full_disk_stops_the_outbox_until_there_is_room(
     assert "Traceback" not in outbox.log
 
 
+def test_without_a_journal_nothing_is_on_disk_and_all_ends_with_the_process(
+    suite: Suite, client: Client
+) -> None:
+    orders = suite.start("manifold", "orders", "--no-journal")
+    for number in range(20):
+        client.send(Bark(new_id(), "ann", str(number), now()), "orders")
+    wait_for(lambda: len(client.accepted) == 20, "all are accepted")
+    assert suite.wait_for_state(orders, depth=20)["journal_bytes"] == 0
+    assert not list(suite.data.glob("orders*"))
+    orders.kill()
+    orders.restart()
+    suite.wait_for_state(orders, depth=0)
+
+
+def test_timelines_have_a_journal_always(suite: Suite) -> None:
+    timelines = suite.start("manifold", "news", "--history", "3", "--no-journal")
+    assert timelines.popen.wait(10) == 2
+    assert "--no-journal is for queues" in timelines.log
+
+
 def test_the_launcher_hands_sync_to_its_manifolds() -> None:
     for program in plan(Shape(sync="full")):
         assert ("--sync full" in " ".join(program.command)) == (program.kind in ("inbox", "outbox"))
