@@ -16,7 +16,7 @@ from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
 from barker.core.routes import Route
-from benchmarks.stand import HOST
+from benchmarks.stand import HOST, end_with_parent
 
 TEXT = "Woof! The vacuum cleaner is mine now."
 
@@ -102,6 +102,7 @@ def _listen(counts: Any, port: int, directory: Place | None, address: str) -> No
 
 
 def _reactor() -> Reactor:
+    end_with_parent()
     reactor = Reactor(f"end-{os.getpid()}")
     signal.signal(signal.SIGTERM, lambda *_: reactor.call_from_thread(reactor.stop))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

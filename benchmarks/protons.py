@@ -11,6 +11,7 @@ from proton.reactor import Container
 
 from barker.amqp.links import Place
 from benchmarks.ends import RECEIVED, SENT, WINDOW, message
+from benchmarks.stand import end_with_parent
 
 
 class _Sends(PlainHandler):
@@ -74,9 +75,11 @@ class _Receives(PlainHandler):
 
 def send(counts: Any, place: Place) -> None:
     """A process that sends to a place, until it is killed."""
+    end_with_parent()
     Container(_Sends(counts, place)).run()
 
 
 def listen(counts: Any, port: int) -> None:
     """A process that takes what is sent to a port, until it is killed."""
+    end_with_parent()
     Container(_Receives(counts, port)).run()

@@ -25,7 +25,7 @@ from barker.amqp.service import raise_file_limit
 from barker.bark import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, bars, benchmark, spread, told
-from benchmarks.stand import Service, Stand, stand, until
+from benchmarks.stand import Service, Stand, end_with_parent, stand, until
 
 TIMELINES = 100
 """How many timelines the readers share."""
@@ -58,6 +58,7 @@ class Reader(LinkHandler):
 
 def read(place: tuple[str, int], readers: int, counts: Any, process: int, stalls: bool, end: Any) -> None:
     """So many readers in a process of their own."""
+    end_with_parent()
     raise_file_limit()
     reactor = Reactor(f"readers-{process}")
     numbers = iter(range(readers))
