@@ -16,7 +16,10 @@ PART = 100_000
 """How many recipients go with one transfer at most."""
 
 REMEMBERED = 2_000_000
-"""So many recipients are in fan-outs that are remembered: some 10 bytes each."""
+"""So many recipients are in fan-outs that are remembered: 10 to 20 bytes each."""
+
+OVERHEAD = 20
+"""What a fan-out takes besides, in recipients: many that are small are bounded as well."""
 
 
 class Share(NamedTuple):
@@ -47,10 +50,11 @@ class FanOuts:
         if found is None:
             recipients = self._graph.recipients(author, "")
             found = self._divide(recipients)
-            self._remembered += len(recipients)
+            size = len(recipients) + OVERHEAD
+            self._remembered += size
             if self._remembered > REMEMBERED:
                 self._known.clear()
-                self._remembered = len(recipients)
+                self._remembered = size
             self._known[author] = found
         return found
 

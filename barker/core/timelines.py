@@ -115,10 +115,11 @@ class Timelines(Generic[R]):
         found = self._audiences.get(names)
         if found is None:
             found = list(map(self._timelines.__getitem__, names.split()))
-            self._audience += len(found)
+            size = len(found) + OVERHEAD
+            self._audience += size
             if self._audience > AUDIENCE:
                 self._audiences.clear()
-                self._audience = len(found)
+                self._audience = size
             self._audiences[names] = found
         return found
 
@@ -165,7 +166,10 @@ class Timelines(Generic[R]):
 
 
 AUDIENCE = 2_000_000
-"""So many timelines are in audiences that are remembered: some 40 bytes each, their names included."""
+"""So many timelines are in audiences that are remembered: 20 bytes each, with their names."""
+
+OVERHEAD = 10
+"""What an audience takes besides, in timelines: many that are small are bounded as well."""
 
 
 class Seen:

@@ -37,7 +37,7 @@ def test_a_fan_out_is_remembered_until_followers_change() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("barker.core.fan_out.REMEMBERED", 5)
+    monkeypatch.setattr("barker.core.fan_out.REMEMBERED", 64)
     fan_outs = FanOuts(SocialGraph((), [("spot", "rex"), ("ark3", "rex")]))
     before = fan_outs.shares("rex", "woof")
     assert fan_outs.shares("spot", "woof")

@@ -150,7 +150,7 @@ def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
 
 
 def test_audiences_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("barker.core.timelines.AUDIENCE", 4)
+    monkeypatch.setattr("barker.core.timelines.AUDIENCE", 24)
     timelines: Timelines[str] = Timelines(3)
     both = timelines.audience("rex spot")
     assert timelines.audience("rex spot") is both
