@@ -2,7 +2,7 @@
 
 A browser speaks AMQP to a service through here, at a path that names it, such as ``/amqp/inbox/ark3``. The
 gateway finds an instance as the directory would (`watch.py`), dials it, and from then on copies bytes, both
-ways, without a look into them (OASIS, AMQP WebSocket Binding 1.0). When one side ends, the other is ended too.
+ways, without a look into them (OASIS, AMQP WebSocket Binding 1.0). When one side ends, so does the other.
 
 The pages are webui/ and monitoring/. asyncio and aiohttp run here, with a reactor in a thread of its own for
 the directory.

@@ -18,7 +18,8 @@ WAIT_SECONDS = 5.0
 
 def _line(route: Route) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(route.since))
-    return f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}"
+    part = f"  partition {route.partition}" if route.partition else ""
+    return f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
 
 
 @click.command("routes")

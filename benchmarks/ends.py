@@ -1,22 +1,22 @@
-"""The two ends of a hop, as processes of their own: one sends, one receives; neither decodes anything."""
+"""The two ends of a hop, as processes of their own: one sends, one receives; neither decodes anything.
+
+There are two kinds: these here use Barker's engine, those of `protons.py` Proton's own Python classes.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import time
 from typing import Any
 
-from barker.amqp.agent import register
 from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
-from barker.amqp.links import Network, Place
+from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
-from barker.core.routes import Route
-from benchmarks.stand import HOST, end_with_parent
+from benchmarks.stand import HOST, end_with_parent, listens, until
 
 TEXT = "Woof! The vacuum cleaner is mine now."
 
@@ -26,7 +26,10 @@ AHEAD = 4_000
 WINDOW = 1_000
 """The receiver's credit."""
 
-SENT, ACCEPTED, RECEIVED = range(3)
+LOOK_SECONDS = 0.001
+"""How often a sender looks whether the receiver has made room, which nobody else tells it."""
+
+SENT, RECEIVED = range(2)
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -41,15 +44,11 @@ class _Sends(LinkHandler):
         self._counts = counts
         self._message = message()
         self._link: Sender | None = None
-        # Room is made by the other process, which cannot say so.
-        reactor.every(0.001, self._more)
+        reactor.every(LOOK_SECONDS, self._more)
 
     def on_credit(self, link: Sender) -> None:
         self._link = link
         self._more()
-
-    def on_outcome(self, link: Sender, *_: object) -> None:
-        self._counts[ACCEPTED] += 1
 
     def _more(self) -> None:
         counts, link = self._counts, self._link
@@ -79,25 +78,26 @@ class _Listens(ConnectionHandler):
         return _Receives(self._counts)
 
 
-def _send(counts: Any, place: Place, address: str) -> None:
+def send(counts: Any, place: Place, address: str) -> None:
+    """A process that sends to an address at a place."""
     reactor = _reactor()
     connection = reactor.connect(place.host, place.port, ConnectionHandler())
     connection.sender(address, _Sends(reactor, counts))
     reactor.run()
 
 
-def _receive(counts: Any, place: Place, address: str) -> None:
+def receive(counts: Any, place: Place, address: str) -> None:
+    """A process that receives from an address at a place."""
     reactor = _reactor()
     connection = reactor.connect(place.host, place.port, ConnectionHandler())
     connection.receiver(address, _Receives(counts), WINDOW)
     reactor.run()
 
 
-def _listen(counts: Any, port: int, directory: Place | None, address: str) -> None:
+def listen(counts: Any, port: int) -> None:
+    """A process that takes what others send to a port."""
     reactor = _reactor()
     reactor.listen(HOST, port, _Listens(counts))
-    if directory is not None:
-        register(Network(reactor, directory), Route(address, HOST, port, "ordered", time.time()))
     reactor.run()
 
 
@@ -105,29 +105,31 @@ def _reactor() -> Reactor:
     end_with_parent()
     reactor = Reactor(f"end-{os.getpid()}")
     signal.signal(signal.SIGTERM, lambda *_: reactor.call_from_thread(reactor.stop))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return reactor
 
 
 class Ends:
-    """A receiver and then a sender; both end with the context."""
+    """A receiver and a sender; both end with the context."""
 
-    def __init__(self) -> None:
-        self.counts = _spawn.RawArray("Q", 3)
-        """SENT, ACCEPTED, RECEIVED."""
+    def __init__(self, kind: Any) -> None:
+        """`kind`: the module with the functions `send`, `receive` and `listen` that they run."""
+        self._kind = kind
+        self.counts = _spawn.RawArray("Q", 2)
+        """SENT, RECEIVED."""
         self._processes: dict[str, Any] = {}
 
     def send(self, place: Place, address: str) -> None:
         """Send to an address at a place."""
-        self.start("sender", _send, place, address)
+        self._start("sender", self._kind.send, place, address)
 
     def receive(self, place: Place, address: str) -> None:
         """Receive from an address at a place."""
-        self.start("receiver", _receive, place, address)
+        self._start("receiver", self._kind.receive, place, address)
 
-    def listen(self, port: int, directory: Place | None = None, address: str = "") -> None:
-        """Take what others send, at a port; and serve an address, if there is a directory to say so."""
-        self.start("receiver", _listen, port, directory, address)
+    def listen(self, port: int) -> None:
+        """Take what others send to a port; returns when it is listened at."""
+        self._start("receiver", self._kind.listen, port)
+        until(lambda: listens(port), lambda: None, "the receiver listens")
 
     @property
     def received(self) -> int:
@@ -136,7 +138,7 @@ class Ends:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process ids of sender and receiver."""
+        """The process ids of receiver and sender."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def __enter__(self) -> Ends:
@@ -149,8 +151,7 @@ class Ends:
             process.join(10)
             process.kill()
 
-    def start(self, name: str, target: Any, *arguments: object) -> None:
-        """Start a process that runs `target` with the counts and `arguments`."""
+    def _start(self, name: str, target: Any, *arguments: object) -> None:
         process = _spawn.Process(target=target, args=(self.counts, *arguments), name=name, daemon=True)
         process.start()
         self._processes[name] = process

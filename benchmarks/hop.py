@@ -1,18 +1,24 @@
 """One sender, one manifold, one receiver: messages/s, beside the same two without anything between them.
 
 Each message is durable, and settled only when the next has it; sender and receiver are the same processes
-each time, and decode nothing.
+each time, and decode nothing. They come in two kinds: with Barker's engine, and with Proton's own Python
+classes, which are ten times slower and leave the manifold time to wait for them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import ModuleType
 
 from rich.table import Table
 
+from barker.amqp.agent import register
 from barker.amqp.links import Place
+from barker.core.routes import Route
+from benchmarks import ends as ours
+from benchmarks import protons
 from benchmarks.bench import (
     RABBITMQ,
     Load,
@@ -27,47 +33,35 @@ from benchmarks.bench import (
 )
 from benchmarks.ends import Ends
 from benchmarks.rabbitmq import Broker
-from benchmarks.stand import HOST, free_port, listens, stand, until
+from benchmarks.stand import HOST, free_port, stand, until
 
-Pids = dict[str, int]
+Running = Iterator[tuple[Ends, dict[str, int]]]
+"""The two ends, and the process ids of what is between them."""
 
-DIRECT = "direct link"
+KINDS = {"Barker's engine": ours, "Proton's classes": protons}
 
 
 @contextlib.contextmanager
-def direct() -> Iterator[tuple[Ends, Pids]]:
+def direct(kind: ModuleType) -> Running:
     """Nothing between the two."""
-    with Ends() as ends:
+    with Ends(kind) as ends:
         port = free_port()
         ends.listen(port)
-        until(lambda: listens(port), lambda: None, "the receiver listens")
         ends.send(Place(HOST, port), "sink")
         yield ends, {}
 
 
 @contextlib.contextmanager
-def protons() -> Iterator[tuple[Ends, Pids]]:
-    """Nothing between two that use Proton's own Python classes."""
-    # Only for this: what measures is to be as small as it can be.
-    from benchmarks import protons
-
-    with Ends() as ends:
-        port = free_port()
-        ends.start("receiver", protons.listen, port)
-        until(lambda: listens(port), lambda: None, "the receiver listens")
-        ends.start("sender", protons.send, Place(HOST, port))
-        yield ends, {}
-
-
-@contextlib.contextmanager
-def manifold(push: bool, *options: str) -> Iterator[tuple[Ends, Pids]]:
+def manifold(kind: ModuleType, push: bool, *options: str) -> Running:
     """A manifold that pushes, or is pulled from."""
-    with stand() as stage, Ends() as ends:
+    with stand() as stage, Ends(kind) as ends:
         how = ("--push", "sink") if push else ()
         between = stage.start("manifold", "hop", *how, *options)
         until(lambda: between.report, lambda: None, "the manifold is there")
         if push:
-            ends.listen(free_port(), stage.directory.place, "sink")
+            port = free_port()
+            ends.listen(port)
+            stage.call(lambda: register(stage.network, Route("sink", HOST, port)))
         else:
             ends.receive(between.place, "hop")
         ends.send(between.place, "hop")
@@ -75,54 +69,59 @@ def manifold(push: bool, *options: str) -> Iterator[tuple[Ends, Pids]]:
 
 
 @contextlib.contextmanager
-def broker(place: Place) -> Iterator[tuple[Ends, Pids]]:
+def broker(kind: ModuleType, place: Place) -> Running:
     """A queue of RabbitMQ's."""
-    with Broker(place) as rabbitmq, Ends() as ends:
+    with Broker(place) as rabbitmq, Ends(kind) as ends:
         queue = rabbitmq.queue("barker-hop")
         ends.receive(place, queue)
         ends.send(place, queue)
         yield ends, rabbitmq.pids
 
 
+def setups(kind: ModuleType, peer: Place | None) -> dict[str, contextlib.AbstractContextManager]:  # type: ignore[type-arg]
+    """What is measured with one kind of ends; each is for one run."""
+    found = {
+        "direct link": direct(kind),
+        "push": manifold(kind, True),
+        "pull": manifold(kind, False),
+        "push, not journaled": manifold(kind, True, "--no-journal"),
+        "pull, not journaled": manifold(kind, False, "--no-journal"),
+    }
+    return found | ({RABBITMQ: broker(kind, peer)} if peer is not None else {})
+
+
 @benchmark("hop", seconds=5.0, runs=5, peer=True)
 def main(task: Task) -> Result:
     """Measure messages/s over one manifold, a direct link, and a RabbitMQ queue."""
-    setups: dict[str, Callable[[], contextlib.AbstractContextManager[tuple[Ends, Pids]]]] = {
-        DIRECT: direct,
-        "direct link, Proton's classes": protons,
-        "push, journaled": lambda: manifold(True),
-        "pull, journaled": lambda: manifold(False),
-        "push, not journaled": lambda: manifold(True, "--no-journal"),
-        "pull, not journaled": lambda: manifold(False, "--no-journal"),
-    }
-    if task.peer is not None:
-        peer = task.peer
-        setups[f"{RABBITMQ} queue"] = lambda: broker(peer)
-    rates: dict[str, list[float]] = {name: [] for name in setups}
-    loads: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in setups}
-    task.begin(task.runs * len(setups))
+    rates: dict[str, list[float]] = {}
+    loads: dict[str, list[dict[str, dict[str, float]]]] = {}
+    task.begin(task.runs * sum(len(setups(kind, task.peer)) for kind in KINDS.values()))
     for _ in range(task.runs):
-        for name, setup in setups.items():
-            task.say(name)
-            with setup() as (ends, pids):
-                until(lambda: ends.received > 1_000, lambda: ends.received, f"{name}: messages arrive")
-                load = Load({**ends.pids, **pids})
-                before, begun = ends.received, time.monotonic()
-                time.sleep(task.seconds)
-                count, seconds = ends.received - before, time.monotonic() - begun
-                loads[name].append(load.used())
-                rates[name].append(count / seconds)
-            task.step()
+        for kind_name, kind in KINDS.items():
+            for what, setup in setups(kind, task.peer).items():
+                name = f"{kind_name}: {what}"
+                task.say(name)
+                with setup as (ends, pids):
+                    until(lambda: ends.received > 1_000, lambda: ends.received, f"{name}: messages arrive")
+                    load = Load({**ends.pids, **pids})
+                    before, begun = ends.received, time.monotonic()
+                    time.sleep(task.seconds)
+                    count, seconds = ends.received - before, time.monotonic() - begun
+                    loads.setdefault(name, []).append(load.used())
+                    rates.setdefault(name, []).append(count / seconds)
+                task.step()
     measured = {name: spread(of, 0) for name, of in rates.items()}
-    base = measured[DIRECT]["median"]
-    table = Table("", "messages/s", "of a direct link")
+    ratios = {
+        name: round(of["median"] / measured[f"{name.partition(':')[0]}: direct link"]["median"], 2)
+        for name, of in measured.items()
+    }
+    table = Table("ends: what is between them", "messages/s", "of a direct link")
     for name, of in measured.items():
-        table.add_row(name, told(of), f"{of['median'] / base:.2f}")
-    load = {name: median_load(of) for name, of in loads.items()}
+        table.add_row(name, told(of), f"{ratios[name]:.2f}")
+    load_of = {name: median_load(of) for name, of in loads.items()}
     done = {name: of["median"] * task.seconds for name, of in measured.items()}
-    figures = {"messages_per_second": measured, "load": load}
     return Result(
-        figures,
-        [table, load_table(load, "message", done)],
+        {"messages_per_second": measured, "of_a_direct_link": ratios, "load": load_of},
+        [table, load_table(load_of, "message", done)],
         plot=lambda axes: bars(axes, measured, "messages/s"),
     )

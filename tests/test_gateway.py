@@ -15,6 +15,7 @@ import aiohttp
 import psutil
 import pytest
 
+from barker.core.partitions import number_of
 from tests.harness import ROOT, Process, Suite, free_port, wait_for
 
 pytestmark = pytest.mark.system
@@ -167,6 +168,17 @@ def test_a_service_that_was_killed_is_503(suite: Suite, gateway: Process) -> Non
     wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
     inbox.kill()
     wait_for(lambda: _knock(gateway, "/amqp/inbox")[1] == "nobody serves inbox now\n", "it is gone")
+
+
+def test_of_several_inboxes_it_dials_the_one_that_has_the_timeline(suite: Suite, gateway: Process) -> None:
+    held, other = (
+        next(f"dog{n}" for n in range(99) if number_of(f"dog{n}", 2) == number) for number in (0, 1)
+    )
+    suite.inbox("--partition", "1/2")
+    wait_for(lambda: _knock(gateway, f"/amqp/inbox/{held}")[0] == 101, "the first is reached")
+    assert _knock(gateway, f"/amqp/inbox/{other}") == (503, f"nobody serves inbox/{other} now\n")
+    suite.inbox("--partition", "2/2")
+    wait_for(lambda: _knock(gateway, f"/amqp/inbox/{other}")[0] == 101, "the second is reached")
 
 
 def test_while_the_directory_is_down_services_are_looked_for_where_they_were(
