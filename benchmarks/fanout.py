@@ -27,6 +27,7 @@ from barker.amqp.courier import Courier
 from barker.amqp.engine import ACCEPTED, Condition, ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
+from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
@@ -45,7 +46,7 @@ from benchmarks.bench import (
 )
 from benchmarks.ends import TEXT
 from benchmarks.rabbitmq import Broker
-from benchmarks.stand import Stand, stand, until
+from benchmarks.stand import Clients, stand, until
 from benchmarks.suite import Authors, Suite, make_users
 
 CLIENTS = 6
@@ -187,6 +188,16 @@ def sustained(suite: Suite, authors: Authors, seconds: float) -> Turn:
     return Turn(figures, barks * passed, used)
 
 
+def measure(make: Callable[[Path], Authors], seconds: float, **shape: int) -> Turn:
+    """One run, of a suite of its own: none has the barks, or the journals, of the run before.
+
+    `make` makes the users in a folder; `shape`: as :class:`Suite` takes it.
+    """
+    with stand() as stage:
+        authors = make(stage.data)
+        return sustained(Suite(stage, **shape), authors, seconds)
+
+
 class Publisher(LinkHandler):
     """Sends to an exchange, so many unsettled at once."""
 
@@ -205,29 +216,26 @@ class Publisher(LinkHandler):
         self.on_credit(link)
 
 
-def fanned_out(stage: Stand, broker: Broker, address: str, queues: int, seconds: float) -> Turn:
+def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Turn:
     """Have RabbitMQ put messages into so many queues each."""
     publishers = [Publisher(number) for number in range(CLIENTS)]
-    connections = []
 
-    def start() -> None:
+    def start(reactor: Reactor) -> None:
         for publisher in publishers:
-            connection = stage.reactor.connect(broker.place.host, broker.place.port, ConnectionHandler())
+            connection = reactor.connect(broker.place.host, broker.place.port, ConnectionHandler())
             connection.sender(address, publisher)
-            connections.append(connection)
 
     def accepted() -> int:
         return sum(publisher.accepted for publisher in publishers)
 
-    stage.call(start)
-    until(lambda: accepted() > CLIENTS * WINDOW, accepted, "RabbitMQ accepts")
-    load = Load({"clients": os.getpid(), **broker.pids})
-    before, begun = accepted(), time.monotonic()
-    time.sleep(seconds)
-    done, passed = accepted() - before, time.monotonic() - begun
-    used = load.used()
-    for connection in connections:
-        stage.call(connection.close)
+    with Clients() as clients:
+        clients.call(lambda: start(clients.reactor))
+        until(lambda: accepted() > CLIENTS * WINDOW, accepted, "RabbitMQ accepts")
+        load = Load({"clients": os.getpid(), **broker.pids})
+        before, begun = accepted(), time.monotonic()
+        time.sleep(seconds)
+        done, passed = accepted() - before, time.monotonic() - begun
+        used = load.used()
     return Turn({"barks": done / passed, "deliveries": queues * done / passed}, done, used)
 
 
@@ -250,11 +258,9 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
     turns: dict[str, list[Turn]] = {}
     task.begin((len(graphs) + (task.peer is not None)) * task.runs)
     with contextlib.ExitStack() as stack:
-        measures: dict[str, Callable[[], Turn]] = {}
-        for name, make in graphs.items():
-            stage = stack.enter_context(stand())
-            authors = make(stage.data)
-            measures[name] = functools.partial(sustained, Suite(stage), authors, task.seconds)
+        measures: dict[str, Callable[[], Turn]] = {
+            name: functools.partial(measure, make, task.seconds) for name, make in graphs.items()
+        }
         if task.peer is not None:
             broker = stack.enter_context(Broker(task.peer))
             queues = [
@@ -262,13 +268,11 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
                 for number in range(followers + 1)
             ]
             exchange = broker.fanout("barker-fanout", queues)
-            measures[RABBITMQ] = functools.partial(
-                fanned_out, stage, broker, exchange, len(queues), task.seconds
-            )
+            measures[RABBITMQ] = functools.partial(fanned_out, broker, exchange, len(queues), task.seconds)
         for _ in range(task.runs):
-            for name, measure in measures.items():
+            for name, run in measures.items():
                 task.say(name)
-                turns.setdefault(name, []).append(measure())
+                turns.setdefault(name, []).append(run())
                 task.step()
     figures = {
         name: {key: spread((turn.figures[key] for turn in of), 0) for key in of[0].figures}

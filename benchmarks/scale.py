@@ -14,9 +14,8 @@ import click
 from rich.table import Table
 
 from benchmarks.bench import Result, Task, bars, benchmark, spread, told
-from benchmarks.fanout import Turn, sustained
-from benchmarks.stand import stand
-from benchmarks.suite import Suite, make_users
+from benchmarks.fanout import Turn, measure
+from benchmarks.suite import make_users
 
 FOLLOWERS = 65
 
@@ -41,11 +40,9 @@ VARIANTS = {
 """What is other than in the default suite, of each that is measured."""
 
 
-def measure(seconds: float, users: int = 1_000, **shape: int) -> Turn:
+def run(seconds: float, users: int = 1_000, **shape: int) -> Turn:
     """One run of a suite of its own."""
-    with stand() as stage:
-        authors = make_users(stage.data, min(FOLLOWERS, users - 1), users)
-        return sustained(Suite(stage, **shape), authors, seconds)
+    return measure(lambda data: make_users(data, min(FOLLOWERS, users - 1), users), seconds, **shape)
 
 
 @benchmark("scale", seconds=8.0, runs=3)
@@ -58,7 +55,7 @@ def main(task: Task, only: tuple[str, ...]) -> Result:
     for _ in range(task.runs):
         for name, variant in variants.items():
             task.say(name)
-            turns[name].append(measure(task.seconds, **variant))
+            turns[name].append(run(task.seconds, **variant))
             task.step()
     figures = {name: _figures(of) for name, of in turns.items()}
     # Microseconds of CPU time: of all processes, clients included, and of two of them.

@@ -25,17 +25,17 @@ class Message:
         self.data = data
 
 
-class Timeline(Generic[R]):
+class Timeline(list[Message], Generic[R]):
     """One user's messages, with those who read along.
 
-    The messages are a ring: the one with position p is at p modulo the history. It grows with them, so that
-    a million timelines of few messages take little (a deque takes 600 bytes before it holds anything).
+    It is a ring: the message with position p is at p modulo the history. It grows with them, so that a
+    million timelines of few messages take little (a deque takes 600 bytes before it holds anything, and a
+    list of its own would be one more object for each).
     """
 
-    __slots__ = ("awake", "count", "cursors", "messages")
+    __slots__ = ("awake", "count", "cursors")
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
         self.count = 0
         """How many messages it ever had; the newest has position `count` - 1."""
         self.cursors: dict[R, Cursor[R]] | None = None
@@ -59,7 +59,7 @@ class Cursor(Generic[R]):
 
     def __init__(self, timeline: Timeline[R], reader: R) -> None:
         self.timeline, self.reader = timeline, reader
-        self.position = timeline.count - len(timeline.messages)
+        self.position = timeline.count - len(timeline)
         self.missed = 0
         """How many messages this reader never saw, in all."""
 
@@ -84,10 +84,10 @@ class Cursor(Generic[R]):
         timeline = self.timeline
         if self.position == timeline.count:
             return None
-        held = len(timeline.messages)
+        held = len(timeline)
         missed = max(0, timeline.count - held - self.position)
         # A ring that is not full yet has nothing missed, and the positions of its messages are their places.
-        message = timeline.messages[(self.position + missed) % held]
+        message = timeline[(self.position + missed) % held]
         self.position += missed + 1
         self.missed += missed
         return message, missed
@@ -131,9 +131,9 @@ class Timelines(Generic[R]):
             place = timeline.count
             timeline.count = place + 1
             if place < history:
-                timeline.messages.append(message)
+                timeline.append(message)
             else:
-                timeline.messages[place % history] = message
+                timeline[place % history] = message
             if timeline.awake:
                 woken += timeline.awake
         return woken
@@ -159,7 +159,7 @@ class Timelines(Generic[R]):
 
     def held(self) -> set[int]:
         """The sequence numbers of all messages that some timeline still holds."""
-        return {message.sequence for timeline in self._timelines.values() for message in timeline.messages}
+        return {message.sequence for timeline in self._timelines.values() for message in timeline}
 
     def __iter__(self) -> Iterator[tuple[str, Timeline[R]]]:
         return iter(self._timelines.items())
