@@ -167,6 +167,8 @@ class Bizlogic(Service):
 class _Outbox(LinkHandler):
     """One outbox's link."""
 
+    batches = True
+
     def __init__(self, bizlogic: Bizlogic) -> None:
         self._bizlogic = bizlogic
 

@@ -51,12 +51,13 @@ class Intake(Generic[What]):
         self._trouble = ""
         self._full = False
 
-    def producer(self, link: Receiver, read: Callable[[bytes], What]) -> LinkHandler:
+    def producer(self, link: Receiver, read: Callable[[bytes], What], batches: bool = False) -> LinkHandler:
         """The handler for a producer's link; `read` makes of a message what will be committed.
 
-        When `read` raises a PeerError, that message is rejected with it.
+        When `read` raises a PeerError, that message is rejected with it. `batches`: whether several may come
+        in one transfer.
         """
-        return _Producer(self, read)
+        return _Producer(self, read, batches)
 
     def commit(self, write: Callable[[list[Arrival[What]]], None]) -> None:
         """Have `write` put all arrivals on disk, and settle them: accepted, or, if it fails, released."""
@@ -112,8 +113,8 @@ class Intake(Generic[What]):
 class _Producer(LinkHandler, Generic[What]):
     """One producer's link."""
 
-    def __init__(self, intake: Intake[What], read: Callable[[bytes], What]) -> None:
-        self._intake, self._read = intake, read
+    def __init__(self, intake: Intake[What], read: Callable[[bytes], What], batches: bool) -> None:
+        self._intake, self._read, self.batches = intake, read, batches
 
     def on_opened(self, link: Receiver) -> None:
         self._intake.producers.add(link)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from barker.amqp.batch import OVERHEAD
 from barker.amqp.engine import ACCEPTED, REJECTED, Condition, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import with_delivery_annotations
@@ -92,7 +93,8 @@ class QueueManifold(Service):
             self._queue(address).work.expect(count)
         self._consumer: PeerLink[Sender] | None = None
         if push is not None:
-            self._consumer = sender_to(self.network, push, _Push(self, self._queue(serving.address)))
+            consumer = _Push(self, self._queue(serving.address))
+            self._consumer = sender_to(self.network, push, consumer, batches=True)
         self.reactor.each_turn(self._end_turn)
         self.reactor.every(FORGET_SECONDS, self._forget)
 
@@ -209,25 +211,28 @@ class QueueManifold(Service):
         while idle < len(queue.consumers):
             link = queue.consumers[0]
             queue.consumers.rotate(-1)
-            share = min(link.credit, MOST_IN_FLIGHT - len(link.unsettled))
+            share = min(link.credit, MOST_IN_FLIGHT - link.in_flight)
             if len(queue.consumers) > 1:
                 share = min(share, 1)
             idle = 0 if self._serve(queue, link, share) else idle + 1
 
     def _serve(self, queue: Queue, link: Sender, share: int) -> bool:
-        """Send up to `share` messages over `link`; whether there was any."""
+        """Make up to `share` transfers over `link`; whether there was any."""
         settled, served = link.wants_settled, False
         for _ in range(share):
             self._load(queue)
-            entry = queue.work.lease(link)
-            if entry is None:
+            room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
+            entries = queue.work.lease_some(link, room, link.batch_bytes, OVERHEAD)
+            if not entries:
                 break
-            link.send(entry.data, entry.sequence, settled)
-            self.sent += 1
+            sequences = [entry.sequence for entry in entries]
+            link.send_batch([entry.data for entry in entries], sequences, settled)
+            self.sent += len(entries)
             served = True
             if settled:
-                queue.work.settle(link, entry.sequence)
-                self._settled.append((queue.address, entry.sequence))
+                for sequence in sequences:
+                    queue.work.settle(link, sequence)
+                    self._settled.append((queue.address, sequence))
         return served
 
     def _load(self, queue: Queue) -> None:

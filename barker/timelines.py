@@ -85,7 +85,7 @@ class TimelineManifold(Service):
         """A producer: bizlogic, or someone who writes on one timeline."""
         link.max_message_size = self._max_message_size
         if address == self._own_address:
-            return self._intake.producer(link, _read_fan_out)
+            return self._intake.producer(link, _read_fan_out, batches=True)
         user = self._user(address)
         return self._intake.producer(link, lambda data: _read_single(data, user))
 
@@ -165,7 +165,7 @@ class TimelineManifold(Service):
         """Send a reader what it has credit for."""
         cursor = self._readers[link]
         settled = link.wants_settled
-        for _ in range(min(link.credit, MOST_UNSETTLED - len(link.unsettled))):
+        for _ in range(min(link.credit, MOST_UNSETTLED - link.in_flight)):
             found = cursor.read()
             if found is None:
                 return

@@ -2,6 +2,8 @@
 
 What a link had unsettled when it was lost goes back to the head of the courier's queue and is sent again
 over the next one, with the same bytes; the inbox knows by the key that it has it already.
+
+What is to be sent goes at the end of the turn, several messages in one transfer if the peer takes them so.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from barker.amqp.batch import OVERHEAD
 from barker.amqp.engine import MODIFIED, RELEASED, Condition, Sender
 from barker.amqp.links import Network, PeerHandler, sender_to
 from barker.core.work_queue import Entry, WorkQueue
@@ -36,7 +39,8 @@ class Courier(PeerHandler[Sender]):
         self._queue = WorkQueue.in_memory()
         self._tokens: dict[int, Any] = {}
         self._sequence = 0
-        self._link = sender_to(network, address, self)
+        self._at_end, self._due = network.reactor.at_end, False
+        self._link = sender_to(network, address, self, batches=True)
 
     def __len__(self) -> int:
         """How many messages have no outcome yet."""
@@ -62,22 +66,15 @@ class Courier(PeerHandler[Sender]):
         self._sequence += 1
         self._tokens[self._sequence] = token
         self._queue.push(Entry(self._sequence, data))
-        if self._link.link is not None:
-            self.on_credit(self._link.link)
+        self._send_soon()
 
     def close(self) -> None:
         """End the link, and do not come back; what has no outcome stays where it is."""
         self._link.close()
 
     def on_credit(self, link: Sender) -> None:
-        """Send what the peer takes."""
-        room = min(link.credit, MOST_IN_FLIGHT - len(link.unsettled))
-        while room > 0 and (entry := self._queue.lease(link)) is not None:
-            if self._still_wanted(self._tokens[entry.sequence]):
-                link.send(entry.data, entry.sequence)
-                room -= 1
-            else:
-                self._done(link, entry.sequence)
+        """The peer takes something."""
+        self._send_soon()
 
     def on_outcome(self, link: Sender, sequence: int, outcome: int, condition: Condition | None) -> None:
         """One has its outcome."""
@@ -85,7 +82,7 @@ class Courier(PeerHandler[Sender]):
             self._queue.release(link, sequence)
         else:
             self._on_outcome(self._done(link, sequence), outcome, condition)
-        self.on_credit(link)
+        self._send_soon()
 
     def on_lost(self, link: Sender, condition: Condition | None) -> None:
         """All without an outcome goes again."""
@@ -94,6 +91,31 @@ class Courier(PeerHandler[Sender]):
     def on_refused(self, condition: Condition) -> bool:
         """As the owner says."""
         return self._refused(condition)
+
+    def _send_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            self._at_end(self._send)
+
+    def _send(self) -> None:
+        """Send what the peer takes."""
+        self._due = False
+        link = self._link.link
+        credit = link.credit if link is not None else 0
+        while link is not None and credit > 0:
+            room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
+            entries = self._queue.lease_some(link, room, link.batch_bytes, OVERHEAD)
+            if not entries:
+                return
+            wanted = []
+            for entry in entries:
+                if self._still_wanted(self._tokens[entry.sequence]):
+                    wanted.append(entry)
+                else:
+                    self._done(link, entry.sequence)
+            if wanted:
+                link.send_batch([entry.data for entry in wanted], [entry.sequence for entry in wanted])
+                credit -= 1
 
     def _done(self, link: Sender, sequence: int) -> Any:
         self._queue.settle(link, sequence)

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cproton_ffi import ffi, lib
-from proton import symbol, ushort
+from proton import Array, symbol, ushort
 from proton._data import dat2obj, obj2dat
 
+from barker.amqp import batch
 from barker.core.errors import (
+    DecodeError,
     InvalidField,
     LimitExceeded,
     MessageTooLarge,
@@ -101,6 +103,9 @@ class Condition:
 class LinkHandler:
     """What a link tells its owner. Every method may be left as it is."""
 
+    batches = False
+    """Whether a receiver takes several messages in one transfer, from a peer that can send them so."""
+
     def on_opened(self, link: Any) -> None:
         """The peer has attached its end too."""
 
@@ -158,17 +163,68 @@ class Delivery:
 
     def reject(self, error: PeerError) -> None:
         """Refuse the message for good, and say why."""
-        if self.live:
-            condition = lib.pn_disposition_condition(lib.pn_delivery_local(self._delivery))
-            _write_condition(condition, Condition(error.condition, error.description, error.info))
-        self._settle(REJECTED)
+        self._settle(REJECTED, Condition(error.condition, error.description, error.info))
 
-    def _settle(self, outcome: int) -> None:
+    def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         delivery, self._delivery = self._delivery, None
         if delivery is not None and self.link.live:
+            if condition is not None:
+                local = lib.pn_delivery_local(delivery)
+                _write_condition(lib.pn_disposition_condition(local), condition)
             lib.pn_delivery_update(delivery, outcome)
             lib.pn_delivery_settle(delivery)
             self.link._returned()
+
+
+class _Batched(Delivery):
+    """One message of a batch."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, whole: _Batch, place: int) -> None:
+        super().__init__(whole.delivery.link, whole)
+        self._place = place
+
+    def _settle(self, outcome: int, condition: Condition | None = None) -> None:
+        whole, self._delivery = self._delivery, None
+        if whole is not None:
+            whole.settle(self._place, outcome, condition)
+
+
+class _Batch:
+    """A delivery of several messages, settled when all of them are."""
+
+    __slots__ = ("_count", "_left", "_refused", "delivery")
+
+    def __init__(self, delivery: Delivery, count: int) -> None:
+        self.delivery, self._count, self._left = delivery, count, count
+        self._refused: dict[str, str] = {}
+
+    def settle(self, place: int, outcome: int, condition: Condition | None) -> None:
+        """One of the messages has this outcome."""
+        if outcome != ACCEPTED:
+            self._refused[str(place)] = f"{condition.name} {condition.description}" if condition else ""
+        self._left -= 1
+        if self._left:
+            return
+        if not self._refused:
+            self.delivery.accept()
+        elif len(self._refused) == self._count and not any(self._refused.values()):
+            self.delivery.release()
+        else:
+            text = f"not accepted: {len(self._refused)} of {self._count} messages"
+            self.delivery._settle(REJECTED, Condition(batch.CAPABILITY, text, dict(self._refused)))
+
+
+def _outcome_in(condition: Condition | None, place: int) -> tuple[int, Condition | None]:
+    """What became of the message at that place of a rejected batch."""
+    if condition is None or condition.name != batch.CAPABILITY:
+        return REJECTED, condition
+    why = condition.info.get(str(place))
+    if why is None:
+        return ACCEPTED, None
+    name, _, description = str(why).partition(" ")
+    return (REJECTED, Condition(name, description)) if name else (RELEASED, None)
 
 
 class Link:
@@ -216,6 +272,13 @@ class Link:
         # No filter and no distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
         lib.pn_data_clear(lib.pn_terminus_filter(lib.pn_link_source(self._link)))
         lib.pn_terminus_set_distribution_mode(lib.pn_link_source(self._link), 0)
+        # Nor any capability, but this one if both have it.
+        for terminus in (lib.pn_link_source(self._link), lib.pn_link_target(self._link)):
+            lib.pn_data_clear(lib.pn_terminus_capabilities(terminus))
+        if isinstance(self, Receiver) and self.handler.batches:
+            self.batches = _takes_batches(lib.pn_link_remote_target(self._link))
+            if self.batches:
+                _offer_batches(lib.pn_link_target(self._link))
         lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
         lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
         lib.pn_link_open(self._link)
@@ -241,7 +304,11 @@ class Sender(Link):
     def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
         super().__init__(connection, impl, handler, address)
         self.unsettled: dict[Any, Any] = {}
-        """Tokens of what was sent and has no outcome yet, in the order sent."""
+        """Tokens of what was sent and has no outcome yet, in the order sent; of a batch, a list of them."""
+        self.in_flight = 0
+        """How many messages were sent and have no outcome yet."""
+        self.batch_messages, self.batch_bytes = 1, 0
+        """How much the peer takes in one transfer; more than one message only if it knows batches."""
         self._tags = itertools.count()
         self._session = lib.pn_link_session(impl)
 
@@ -273,7 +340,28 @@ class Sender(Link):
         else:
             lib.pn_link_advance(link)
             self.unsettled[delivery] = token
+            self.in_flight += 1
         self.connection._touch()
+
+    def send_batch(self, messages: list[bytes], tokens: list[Any], settled: bool = False) -> None:
+        """Send several encoded messages in one transfer, to a peer that knows batches; else only one.
+
+        The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most.
+        """
+        if self.batch_messages == 1:
+            (data,), (token,) = messages, tokens
+            self.send(data, token, settled)
+        else:
+            self.send(batch.pack(messages), tokens, settled)
+            self.in_flight += 0 if settled else len(tokens) - 1
+
+    def _agree(self) -> None:
+        """The peer has attached too: does it take batches?"""
+        if _takes_batches(lib.pn_link_target(self._link)) and _takes_batches(
+            lib.pn_link_remote_target(self._link)
+        ):
+            most = lib.pn_link_remote_max_message_size(self._link) or batch.BYTES
+            self.batch_messages, self.batch_bytes = batch.MESSAGES, min(batch.BYTES, most)
 
     def _drained(self) -> bool:
         """Give back the credit that a draining peer will get nothing for; False while it still may."""
@@ -297,7 +385,16 @@ class Sender(Link):
             outcome = RELEASED
         lib.pn_delivery_settle(delivery)
         self.connection._touch()
-        self.handler.on_outcome(self, token, outcome, condition)
+        if self.batch_messages == 1:
+            self.in_flight -= 1
+            self.handler.on_outcome(self, token, outcome, condition)
+            return
+        self.in_flight -= len(token)
+        for place, each in enumerate(token):
+            if not self.live:
+                return  # Closed by its owner meanwhile: the others get no outcome.
+            of_one = _outcome_in(condition, place) if outcome == REJECTED else (outcome, condition)
+            self.handler.on_outcome(self, each, *of_one)
 
 
 class Receiver(Link):
@@ -309,6 +406,8 @@ class Receiver(Link):
         self._owed = 0
         self._partial = bytearray()
         self.max_message_size = MAX_MESSAGE
+        self.batches = False
+        """Whether every transfer is a batch."""
 
     @property
     def window(self) -> int:
@@ -360,7 +459,23 @@ class Receiver(Link):
                     lib.pn_link_recv(link, _read_buffer, pending)
                 data = bytes(_read_bytes[:pending])
             lib.pn_link_advance(link)
-            self.handler.on_message(self, Delivery(self, delivery), data)
+            if self.batches:
+                self._unpack(Delivery(self, delivery), data)
+            else:
+                self.handler.on_message(self, Delivery(self, delivery), data)
+
+    def _unpack(self, delivery: Delivery, data: bytes) -> None:
+        """Hand on the messages of a batch."""
+        try:
+            messages = batch.unpack(data)
+        except DecodeError as error:
+            delivery.reject(error)
+            return
+        whole = _Batch(delivery, len(messages))
+        for place, message in enumerate(messages):
+            if not self.live:
+                return
+            self.handler.on_message(self, _Batched(whole, place), message)
 
     def _read_part(self, pending: int) -> None:
         """Take what is here of a message of several transfers, or one that is too large."""
@@ -458,13 +573,21 @@ class Connection:
         """The links that stand."""
         return list(self._links.values())
 
-    def sender(self, address: str, handler: LinkHandler, properties: dict[str, Any] | None = None) -> Sender:
-        """Attach a link that sends to the node `address`.
+    def sender(
+        self,
+        address: str,
+        handler: LinkHandler,
+        properties: dict[str, Any] | None = None,
+        batches: bool = False,
+    ) -> Sender:
+        """Attach a link that sends to the node `address`; in `batches`, if the peer takes them.
 
         :raises RuntimeError: on a connection that is not live.
         """
         impl = lib.pn_sender(self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_target(impl), address.encode())
+        if batches:
+            _offer_batches(lib.pn_link_target(impl))
         return self._attach(Sender(self, impl, handler, address), properties)
 
     def receiver(
@@ -668,6 +791,8 @@ class Connection:
                 self._on_attach(impl)
         elif lib.pn_terminus_get_type(_far_terminus(link)) != lib.PN_UNSPECIFIED:
             link.opened = True
+            if isinstance(link, Sender):
+                link._agree()
             self._call(link, link.handler.on_opened, link)
         # Else the peer refuses the link, and its detach, with the reason, follows (AMQP 1.0 §2.6.3).
 
@@ -780,6 +905,23 @@ def _far_terminus(link: Link) -> Any:
     """The terminus at the peer's side of a link that we attached."""
     sends = isinstance(link, Sender)
     return lib.pn_link_remote_target(link._link) if sends else lib.pn_link_remote_source(link._link)
+
+
+def _offer_batches(terminus: Any) -> None:
+    obj2dat(symbol(batch.CAPABILITY), lib.pn_terminus_capabilities(terminus))
+
+
+def _takes_batches(terminus: Any) -> bool:
+    """Whether a terminus has the capability: one symbol, or an array of them (AMQP 1.0 §1.4)."""
+    data = lib.pn_terminus_capabilities(terminus)
+    try:
+        value = dat2obj(data)
+        found = value.elements if isinstance(value, Array) else [value]
+    except Exception as error:
+        # As above: Proton raises all kinds of errors for what hostile peers send.
+        log.debug("capabilities that cannot be read: %s", error)
+        return False
+    return batch.CAPABILITY in found
 
 
 def _credit_is_exceeded(impl: Any) -> bool:

@@ -231,11 +231,12 @@ def sender_to(
     address: str,
     handler: PeerHandler[Sender],
     properties: dict[str, Any] | None = None,
+    batches: bool = False,
 ) -> PeerLink[Sender]:
-    """A link that sends to whoever serves `address`."""
+    """A link that sends to whoever serves `address`; in `batches`, if they take them."""
 
     def attach(connection: Connection, address: str, link_handler: LinkHandler) -> Sender:
-        return connection.sender(address, link_handler, properties)
+        return connection.sender(address, link_handler, properties, batches)
 
     return PeerLink(network, address, handler, attach)
 

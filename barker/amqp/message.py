@@ -8,6 +8,7 @@ nothing that it does not need.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ MISSED = "x-opt-missed"
 
 _HEADER, _DELIVERY_ANNOTATIONS = 0x70, 0x71
 _DURABLE_HEADER = b"\x00\x53\x70\xc0\x02\x01\x41"
+_DURABLE_BARE = _DURABLE_HEADER + b"\x00\x53\x73"  # As barks of Barker's own clients begin.
 
 
 # Barks
@@ -69,8 +71,11 @@ def decode_bark(data: bytes) -> Bark | Follow:
     :raises DecodeError: when the bytes are no AMQP message.
     :raises InvalidField: when it breaks the rules of a bark.
     """
-    _decode(data)
     try:
+        plain = _plain_bark(data)
+        if plain is not None:
+            return checked(*plain)
+        _decode(data)
         subject = lib.pn_message_get_subject(_message)
         return checked(
             id=msgid2py(lib.pn_message_get_id(_message)),
@@ -81,6 +86,45 @@ def decode_bark(data: bytes) -> Bark | Follow:
         )
     except UnicodeDecodeError:
         raise DecodeError("a string in it is not UTF-8") from None
+
+
+_PLAIN = re.compile(
+    rb"\x00\x53\x70\xc0\x02\x01\x41"
+    rb"\x00\x53\x73\xd0(.{4})\0\0\0\x0a\xa1(.)(.{0,255})"
+    rb"\x40\x40\xa1(.)(bark|follow|unfollow)\x40{5}\x83(.{8})"
+    rb"\x00\x53\x74\xd1(.{4})\0\0\0\x02\xa1\x04user\xa1(.)([!-~]{0,255})"
+    rb"\x00\x53\x77(\xa1.|\xb1.{4})(.*)",
+    re.DOTALL,
+)
+"""A bark as :func:`encode_bark` writes it; what stands before an ``(.)`` and its like is a length."""
+
+
+def _plain_bark(data: bytes) -> tuple[str, str, int, str, str] | None:
+    """Id, subject, creation time, user and body of a bark that is written as :func:`encode_bark` does.
+
+    None for all others: Proton can read those, in three times the time.
+    """
+    found = _PLAIN.fullmatch(data)
+    if found is None:
+        return None
+    size, id_size, id, subject_size, subject, created, map_size, user_size, user, body_size, body = (
+        found.groups()
+    )
+    # An id may look like what comes after it: only if all lengths are right it is read right.
+    if (
+        (len(id), len(subject), len(user)) != (id_size[0], subject_size[0], user_size[0])
+        or len(id) + len(subject) + 24 != int.from_bytes(size, "big")
+        or len(user) + 12 != int.from_bytes(map_size, "big")
+        or len(body) != int.from_bytes(body_size[1:], "big")
+    ):
+        return None
+    return (
+        id.decode(),
+        subject.decode(),
+        int.from_bytes(created, "big", signed=True),
+        user.decode(),
+        body.decode(),
+    )
 
 
 _message = lib.pn_message()  # One for all: there is one thread.
@@ -137,6 +181,8 @@ def cut(data: bytes) -> Sections:
 
     :raises DecodeError: when the bytes are no row of AMQP sections.
     """
+    if data.startswith(_DURABLE_BARE):
+        return Sections(_DURABLE_HEADER, b"", data[len(_DURABLE_HEADER) :])
     start, code, end = 0, *_section(data, 0)
     if code == _HEADER:
         start, (code, end) = end, _section(data, end)

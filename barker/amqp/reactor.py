@@ -72,6 +72,7 @@ class Reactor:
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
         self._hooks: list[Callable[[], None]] = []
+        self._at_end: deque[Callable[[], None]] = deque()
         self._listeners: set[Listener] = set()
         self._running = False
         self._from_threads: deque[Callable[[], None]] = deque()
@@ -138,6 +139,10 @@ class Reactor:
         """Call `hook` at the end of each turn, before anything is written."""
         self._hooks.append(hook)
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call `call` once, at the end of this turn, after what :meth:`each_turn` was given."""
+        self._at_end.append(call)
+
     def call_from_thread(self, call: Callable[[], None]) -> None:
         """Have `call` called in the loop; the one method that other threads and signal handlers may use."""
         self._from_threads.append(call)
@@ -176,14 +181,20 @@ class Reactor:
                 self._guard(timer.call)
         while self._from_threads:
             self._guard(self._from_threads.popleft())
-        for hook in self._hooks:
-            self._guard(hook)
+        self.end_turn()
         while self._dirty:
             self._flush(self._dirty.pop())
 
+    def end_turn(self) -> None:
+        """What is due before anything is written."""
+        for hook in self._hooks:
+            self._guard(hook)
+        while self._at_end:
+            self._guard(self._at_end.popleft())
+
     def _patience(self) -> float | None:
         """How long this turn may wait for sockets, in seconds."""
-        if self._dirty or self._from_threads:
+        if self._dirty or self._from_threads or self._at_end:
             return 0
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)

@@ -7,7 +7,7 @@ The first stop of a bark: clients make one here, the outbox checks it here, bizl
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from barker.core.errors import InvalidField, Mistake
 
@@ -21,8 +21,7 @@ _USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Bark:
+class Bark(NamedTuple):
     """What one user says to all."""
 
     id: str
@@ -32,8 +31,7 @@ class Bark:
     """When it was made, in milliseconds since 1970 (AMQP 1.0 §1.6.17)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(NamedTuple):
     """One user's wish to follow another, or no longer to."""
 
     id: str

@@ -33,11 +33,11 @@ class Timeline(list[Message], Generic[R]):
     list of its own would be one more object for each).
     """
 
-    __slots__ = ("awake", "count", "cursors")
+    __slots__ = ("awake", "cursors", "total")
 
     def __init__(self) -> None:
-        self.count = 0
-        """How many messages it ever had; the newest has position `count` - 1."""
+        self.total = 0
+        """How many messages it ever had; the newest has position `total` - 1."""
         self.cursors: dict[R, Cursor[R]] | None = None
         """Its readers; None while there never was one, as of most timelines."""
         self.awake: dict[R, Cursor[R]] | None = None
@@ -59,14 +59,14 @@ class Cursor(Generic[R]):
 
     def __init__(self, timeline: Timeline[R], reader: R) -> None:
         self.timeline, self.reader = timeline, reader
-        self.position = timeline.count - len(timeline)
+        self.position = timeline.total - len(timeline)
         self.missed = 0
         """How many messages this reader never saw, in all."""
 
     @property
     def behind(self) -> int:
         """How many messages there are that this reader has not had, those it has missed included."""
-        return self.timeline.count - self.position
+        return self.timeline.total - self.position
 
     def rest(self) -> None:
         """The reader can take nothing now: :meth:`Timelines.deliver` leaves it alone until :meth:`wake`."""
@@ -82,10 +82,10 @@ class Cursor(Generic[R]):
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
         timeline = self.timeline
-        if self.position == timeline.count:
+        if self.position == timeline.total:
             return None
         held = len(timeline)
-        missed = max(0, timeline.count - held - self.position)
+        missed = max(0, timeline.total - held - self.position)
         # A ring that is not full yet has nothing missed, and the positions of its messages are their places.
         message = timeline[(self.position + missed) % held]
         self.position += missed + 1
@@ -128,8 +128,8 @@ class Timelines(Generic[R]):
         woken: list[R] = []
         history = self.history
         for timeline in audience:
-            place = timeline.count
-            timeline.count = place + 1
+            place = timeline.total
+            timeline.total = place + 1
             if place < history:
                 timeline.append(message)
             else:
@@ -154,7 +154,7 @@ class Timelines(Generic[R]):
             return
         timeline.cursors.pop(reader).rest()
         # Nobody has such a timeline for an audience: those had something put on them at once.
-        if not timeline.count and not timeline.cursors:
+        if not timeline.total and not timeline.cursors:
             del self._timelines[user]
 
     def held(self) -> set[int]:

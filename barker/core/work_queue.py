@@ -106,19 +106,32 @@ class WorkQueue:
 
     def lease(self, consumer: Hashable) -> Entry | None:
         """The next entry, now in flight to `consumer`; None if none is ready, or too much is in flight."""
-        if self._in_flight_bytes >= self._most_bytes:
-            return None
-        if self._returned and (not self._fresh or self._returned[0] < self._fresh[0]):
-            entry = heapq.heappop(self._returned)
-        elif self._fresh:
-            entry = self._fresh.popleft()
-        else:
-            return None
+        leased = self.lease_some(consumer, 1)
+        return leased[0] if leased else None
+
+    def lease_some(self, consumer: Hashable, count: int, memory: int = 0, overhead: int = 0) -> list[Entry]:
+        """Up to `count` entries that are next, now in flight to `consumer`; none if too much is in flight.
+
+        More than one only as long as they have no more than `memory` bytes, each with an `overhead` added.
+        """
+        leased: list[Entry] = []
+        while len(leased) < count and self._in_flight_bytes < self._most_bytes:
+            returned = self._returned and (not self._fresh or self._returned[0] < self._fresh[0])
+            if not returned and not self._fresh:
+                break
+            entry = self._returned[0] if returned else self._fresh[0]
+            memory -= len(entry.data) + overhead
+            if leased and memory < 0:
+                break
+            leased.append(heapq.heappop(self._returned) if returned else self._fresh.popleft())
+            self._hand_out(consumer, entry)
+        return leased
+
+    def _hand_out(self, consumer: Hashable, entry: Entry) -> None:
         self._bytes -= len(entry.data)
         self._in_flight_bytes += len(entry.data)
         self._in_flight.setdefault(consumer, {})[entry.sequence] = entry
         self._in_flight_count += 1
-        return entry
 
     def settle(self, consumer: Hashable, sequence: int) -> Entry | None:
         """`consumer` is done with an entry: it is gone for good; None if it was not in flight there."""

@@ -17,6 +17,7 @@ from barker.amqp.message import (
     KEY,
     MISSED,
     RECIPIENTS,
+    _plain_bark,
     annotations_in,
     cut,
     decode_bark,
@@ -73,6 +74,31 @@ FOLLOWS = st.builds(Follow, id=IDS, user=NAMES, other=NAMES, created=TIMES, want
 @example(Bark("\0", "-", "\0", 1))
 def test_a_bark_is_the_same_after_coding(bark: Bark | Follow) -> None:
     assert decode_bark(encode_bark(bark)) == bark
+
+
+@given(BARKS | FOLLOWS)
+@settings(max_examples=200)
+def test_barks_of_our_own_are_read_without_proton(bark: Bark | Follow) -> None:
+    assert _plain_bark(encode_bark(bark)) is not None
+
+
+@given(BARKS | FOLLOWS, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4))
+@settings(max_examples=1_000)
+def test_what_is_read_without_proton_is_what_proton_reads(
+    bark: Bark | Follow, changes: list[tuple[int, int]]
+) -> None:
+    data = bytearray(encode_bark(bark))
+    for at, value in changes:
+        data[at % len(data)] = value
+    try:
+        plain = _plain_bark(bytes(data))
+    except UnicodeDecodeError:
+        return
+    if plain is not None:
+        made = decoded(bytes(data))
+        assert plain[:2] == (made.id, made.subject)
+        assert plain[3:] == (made.properties["user"], made.body)
+        assert abs(plain[2] / 1000 - made.creation_time) < max(1e-3, abs(plain[2]) * 1e-15)
 
 
 @given(BARKS)

@@ -52,6 +52,38 @@ def test_entries_go_out_in_order_each_to_one_consumer() -> None:
     assert queue.in_flight == 4
 
 
+@pytest.mark.parametrize(
+    ("count", "memory", "sizes", "taken"),
+    [
+        (10, 100, [10, 10, 10], 3),
+        (2, 100, [10, 10, 10], 2),
+        (10, 26, [10, 10, 10], 2),  # 13 each, with their overhead
+        (10, 25, [10, 10, 10], 1),
+        (10, 0, [10, 10], 1),  # one, however large
+        (0, 100, [10], 0),
+        (10, 100, [], 0),
+    ],
+)
+def test_some_are_leased_as_far_as_they_are_few_and_small(
+    count: int, memory: int, sizes: list[int], taken: int
+) -> None:
+    queue = WorkQueue()
+    for sequence, size in enumerate(sizes, 1):
+        queue.push(entry(sequence, size))
+    assert queue.lease_some("a", count, memory, overhead=3) == [
+        entry(sequence, size) for sequence, size in enumerate(sizes[:taken], 1)
+    ]
+    assert (queue.in_flight, queue.ready) == (taken, len(sizes) - taken)
+
+
+def test_some_are_what_was_given_back_and_what_is_fresh_in_order() -> None:
+    queue = queue_of(1, 2, 3, 4)
+    leased(queue, "a", 3)
+    queue.release("a", 3)
+    queue.release("a", 1)
+    assert [each.sequence for each in queue.lease_some("b", 10, 100)] == [1, 3, 4]
+
+
 def test_what_is_settled_is_gone_for_good() -> None:
     queue = queue_of(1, 2)
     leased(queue, "a")

@@ -23,6 +23,7 @@ import click
 import psutil
 from rich.progress import Progress
 
+from barker.amqp.batch import unpack
 from barker.amqp.engine import (
     ACCEPTED,
     DEFAULT_LIMITS,
@@ -101,8 +102,7 @@ def services(folder: Path) -> list[Service]:
 
 def turn(service: Service) -> None:
     """What the reactor does at the end of a turn."""
-    for hook in service.reactor._hooks:
-        hook()
+    service.reactor.end_turn()
 
 
 def converse(service: Service, pieces: list[bytes]) -> None:
@@ -200,6 +200,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "with_annotations": lambda data: with_delivery_annotations(data, {"x-opt-missed": 1}),
     "fan-out": _read_fan_out,
     "single": lambda data: _read_single(data, "rex"),
+    "batch": unpack,
     "route": _route,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from barker.amqp.batch import pack
 from barker.amqp.engine import Connection, ConnectionHandler, LinkHandler, Receiver, Sender
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, encode_command, encode_map
 from barker.amqp.message import with_delivery_annotations as annotated
@@ -26,6 +27,7 @@ MESSAGES = [
     ),
     encode_map("routes", [{"address": "a", "host": "h", "port": 1, "policy": "ordered", "since": 1.5}]),
     encode_command("kill", "token", {"name": "bizlogic-5680", "rate": 5.0}),
+    pack([encode_bark(bark) for bark in BARKS]),
 ]
 """One of each message that a service reads."""
 
@@ -86,8 +88,9 @@ def conversations() -> dict[str, list[Conversation]]:
     made: dict[str, list[Conversation]] = {}
     for address in ("outbox", "inbox", "inbox/rex", "orders/eu", "directory", "bizlogic", "monitor"):
         sends = record(lambda client, at=address: client.sender(at, _Peer(list(MESSAGES)), ROUTE))  # type: ignore[misc]
+        batches = record(lambda client, at=address: client.sender(at, _Peer([MESSAGES[-1]]), ROUTE, True))  # type: ignore[misc]
         reads = record(lambda client, at=address: client.receiver(at, _Peer([]), 10))  # type: ignore[misc]
-        made.setdefault(address.partition("/")[0], []).extend([sends, reads])
+        made.setdefault(address.partition("/")[0], []).extend([sends, batches, reads])
     return made
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from barker.bark import new_id, now
+from barker.core.barks import Bark, Follow
 from tests.harness import Client, Process, Suite, wait_for
 
 pytestmark = pytest.mark.system
@@ -182,14 +184,28 @@ def test_bizlogic_sees_a_changed_graph_within_a_second(
     users.close()
 
 
+def test_what_is_rejected_in_a_batch_takes_nothing_with_it(
+    suite: Suite, client: Client, services: dict[str, Process]
+) -> None:
+    client.read("rex")
+    services["bizlogic"].kill()
+    for number in range(0, 240, 60):
+        send_numbered(client, number, number + 60)
+        client.send(Follow(new_id(), "ann", "nobody-such", now(), wanted=True))
+    wait_for(lambda: len(client.accepted) == 244, "the outbox accepts while no bizlogic lives")
+    bizlogic = suite.bizlogic()
+    wait_until_all(client, 240)
+    assert numbers(client) == list(range(240))
+    suite.wait_for_state(services["outbox"], depth=0, in_flight=0, dead_letters=4)
+    suite.wait_for_state(bizlogic, rejected=4, received=244)
+    suite.wait_for_state(services["inbox"], repeated=0)
+
+
 def test_a_rejected_bark_tells_why_and_a_dead_letter_is_kept_and_read(
     suite: Suite, client: Client, services: dict[str, Process]
 ) -> None:
     from proton import Message
     from proton.utils import BlockingConnection
-
-    from barker.bark import new_id, now
-    from barker.core.barks import Bark, Follow
 
     bad = Bark(new_id(), "ann", "x" * 281, now())
     client.send(bad)

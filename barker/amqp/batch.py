@@ -1,0 +1,59 @@
+"""Batches: several messages in one transfer, between services that both know of them.
+
+A transfer costs both ends about as much for one message as for a hundred. So whoever has many ready sends
+them together, and whoever has one sends it at once: a batch is what is ready now, nothing waits to be in one.
+
+A batch is itself a message, whose body has one data section (AMQP 1.0 §3.2.6) for each message. Two services
+agree on it by a capability of the target (§3.5.4); on such a link every transfer is a batch, be it of one.
+Its messages are settled one by one, and their outcomes are those of the delivery: `accepted` when all are,
+`released` when all are, else `rejected`, and the error's info says what became of those not accepted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from barker.core.errors import DecodeError
+
+CAPABILITY = "barker:batch"
+"""The capability of a target that takes batches; and the condition of one of which not all was accepted."""
+
+MESSAGES = 100
+"""The most messages of one transfer."""
+
+BYTES = 60_000
+"""The most bytes of a transfer of more than one message: it fits into one frame."""
+
+OVERHEAD = 8
+"""Bytes that each message takes besides its own."""
+
+_SECTION = struct.Struct(">4sI")
+_DATA = b"\x00\x53\x75\xb0"  # Described by 0x75, a binary with a length of four bytes.
+
+
+def pack(messages: Sequence[bytes]) -> bytes:
+    """The batch of these messages."""
+    pieces: list[bytes] = []
+    for message in messages:
+        pieces += _SECTION.pack(_DATA, len(message)), message
+    return b"".join(pieces)
+
+
+def unpack(batch: bytes) -> list[bytes]:
+    """The messages of a batch.
+
+    :raises DecodeError: when it is none.
+    """
+    messages, at, size = [], 0, len(batch)
+    while at < size:
+        if size - at < OVERHEAD:
+            raise DecodeError("a batch ends in the middle of a section")
+        section, length = _SECTION.unpack_from(batch, at)
+        at += OVERHEAD + length
+        if section != _DATA or at > size:
+            raise DecodeError("a batch is a row of data sections, each a binary of four bytes' length")
+        messages.append(batch[at - length : at])
+    if not messages:
+        raise DecodeError("a batch has at least one message")
+    return messages
