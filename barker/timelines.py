@@ -29,14 +29,14 @@ from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
 from barker.core.fan_out import same_or_wider
 from barker.core.partitions import Partition
 from barker.core.routes import Route
-from barker.core.timelines import Cursor, Message, Seen, Timelines
+from barker.core.timelines import Cursor, Seen, Timelines
 from barker.intake import Arrival, Intake
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
 
 log = logging.getLogger(__name__)
 
-SWEEP_EVERY = 10_000
-"""The journal is rid of what no timeline holds after so many messages, or as many as are held if more."""
+FORGET_AT = 500
+"""When so many messages are on no timeline any more, the journal forgets them: few, so that nobody waits."""
 
 MOST_UNSETTLED = 2_000
 """How many messages one reader may have unsettled, however much credit it gives."""
@@ -64,7 +64,6 @@ class TimelineManifold(Service):
         self.journal = journal
         self.timelines: Timelines[Sender] = Timelines(history)
         self._seen = Seen(remember)
-        self._remember = remember
         self._max_message_size = max_message_size
         self._partition = partition
         self._own_address = partition.address(serving.address) if partition else serving.address
@@ -73,8 +72,7 @@ class TimelineManifold(Service):
         self._repeated = 0
         self._delivered = 0
         self._missed = 0
-        self._since_sweep = 0
-        self._held = 0
+        self._forget_at = FORGET_AT
         for entry in journal.load():
             self._put(entry)
         self.reactor.each_turn(self._end_turn)
@@ -134,8 +132,8 @@ class TimelineManifold(Service):
     def _end_turn(self) -> None:
         if self._intake.arrivals:
             self._intake.commit(self._write)
-        if self._since_sweep > max(SWEEP_EVERY, self._held):
-            self._sweep()
+        if len(self.timelines.gone) >= self._forget_at:
+            self._forget()
 
     def _write(self, arrivals: list[Arrival[Post]]) -> None:
         """One commit, and onto the timelines."""
@@ -152,13 +150,12 @@ class TimelineManifold(Service):
 
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
-            self._seen.add(entry.key)
+            self._seen.add(entry.key, entry.sequence)
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)
             self._delivered += len(audience)
-            self._since_sweep += 1
             # At once: of a long turn, readers would miss all but the last of the history otherwise.
-            for link in self.timelines.deliver(Message(entry.sequence, entry.data), audience):
+            for link in self.timelines.deliver(entry.sequence, entry.data, audience):
                 self._pump(link)
 
     def _pump(self, link: Sender) -> None:
@@ -179,17 +176,18 @@ class TimelineManifold(Service):
         # Until it gives more credit, or settles what it has.
         cursor.rest()
 
-    def _sweep(self) -> None:
-        held = self.timelines.held()
+    def _forget(self) -> None:
+        gone = self.timelines.gone
         try:
-            gone = self.journal.sweep(held, self._remember)
+            self.journal.forget(gone, self._seen.since)
         except StorageError as error:
             if isinstance(error, Damaged):
                 self.fail(error)
             log.error("%s", error)
+            self._forget_at = len(gone) + FORGET_AT
         else:
-            log.info("the journal is rid of %d messages; timelines hold %d", gone, len(held))
-        self._held, self._since_sweep = len(held), 0
+            gone.clear()
+            self._forget_at = FORGET_AT
 
     # Its state
 

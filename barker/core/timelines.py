@@ -16,13 +16,18 @@ R = TypeVar("R", bound=Hashable)
 
 
 class Message:
-    """One message, shared by all the timelines that hold it, and gone when none does."""
+    """One message, shared by all the timelines that hold it; :attr:`Timelines.gone` when none does."""
 
-    __slots__ = ("__weakref__", "data", "sequence")
+    __slots__ = ("_gone", "data", "sequence")
 
-    def __init__(self, sequence: int, data: bytes) -> None:
+    def __init__(self, sequence: int, data: bytes, gone: list[int]) -> None:
         self.sequence = sequence
         self.data = data
+        self._gone = gone
+
+    def __del__(self) -> None:
+        # Python counts the timelines that hold it anyway: to look through all of them takes long.
+        self._gone.append(self.sequence)
 
 
 class Timeline(list[Message], Generic[R]):
@@ -99,6 +104,8 @@ class Timelines(Generic[R]):
     def __init__(self, history: int) -> None:
         """`history`: how many messages each keeps."""
         self.history = history
+        self.gone: list[int] = []
+        """The sequence numbers of messages that no timeline holds any more; for the owner to clear."""
         self._timelines = _Everybody[R]()
         self._audiences: dict[str, list[Timeline[R]]] = {}
         self._audience = 0
@@ -123,8 +130,9 @@ class Timelines(Generic[R]):
             self._audiences[names] = found
         return found
 
-    def deliver(self, message: Message, audience: Iterable[Timeline[R]]) -> list[R]:
-        """Put `message` on each of these timelines; the readers who are awake to read it now."""
+    def deliver(self, sequence: int, data: bytes, audience: Iterable[Timeline[R]]) -> list[R]:
+        """Put a message on each of these timelines; the readers who are awake to read it now."""
+        message = Message(sequence, data, self.gone)
         woken: list[R] = []
         history = self.history
         for timeline in audience:
@@ -157,10 +165,6 @@ class Timelines(Generic[R]):
         if not timeline.total and not timeline.cursors:
             del self._timelines[user]
 
-    def held(self) -> set[int]:
-        """The sequence numbers of all messages that some timeline still holds."""
-        return {message.sequence for timeline in self._timelines.values() for message in timeline}
-
     def __iter__(self) -> Iterator[tuple[str, Timeline[R]]]:
         return iter(self._timelines.items())
 
@@ -181,7 +185,7 @@ class Seen:
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self._most = -(-limit // GENERATIONS)
-        self._generations = deque([_Hashes(self._most)], maxlen=GENERATIONS + 1)
+        self._generations = deque([_Hashes(self._most, 0)], maxlen=GENERATIONS + 1)
 
     def __contains__(self, key: str) -> bool:
         hashed = hash(key)
@@ -190,10 +194,15 @@ class Seen:
     def __len__(self) -> int:
         return sum(generation.count for generation in self._generations)
 
-    def add(self, key: str) -> None:
-        """Remember `key` as the newest; the oldest are forgotten when there are too many."""
+    @property
+    def since(self) -> int:
+        """The sequence number of the oldest message whose key is remembered."""
+        return self._generations[-1].since
+
+    def add(self, key: str, sequence: int = 0) -> None:
+        """Remember the `key` of the newest message; the oldest are forgotten when there are too many."""
         if self._generations[0].count >= self._most:
-            self._generations.appendleft(_Hashes(self._most))
+            self._generations.appendleft(_Hashes(self._most, sequence))
         self._generations[0].add(hash(key))
 
 
@@ -204,8 +213,8 @@ GENERATIONS = 4
 class _Hashes:
     """A set of up to `most` integers of 64 bits in one array: a fifth of what Python's own takes."""
 
-    def __init__(self, most: int) -> None:
-        self.count = 0
+    def __init__(self, most: int, since: int) -> None:
+        self.count, self.since = 0, since
         # At most half full, so that what is looked for is soon found, or not.
         self._mask = (1 << (2 * most).bit_length()) - 1
         self._slots = array("q", bytes(8 * (self._mask + 1)))

@@ -15,7 +15,7 @@ import itertools
 import logging
 import sqlite3
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,8 +28,8 @@ from barker.store.salvage import finish, salvaging
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-"""The layout of these files (SQLite's user_version); 1 had no checksums."""
+VERSION = 3
+"""The layout of these files (SQLite's user_version); 1 had no checksums, 2 others."""
 
 NO_VERSION = 100
 """A file that claims this layout or a higher one does not come from a newer Barker, but from damage."""
@@ -41,12 +41,35 @@ SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
 
-def checksum(*values: Value) -> int:
-    """What a row's last column says of the others; the last of these is the message, None or bytes."""
-    *head, data = values
+KEPT = 0xFFFFFFFF
+"""The part of a checksum that is of a row's first two columns; the part above it is of the others."""
+
+
+def checksum(first: Value, second: Value, *others: Value) -> int:
+    """What a row's last column says of the others, of which the last is the message: None or bytes.
+
+    Of a message that is forgotten, but not its first two columns, the part above :data:`KEPT` is 0.
+    """
+    *head, data = others
     if not isinstance(data, bytes | None):
         raise TypeError("a message is bytes")
-    return zlib.crc32(data or b"", zlib.crc32(repr((head, data is None)).encode()))
+    kept = zlib.crc32(f"{first!r} {second!r}".encode())
+    if data is None:
+        return kept
+    rest = 0
+    for value in head:
+        rest = zlib.crc32((value if isinstance(value, str) else repr(value)).encode(), rest)
+    # 31 bits of it: SQLite's integers have a sign.
+    return kept | zlib.crc32(data, rest) >> 1 << 32
+
+
+def _checksum_of_layout_2(*values: Value) -> int:
+    *head, data = values
+    return zlib.crc32(data or b"", zlib.crc32(repr((head, data is None)).encode()))  # type: ignore[arg-type]
+
+
+CHECKSUMS: dict[int, Callable[..., int]] = {2: _checksum_of_layout_2, 3: checksum}
+"""That of each layout that has them."""
 
 
 class Journal:
@@ -98,6 +121,7 @@ class Journal:
                 self._db.execute(self.schema)
                 if version == 1:
                     self._db.execute("ALTER TABLE messages ADD COLUMN checksum INTEGER")
+                if version:
                     self._db.execute(f"UPDATE messages SET checksum = checksum_of({columns})")
                 self._db.execute(f"PRAGMA user_version={VERSION}")
                 self._db.execute("COMMIT")
@@ -146,10 +170,11 @@ class Journal:
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise self._damaged(found.rpartition("\n")[2])
-        if columns != [[], [*self.columns], [*self.columns, "checksum"]][version]:
+        wanted = [*self.columns, *(["checksum"] if version in CHECKSUMS else [])] if version else []
+        if columns != wanted:
             raise self._damaged("its table is another")
-        if version == VERSION:
-            database.create_function("checksum_of", -1, checksum, deterministic=True)
+        if version in CHECKSUMS:
+            database.create_function("checksum_of", -1, CHECKSUMS[version], deterministic=True)
             where = f"checksum IS NOT checksum_of({', '.join(self.columns)})"
             wrong = database.execute(f"SELECT count(*) FROM messages WHERE {where}").fetchone()[0]
             if wrong:
@@ -172,7 +197,8 @@ class Journal:
             with storage_errors(self.path):
                 found = records(self.path)
                 while some := list(itertools.islice(found, SALVAGED_AT_ONCE)):
-                    rows = [row for row in some if row is not None and self._is_true(row)]
+                    true = [row for row in some if row is not None and self._is_true(row, *CHECKSUMS)]
+                    rows = [(*values, checksum(*values)) for *values, _ in true]
                     lost += len(some) - len(rows)
                     saved._write([(insert, rows)])
             count = next(saved._read("SELECT count(*) FROM messages WHERE data NOTNULL"))[0]
@@ -183,12 +209,12 @@ class Journal:
             *(self.path, damage.why, finish(self.path, complete=True), count, lost),
         )
 
-    def _is_true(self, row: Record) -> bool:
-        """Whether a row of a damaged file is one that was written."""
+    def _is_true(self, row: Record, *layouts: int) -> bool:
+        """Whether a row is one that was written, in one of these layouts."""
         *values, check = row
         if len(values) != len(self.columns) or not isinstance(values[-1], bytes | None):
             return False
-        return check == checksum(*values)
+        return any(check == CHECKSUMS[layout](*values) for layout in layouts)
 
     # What it is for
 
@@ -290,7 +316,7 @@ class QueueJournal(Journal):
         )
         with contextlib.closing(rows):  # Before the file is, whoever keeps the error.
             for sequence, data, check in rows:
-                if not self._is_true((queue, sequence, data, check)):
+                if not self._is_true((queue, sequence, data, check), VERSION):
                     raise self._damaged(f"message {sequence} of {queue} is not as it was written")
                 yield Entry(sequence, data)
 
@@ -329,9 +355,8 @@ class TimelineJournal(Journal):
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
-        self._stored: set[int] | None = None
-        """The sequence numbers of the messages of which there is more than the key; None: not known yet."""
-        self._added = self._next
+        self._keys_since = 0
+        """Of messages before this one, no keys are kept when they are forgotten."""
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
         """Write messages; the entries they became.
@@ -342,9 +367,6 @@ class TimelineJournal(Journal):
         rows = [(*entry, checksum(*entry)) for entry in entries]
         self._write([("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)])
         self._next += len(entries)
-        self._added += len(entries)
-        if self._stored is not None:
-            self._stored.update(entry.sequence for entry in entries)
         return entries
 
     def load(self) -> Iterator[TimelineEntry]:
@@ -355,32 +377,30 @@ class TimelineJournal(Journal):
         rows = self._read("SELECT sequence, key, users, data FROM messages ORDER BY sequence")
         return (TimelineEntry(*row) for row in rows)
 
-    def sweep(self, held: set[int], remember: int) -> int:
-        """Forget the messages that no timeline holds; keep the last `remember` keys. How many went.
+    def forget(self, gone: Iterable[int], keys_before: int) -> None:
+        """Forget messages that no timeline holds, all but their keys; and keys older than that message.
 
-        :raises StorageError: when the disk would not take it.
+        :raises StorageError: when the disk would not take it; then nothing has changed.
         """
-        if self._stored is None:
-            self._stored = {row[0] for row in self._read("SELECT sequence FROM messages WHERE data NOTNULL")}
-        unheld = self._stored - held
-        stretches = _ranges(unheld)
-        statements: list[tuple[str, Sequence[tuple[object, ...]]]] = [
+        stretches = _ranges(gone)
+        old = [(first, min(last, keys_before - 1)) for first, last in stretches if first < keys_before]
+        others = [(max(first, keys_before), last) for first, last in stretches if last >= keys_before]
+        self._write(
             (
-                "UPDATE messages SET data = NULL, users = NULL, "
-                "checksum = checksum_of(sequence, key, NULL, NULL) WHERE sequence BETWEEN ? AND ?",
-                stretches,
-            ),
-            ("DELETE FROM messages WHERE key = '' AND sequence BETWEEN ? AND ?", stretches),
-        ]
-        # To count the keys all of them are read: not before there are a tenth more.
-        if self._added > remember // 10:
-            newest_first = "SELECT sequence FROM messages WHERE key != '' ORDER BY sequence DESC"
-            oldest = next(self._read(f"{newest_first} LIMIT 1 OFFSET ?", remember - 1), (0,))
-            statements.append(("DELETE FROM messages WHERE sequence < ? AND data IS NULL", [oldest]))
-            self._added = 0
-        self._write(statements)
-        self._stored &= held
-        return len(unheld)
+                ("DELETE FROM messages WHERE sequence BETWEEN ? AND ?", old),
+                ("DELETE FROM messages WHERE key = '' AND sequence BETWEEN ? AND ?", others),
+                (
+                    f"UPDATE messages SET users = NULL, data = NULL, checksum = checksum & {KEPT} "
+                    "WHERE sequence BETWEEN ? AND ?",
+                    others,
+                ),
+                (
+                    "DELETE FROM messages WHERE data IS NULL AND sequence >= ? AND sequence < ?",
+                    [(self._keys_since, keys_before)] if keys_before > self._keys_since else [],
+                ),
+            )
+        )
+        self._keys_since = max(self._keys_since, keys_before)
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
-import weakref
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from barker.core.timelines import GENERATIONS, Cursor, Message, Seen, Timelines
+from barker.core.timelines import GENERATIONS, Cursor, Seen, Timelines
 
 
 def deliver(timelines: Timelines[str], sequences: range, *users: str) -> None:
     for sequence in sequences:
-        put(timelines, Message(sequence, b"%d" % sequence), *users)
+        put(timelines, sequence, *users)
 
 
-def put(timelines: Timelines[str], message: Message, *users: str) -> list[str]:
+def put(timelines: Timelines[str], sequence: int, *users: str) -> list[str]:
     """Put one message on users' timelines; who is to read it."""
-    return timelines.deliver(message, timelines.audience(" ".join(users)))
+    return timelines.deliver(sequence, b"%d" % sequence, timelines.audience(" ".join(users)))
 
 
 def read_all(cursor: Cursor[str]) -> list[tuple[int, int]]:
@@ -52,7 +50,7 @@ def test_a_reader_of_an_empty_timeline_waits_for_the_first() -> None:
     timelines: Timelines[str] = Timelines(3)
     cursor = timelines.follow("rex", "reader")
     assert (cursor.read(), cursor.behind) == (None, 0)
-    assert put(timelines, Message(1, b""), "rex") == ["reader"]
+    assert put(timelines, 1, "rex") == ["reader"]
     assert read_all(cursor) == [(1, 0)]
 
 
@@ -73,9 +71,9 @@ def test_only_readers_of_the_users_it_is_for_are_woken() -> None:
     timelines: Timelines[str] = Timelines(3)
     for user, reader in (("rex", "r1"), ("rex", "r2"), ("spot", "s1"), ("ark3", "a1")):
         timelines.follow(user, reader)
-    assert put(timelines, Message(1, b""), "rex", "nobody", "spot") == ["r1", "r2", "s1"]
+    assert put(timelines, 1, "rex", "nobody", "spot") == ["r1", "r2", "s1"]
     timelines.leave("rex", "r1")
-    assert put(timelines, Message(2, b""), "rex") == ["r2"]
+    assert put(timelines, 2, "rex") == ["r2"]
 
 
 def test_who_rests_is_left_alone_and_goes_on_where_it_was() -> None:
@@ -83,15 +81,15 @@ def test_who_rests_is_left_alone_and_goes_on_where_it_was() -> None:
     stalled, quick = timelines.follow("rex", "stalled"), timelines.follow("rex", "quick")
     stalled.rest()
     stalled.rest()
-    assert put(timelines, Message(1, b""), "rex") == ["quick"]
+    assert put(timelines, 1, "rex") == ["quick"]
     stalled.wake()
-    assert put(timelines, Message(2, b""), "rex") == ["quick", "stalled"]
+    assert put(timelines, 2, "rex") == ["quick", "stalled"]
     assert read_all(stalled) == read_all(quick) == [(1, 0), (2, 0)]
     quick.rest()
     timelines.leave("rex", "quick")
     stalled.rest()
     timelines.leave("rex", "stalled")
-    assert put(timelines, Message(3, b""), "rex") == []
+    assert put(timelines, 3, "rex") == []
 
 
 def test_a_reader_that_comes_again_sees_the_history_again() -> None:
@@ -125,28 +123,21 @@ def test_a_timeline_with_messages_stays_without_readers() -> None:
     assert [user for user, _ in timelines] == ["rex"]
 
 
-def test_held_is_what_some_timeline_still_has() -> None:
+def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
     timelines: Timelines[str] = Timelines(2)
-    assert timelines.held() == set()
     deliver(timelines, range(1, 2), "rex", "spot")
     deliver(timelines, range(2, 4), "rex")
-    assert timelines.held() == {1, 2, 3}, "1 is on spot's timeline still"
+    assert timelines.gone == [], "1 is on spot's timeline still"
     deliver(timelines, range(4, 6), "spot")
-    assert timelines.held() == {2, 3, 4, 5}
+    assert timelines.gone == [1]
+    deliver(timelines, range(6, 7), "rex", "spot")
+    assert sorted(timelines.gone) == [1, 2, 4]
 
 
-def test_a_message_is_gone_when_no_timeline_holds_it() -> None:
-    timelines: Timelines[str] = Timelines(1)
-    message = Message(1, b"x" * 1000)
-    put(timelines, message, "rex", "spot")
-    alive = weakref.ref(message)
-    del message
-    deliver(timelines, range(2, 3), "rex")
-    gc.collect()
-    assert alive() is not None
-    deliver(timelines, range(3, 4), "spot")
-    gc.collect()
-    assert alive() is None
+def test_a_message_that_nobody_is_to_see_is_gone_at_once() -> None:
+    timelines: Timelines[str] = Timelines(2)
+    assert timelines.deliver(1, b"1", timelines.audience("")) == []
+    assert timelines.gone == [1]
 
 
 def test_audiences_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +175,7 @@ class TimelinesMachine(RuleBasedStateMachine):
     def deliver(self, users: set[str], count: int) -> None:
         for _ in range(count):
             self.sequence += 1
-            woken = put(self.timelines, Message(self.sequence, b"%d" % self.sequence), *sorted(users))
+            woken = put(self.timelines, self.sequence, *sorted(users))
             for user in users:
                 self.sent[user].append(self.sequence)
             assert sorted(woken) == sorted(reader for user, reader in self.cursors if user in users)
@@ -223,7 +214,7 @@ class TimelinesMachine(RuleBasedStateMachine):
     def what_is_held_is_the_last_of_each(self) -> None:
         if hasattr(self, "timelines"):
             last = {sequence for sent in self.sent.values() for sequence in sent[-self.history :]}
-            assert self.timelines.held() == last
+            assert sorted(self.timelines.gone) == sorted(set(range(1, self.sequence + 1)) - last)
             known = {user for user, sent in self.sent.items() if sent} | {user for user, _ in self.cursors}
             assert {user for user, _ in self.timelines} == known
             assert len(self.timelines) == len(known)
@@ -245,6 +236,16 @@ def test_the_last_keys_are_known(limit: int, count: int) -> None:
         assert all(str(last) in seen for last in range(max(0, at + 1 - limit), at + 1))
         assert len(seen) <= limit + -(-limit // GENERATIONS) + GENERATIONS
     assert sum(str(at) in seen for at in range(count)) == len(seen)
+
+
+def test_what_is_older_than_the_last_keys_is_told_by_its_sequence_number() -> None:
+    seen = Seen(8)
+    assert seen.since == 0
+    for sequence in range(1, 100):
+        seen.add(str(sequence), sequence)
+        assert seen.since <= max(1, sequence - 7)
+        assert all(str(last) in seen for last in range(max(1, seen.since), sequence + 1))
+    assert seen.since > 85
 
 
 def test_memory_for_keys_is_bounded() -> None:

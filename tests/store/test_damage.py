@@ -59,7 +59,7 @@ def fill_queues(journal: Journal) -> Lines:
 
 
 def fill_timelines(journal: Journal) -> Lines:
-    """Messages of timelines, of which many are swept; all that was ever accepted, and what a sweep leaves."""
+    """Messages of timelines, of which many are forgotten; all ever accepted, and what forgetting leaves."""
     assert isinstance(journal, TimelineJournal)
     chance = random.Random(1)
     accepted: Lines = []
@@ -73,7 +73,8 @@ def fill_timelines(journal: Journal) -> Lines:
             accepted += [entry, entry._replace(users=None, data=None)]  # type: ignore[arg-type]
             held |= {entry.sequence} if chance.random() < 0.7 else set()
         if chance.random() < 0.2:
-            journal.sweep(held, 40)
+            stored = {entry.sequence for entry in journal.load() if entry.data is not None}
+            journal.forget(stored - held, max(held) - 40)
     return accepted
 
 

@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 
 from barker.core.errors import StorageError
 from barker.core.work_queue import Entry
-from barker.store.journal import VERSION, Journal, Post, QueueJournal, TimelineEntry, TimelineJournal
+from barker.store.journal import (
+    CHECKSUMS,
+    VERSION,
+    Journal,
+    Post,
+    QueueJournal,
+    TimelineEntry,
+    TimelineJournal,
+)
 
 Kind = type[QueueJournal] | type[TimelineJournal]
 BOTH = pytest.mark.parametrize("kind", [QueueJournal, TimelineJournal])
@@ -157,11 +165,11 @@ def test_timeline_messages_load_in_order_as_they_were(tmp_path: Path) -> None:
         assert journal.commit([Post("k4", "rex", b"4")])[0].sequence == 4
 
 
-def test_a_sweep_keeps_what_is_held_and_the_last_keys(tmp_path: Path) -> None:
+def test_what_is_forgotten_leaves_its_key_unless_that_is_old(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite3"
     with closing(TimelineJournal(path)) as journal:
         journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(1, 11)])
-        assert journal.sweep({2, 9}, remember=4) == 8
+        journal.forget([1, 3, 4, 5, 6, 7, 8, 10], keys_before=7)
         kept = [
             (2, "k2", "rex", b"2"),
             (7, "k7", None, None),
@@ -170,47 +178,46 @@ def test_a_sweep_keeps_what_is_held_and_the_last_keys(tmp_path: Path) -> None:
             (10, "k10", None, None),
         ]
         assert list(journal.load()) == kept
-        assert journal.sweep({2, 9}, remember=4) == 0, "there is nothing more to forget"
         assert journal.commit([Post("k11", "rex", b"11")])[0].sequence == 11
     with closing(TimelineJournal(path)) as journal:
         assert list(journal.load()) == [*kept, (11, "k11", "rex", b"11")]
 
 
-def test_a_sweep_of_everything_leaves_the_sequence_where_it_was(tmp_path: Path) -> None:
+def test_a_message_without_a_key_leaves_nothing(tmp_path: Path) -> None:
+    with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([Post("k1", "rex", b"1"), Post("", "rex", b"2"), Post("", "rex", b"3")])
+        journal.forget([1, 2], keys_before=0)
+        assert list(journal.load()) == [(1, "k1", None, None), (3, "", "rex", b"3")]
+
+
+def test_when_everything_is_forgotten_the_sequence_goes_on(tmp_path: Path) -> None:
     with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
         journal.commit([Post("k", "rex", b"1")] * 3)
-        assert journal.sweep(set(), remember=1) == 3
+        journal.forget([1, 2, 3], keys_before=3)
         assert list(journal.load()) == [(3, "k", None, None)]
         assert journal.commit([Post("k", "rex", b"4")])[0].sequence == 4
 
 
-def test_messages_without_a_key_do_not_push_keys_out(tmp_path: Path) -> None:
-    with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
-        journal.commit([Post("k1", "rex", b"1"), Post("k2", "rex", b"2"), *[Post("", "rex", b"x")] * 10])
-        journal.sweep(set(), remember=2)
-        assert {entry.key for entry in journal.load()} - {""} == {"k1", "k2"}
-
-
-@given(st.integers(0, 30), st.sets(st.integers(1, 30)), st.integers(1, 40), st.integers(0, 10))
-@settings(max_examples=25, deadline=None)
-def test_any_sweep_keeps_what_is_held_and_the_last_keys(
-    count: int, held: set[int], remember: int, later: int
+@given(st.integers(0, 30), st.lists(st.tuples(st.sets(st.integers(1, 30)), st.integers(0, 10)), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_what_is_held_stays_and_what_is_forgotten_leaves_its_key(
+    count: int, steps: list[tuple[set[int], int]]
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         journal = TimelineJournal(Path(directory) / "j.sqlite3")
         journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(1, count + 1)])
-        held &= set(range(1, count + 1))
-        assert journal.sweep(held, remember) == count - len(held)
-        journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(count + 1, count + later + 1)])
+        held, keys_before = set(range(1, count + 1)), 0
+        for gone, further in steps:
+            keys_before += further
+            journal.forget(gone & held, keys_before)
+            held -= gone
         journal.close()
         journal = TimelineJournal(journal.path)
         found = list(journal.load())
         journal.close()
-    fresh = set(range(count + 1, count + later + 1))
-    assert {entry.sequence for entry in found if entry.data is not None} == held | fresh
+    assert {entry.sequence for entry in found if entry.data is not None} == held
     assert all(entry.data in (None, b"%d" % entry.sequence) for entry in found)
-    last = {f"k{at}" for at in range(max(1, count + 1 - remember), count + 1)}
-    assert {entry.key for entry in found} == last | {f"k{at}" for at in held | fresh}
+    assert {entry.sequence for entry in found} == held | set(range(max(1, keys_before), count + 1))
 
 
 # An older layout
@@ -229,6 +236,39 @@ def test_a_journal_without_checksums_gets_them(tmp_path: Path) -> None:
     for _ in range(2):
         with closing(QueueJournal(path)) as journal:
             assert everything(journal) == {"a": [(3, b"3"), (5, b"5")]}
+
+
+@BOTH
+@pytest.mark.parametrize("spoil", [False, True])
+def test_a_journal_with_the_checksums_of_layout_2_gets_those_of_today(
+    tmp_path: Path, kind: Kind, spoil: bool
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(kind(path)) as journal:
+        if isinstance(journal, QueueJournal):
+            journal.commit([("a", b"%d" % at) for at in range(20)], [])
+        else:
+            journal.commit([Post(f"k{at}", "rex spot", b"%d" % at) for at in range(20)])
+            journal.forget([3, 4], 0)
+        columns = ", ".join(journal.columns)
+        journal._db.create_function("old", -1, CHECKSUMS[2])
+        journal._db.execute(f"UPDATE messages SET checksum = old({columns})")
+        if spoil:
+            journal._db.execute("UPDATE messages SET checksum = checksum + 1 WHERE sequence = 7")
+        journal._db.execute("PRAGMA user_version=2")
+    for _ in range(2):
+        with closing(kind(path)) as journal:
+            found = (
+                [entry for _, entries in everything(journal).items() for entry in entries]
+                if isinstance(journal, QueueJournal)
+                else list(journal.load())
+            )
+            assert len(found) == 20 - spoil
+            wrong = journal._db.execute(
+                f"SELECT count(*) FROM messages WHERE checksum IS NOT checksum_of({columns})"
+            )
+            assert wrong.fetchone() == (0,)
+    assert len(list(tmp_path.glob("*.damaged-*"))) > 0 if spoil else not list(tmp_path.glob("*.damaged-*"))
 
 
 # Death

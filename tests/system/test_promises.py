@@ -154,8 +154,6 @@ def test_all_killed_at_once_lose_nothing_accepted(
 def test_follow_and_unfollow_travel_like_barks(
     suite: Suite, client: Client, services: dict[str, Process]
 ) -> None:
-    from barker.bark import new_id, now
-    from barker.core.barks import Follow
 
     client.read("ann")
     client.send(Follow(new_id(), "ann", "bob", now(), wanted=True))
