@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from barker.amqp.links import Place
+from barker.amqp.service import collect_seldom
 from barker.core.errors import BarkerError
 from barker.options import PlaceType
 from benchmarks.rabbitmq import Broker
@@ -88,6 +90,9 @@ def benchmark(
         def command(as_json: bool, plot: Path | None, **options: Any) -> None:
             asked = options.pop("seconds", 0.0), options.pop("runs", 1), options.pop("vs_rabbitmq", None)
             console = Console(stderr=as_json, width=None if sys.stdout.isatty() else 140)
+            # What is measured is not to wait for the garbage of this command, where the clients are.
+            collect_seldom()
+            gc.freeze()
             columns = TextColumn("{task.description:<30}"), BarColumn(), TaskProgressColumn()
             try:
                 if asked[2] is not None:
