@@ -7,7 +7,6 @@ partition of the names below the prefix, among those that have the name.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Hashable
@@ -156,7 +155,7 @@ def _age(route: Route) -> tuple[float, str, int]:
     return route.since, route.host, route.port
 
 
-def _weight(route: Route, address: str) -> bytes:
+def _weight(route: Route, address: str) -> float:
     """Rendezvous hashing (Thaler and Ravishankar, 1998): the highest weight serves the address."""
-    text = f"{route.host}:{route.port} {normalised(address)}"
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+    # A generator with a text for a seed is a good hash of it. Not hashlib: it brings OpenSSL, 2 MB a process.
+    return Random(f"{route.host}:{route.port} {normalised(address)}").random()

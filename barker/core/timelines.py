@@ -8,7 +8,7 @@ with the oldest that is still there, and is told how many it missed.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -30,72 +30,73 @@ class Message:
         self._gone.append(self.sequence)
 
 
-class Timeline(list[Message], Generic[R]):
-    """One user's messages, with those who read along.
+class Readers(Generic[R]):
+    """Those who read along on one timeline."""
 
-    It is a ring: the message with position p is at p modulo the history. It grows with them, so that a
-    million timelines of few messages take little (a deque takes 600 bytes before it holds anything, and a
-    list of its own would be one more object for each).
-    """
-
-    __slots__ = ("awake", "cursors", "total")
+    __slots__ = ("awake", "cursors")
 
     def __init__(self) -> None:
-        self.total = 0
-        """How many messages it ever had; the newest has position `total` - 1."""
-        self.cursors: dict[R, Cursor[R]] | None = None
-        """Its readers; None while there never was one, as of most timelines."""
-        self.awake: dict[R, Cursor[R]] | None = None
+        self.cursors: dict[R, Cursor[R]] = {}
+        self.awake: dict[R, Cursor[R]] = {}
         """Of those, the ones that can take something: a thousand that stall cost the others nothing."""
 
 
-class _Everybody(dict[str, Timeline[R]], Generic[R]):
-    """The timelines by their users' names; who has none gets one."""
+class Timeline(list[Message], Generic[R]):
+    """One user's messages, the newest last, with those who read along.
 
-    def __missing__(self, user: str) -> Timeline[R]:
-        timeline = self[user] = Timeline()
-        return timeline
+    It is a list that grows with what comes: a million timelines of few messages take little (a deque takes
+    600 bytes before it holds anything, and a list of its own would be one more object for each). The oldest
+    are dropped from its front, of a long history several at a time, as the others move up then.
+    """
+
+    __slots__ = ("dropped", "readers")
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """How many messages were dropped: the position of the first that is here."""
+        self.readers: Readers[R] | None = None
+        """None while there never was one, as of most timelines."""
 
 
 class Cursor(Generic[R]):
     """One reader's place on one timeline."""
 
-    __slots__ = ("missed", "position", "reader", "timeline")
+    __slots__ = ("_history", "_readers", "missed", "position", "reader", "timeline")
 
-    def __init__(self, timeline: Timeline[R], reader: R) -> None:
+    def __init__(self, timeline: Timeline[R], readers: Readers[R], reader: R, history: int) -> None:
         self.timeline, self.reader = timeline, reader
-        self.position = timeline.total - len(timeline)
+        self._readers, self._history = readers, history
+        self.position = self._oldest
+        """That of the message to be read next, counted from the first that the timeline ever had."""
         self.missed = 0
         """How many messages this reader never saw, in all."""
 
     @property
+    def _oldest(self) -> int:
+        """The position of the oldest message of the history."""
+        return self.timeline.dropped + max(0, len(self.timeline) - self._history)
+
+    @property
     def behind(self) -> int:
         """How many messages there are that this reader has not had, those it has missed included."""
-        return self.timeline.total - self.position
+        return self.timeline.dropped + len(self.timeline) - self.position
 
     def rest(self) -> None:
         """The reader can take nothing now: :meth:`Timelines.deliver` leaves it alone until :meth:`wake`."""
-        if self.timeline.awake is not None:
-            self.timeline.awake.pop(self.reader, None)
+        self._readers.awake.pop(self.reader, None)
 
     def wake(self) -> None:
         """The reader can take something again."""
-        if self.timeline.awake is None:
-            self.timeline.awake = {}
-        self.timeline.awake[self.reader] = self
+        self._readers.awake[self.reader] = self
 
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
-        timeline = self.timeline
-        if self.position == timeline.total:
+        if not self.behind:
             return None
-        held = len(timeline)
-        missed = max(0, timeline.total - held - self.position)
-        # A ring that is not full yet has nothing missed, and the positions of its messages are their places.
-        message = timeline[(self.position + missed) % held]
-        self.position += missed + 1
+        missed = max(0, self._oldest - self.position)
         self.missed += missed
-        return message, missed
+        self.position += missed + 1
+        return self.timeline[self.position - 1 - self.timeline.dropped], missed
 
 
 class Timelines(Generic[R]):
@@ -106,7 +107,7 @@ class Timelines(Generic[R]):
         self.history = history
         self.gone: list[int] = []
         """The sequence numbers of messages that no timeline holds any more; for the owner to clear."""
-        self._timelines = _Everybody[R]()
+        self._timelines: defaultdict[str, Timeline[R]] = defaultdict(Timeline)
         self._audiences: dict[str, list[Timeline[R]]] = {}
         self._audience = 0
 
@@ -134,40 +135,41 @@ class Timelines(Generic[R]):
         """Put a message on each of these timelines; the readers who are awake to read it now."""
         message = Message(sequence, data, self.gone)
         woken: list[R] = []
-        history = self.history
+        at_once = max(1, self.history // DROPPED)
+        most = self.history + at_once - 1
         for timeline in audience:
-            place = timeline.total
-            timeline.total = place + 1
-            if place < history:
-                timeline.append(message)
-            else:
-                timeline[place % history] = message
-            if timeline.awake:
-                woken += timeline.awake
+            timeline.append(message)
+            if len(timeline) > most:
+                del timeline[:at_once]
+                timeline.dropped += at_once
+            if timeline.readers is not None:
+                woken += timeline.readers.awake
         return woken
 
     def follow(self, user: str, reader: R) -> Cursor[R]:
         """`reader` reads the timeline of `user` from its oldest message on."""
         timeline = self._timelines[user]
-        if timeline.cursors is None:
-            timeline.cursors = {}
-        cursor = timeline.cursors[reader] = Cursor(timeline, reader)
+        readers = timeline.readers = timeline.readers or Readers()
+        cursor = readers.cursors[reader] = Cursor(timeline, readers, reader, self.history)
         cursor.wake()
         return cursor
 
     def leave(self, user: str, reader: R) -> None:
         """`reader` reads it no more."""
         timeline = self._timelines.get(user)
-        if timeline is None or timeline.cursors is None or reader not in timeline.cursors:
+        if timeline is None or timeline.readers is None or reader not in timeline.readers.cursors:
             return
-        timeline.cursors.pop(reader).rest()
+        timeline.readers.cursors.pop(reader).rest()
         # Nobody has such a timeline for an audience: those had something put on them at once.
-        if not timeline.total and not timeline.cursors:
+        if not timeline and not timeline.readers.cursors:
             del self._timelines[user]
 
     def __iter__(self) -> Iterator[tuple[str, Timeline[R]]]:
         return iter(self._timelines.items())
 
+
+DROPPED = 32
+"""Messages are dropped from a timeline this part of its history at a time; one at a time if that is short."""
 
 AUDIENCE = 2_000_000
 """So many timelines are in audiences that are remembered: 20 bytes each, with their names."""
