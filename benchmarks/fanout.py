@@ -241,16 +241,23 @@ def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Tur
 
 @benchmark("fanout", seconds=20.0, runs=3, peer=True)
 @click.option(
-    "--followers", type=click.IntRange(0, 10_000), default=65, show_default=True, help="Of each user."
+    "--followers",
+    "sizes",
+    type=click.IntRange(0, 10_000),
+    default=(65,),
+    show_default=True,
+    multiple=True,
+    help="Of each user (may be repeated; the peer has as many queues as the first says).",
 )
 @click.option(
     "--graph", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Measure these users too."
 )
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
-def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result:
+def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool) -> Result:
     """Measure barks/s and deliveries to timelines/s, through the whole suite."""
     graphs: dict[str, Callable[[Path], Authors]] = {
-        f"{followers} followers each": lambda data: make_users(data, followers)
+        f"{followers} followers each": functools.partial(make_users, followers=followers)
+        for followers in sizes
     }
     if graph is not None:
         edges = graph
@@ -265,7 +272,7 @@ def main(task: Task, followers: int, graph: Path | None, mutual: bool) -> Result
             broker = stack.enter_context(Broker(task.peer))
             queues = [
                 broker.queue(f"barker-fanout-{number}", **{"x-max-length": 25})
-                for number in range(followers + 1)
+                for number in range(sizes[0] + 1)
             ]
             exchange = broker.fanout("barker-fanout", queues)
             measures[RABBITMQ] = functools.partial(fanned_out, broker, exchange, len(queues), task.seconds)

@@ -20,7 +20,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "celebrity": (),
     "readers": (),
     "hop": (),
-    "fanout": ("--seconds", "60"),
+    "fanout": ("--seconds", "60", "--followers", "65", "--followers", "403"),
     "scale": (),
     "failover": (),
     "sync": (),

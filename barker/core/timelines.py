@@ -66,15 +66,10 @@ class Cursor(Generic[R]):
     def __init__(self, timeline: Timeline[R], readers: Readers[R], reader: R, history: int) -> None:
         self.timeline, self.reader = timeline, reader
         self._readers, self._history = readers, history
-        self.position = self._oldest
+        self.position = timeline.dropped + max(0, len(timeline) - history)
         """That of the message to be read next, counted from the first that the timeline ever had."""
         self.missed = 0
         """How many messages this reader never saw, in all."""
-
-    @property
-    def _oldest(self) -> int:
-        """The position of the oldest message of the history."""
-        return self.timeline.dropped + max(0, len(self.timeline) - self._history)
 
     @property
     def behind(self) -> int:
@@ -91,12 +86,14 @@ class Cursor(Generic[R]):
 
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
-        if not self.behind:
+        timeline = self.timeline
+        place = self.position - timeline.dropped
+        if place == len(timeline):
             return None
-        missed = max(0, self._oldest - self.position)
+        missed = max(0, len(timeline) - self._history - place)
         self.missed += missed
         self.position += missed + 1
-        return self.timeline[self.position - 1 - self.timeline.dropped], missed
+        return timeline[place + missed], missed
 
 
 class Timelines(Generic[R]):
