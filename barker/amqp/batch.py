@@ -54,6 +54,8 @@ def unpack(batch: bytes) -> list[bytes]:
         if section != _DATA or at > size:
             raise DecodeError("a batch is a row of data sections, each a binary of four bytes' length")
         messages.append(batch[at - length : at])
-    if not messages:
-        raise DecodeError("a batch has at least one message")
+        if len(messages) > MESSAGES:
+            break
+    if not 1 <= len(messages) <= MESSAGES:
+        raise DecodeError(f"a batch has 1 to {MESSAGES} messages")
     return messages

@@ -48,6 +48,9 @@ PARTIAL_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE = 16 * 1024 * 1024
 """The largest message a link takes unless told otherwise, in bytes."""
 
+REASON = 140
+"""So many characters tell why a message of a batch was rejected: all of them have to fit into a frame."""
+
 IDLE_SECONDS = 2.0
 """A peer that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
 
@@ -203,7 +206,8 @@ class _Batch:
     def settle(self, place: int, outcome: int, condition: Condition | None) -> None:
         """One of the messages has this outcome."""
         if outcome != ACCEPTED:
-            self._refused[str(place)] = f"{condition.name} {condition.description}" if condition else ""
+            why = f"{condition.name} {condition.description}" if condition else ""
+            self._refused[str(place)] = why[:REASON]
         self._left -= 1
         if self._left:
             return
@@ -279,6 +283,7 @@ class Link:
             self.batches = _takes_batches(lib.pn_link_remote_target(self._link))
             if self.batches:
                 _offer_batches(lib.pn_link_target(self._link))
+                self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
         lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
         lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
         lib.pn_link_open(self._link)

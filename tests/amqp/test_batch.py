@@ -46,6 +46,7 @@ def test_a_batch_is_a_message_that_proton_reads() -> None:
         b"\x00\x53\x77\xb0\x00\x00\x00\x01x",  # an AmqpValue
         b"\x00\x53\x75\xa0\x01x",
         b"\x00\x53\x75\xb0\xff\xff\xff\xffx",
+        batch.pack([b""] * (batch.MESSAGES + 1)),
     ],
 )
 def test_what_is_no_batch_is_refused(data: bytes) -> None:
@@ -95,6 +96,26 @@ def test_both_have_to_know_batches() -> None:
 def test_a_batch_is_no_larger_than_the_peer_allows() -> None:
     assert Line(max_message_size=5_000).link.batch_bytes == 5_000
     assert Line().link.batch_bytes == batch.BYTES
+
+
+def test_the_largest_message_fits_into_a_batch_of_one() -> None:
+    line = Line(max_message_size=5_000)
+    line.link.send_batch([b"x" * 5_000], [1])
+    line.pump()
+    line.takes.deliveries[0].accept()
+    line.pump()
+    assert line.sends.outcomes == [(1, ACCEPTED, None)]
+
+
+def test_many_that_are_rejected_at_length_are_told_each() -> None:
+    line = Line()
+    line.link.send_batch([b"x"] * batch.MESSAGES, list(range(batch.MESSAGES)))
+    line.pump()
+    for delivery in line.takes.deliveries:
+        delivery.reject(NotFound("\N{DOG FACE}" * 100_000))
+    line.pump()
+    assert [token for token, outcome, _ in line.sends.outcomes if outcome == REJECTED] == list(range(100))
+    assert str(line.sends.outcomes[7][2]).startswith("amqp:not-found: \N{DOG FACE}")
 
 
 def test_messages_of_a_batch_come_in_order_for_one_credit() -> None:
