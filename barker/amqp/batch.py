@@ -4,7 +4,8 @@ A transfer costs both ends about as much for one message as for a hundred. So wh
 them together, and whoever has one sends it at once: a batch is what is ready now, nothing waits to be in one.
 
 A batch is itself a message, whose body has one data section (AMQP 1.0 §3.2.6) for each message. Two services
-agree on it by a capability of the target (§3.5.4); on such a link every transfer is a batch, be it of one.
+agree on it by a property of the link (§2.7.3) that both have; on it every transfer is a batch, be it of one.
+(A capability of the target would not do: many peers just give back the terminus that they were asked for.)
 Its messages are settled one by one, and their outcomes are those of the delivery: `accepted` when all are,
 `released` when all are, else `rejected`, and the error's info says what became of those not accepted.
 """
@@ -16,8 +17,8 @@ from collections.abc import Sequence
 
 from barker.core.errors import DecodeError
 
-CAPABILITY = "barker:batch"
-"""The capability of a target that takes batches; and the condition of one of which not all was accepted."""
+PROPERTY = "barker:batch"
+"""The property of a link's both ends; and the condition of a batch of which not all was accepted."""
 
 MESSAGES = 100
 """The most messages of one transfer."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cproton_ffi import ffi, lib
-from proton import Array, symbol, ushort
+from proton import symbol, ushort
 from proton._data import dat2obj, obj2dat
 
 from barker.amqp import batch
@@ -217,12 +217,12 @@ class _Batch:
             self.delivery.release()
         else:
             text = f"not accepted: {len(self._refused)} of {self._count} messages"
-            self.delivery._settle(REJECTED, Condition(batch.CAPABILITY, text, dict(self._refused)))
+            self.delivery._settle(REJECTED, Condition(batch.PROPERTY, text, dict(self._refused)))
 
 
 def _outcome_in(condition: Condition | None, place: int) -> tuple[int, Condition | None]:
     """What became of the message at that place of a rejected batch."""
-    if condition is None or condition.name != batch.CAPABILITY:
+    if condition is None or condition.name != batch.PROPERTY:
         return REJECTED, condition
     why = condition.info.get(str(place))
     if why is None:
@@ -276,14 +276,14 @@ class Link:
         # No filter and no distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
         lib.pn_data_clear(lib.pn_terminus_filter(lib.pn_link_source(self._link)))
         lib.pn_terminus_set_distribution_mode(lib.pn_link_source(self._link), 0)
-        # Nor any capability, but this one if both have it.
-        for terminus in (lib.pn_link_source(self._link), lib.pn_link_target(self._link)):
-            lib.pn_data_clear(lib.pn_terminus_capabilities(terminus))
-        if isinstance(self, Receiver) and self.handler.batches:
-            self.batches = _takes_batches(lib.pn_link_remote_target(self._link))
-            if self.batches:
-                _offer_batches(lib.pn_link_target(self._link))
-                self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
+        if (
+            isinstance(self, Receiver)
+            and self.handler.batches
+            and self.properties.get(batch.PROPERTY) is True
+        ):
+            self.batches = True
+            self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
+            obj2dat({symbol(batch.PROPERTY): True}, lib.pn_link_properties(self._link))
         lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
         lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
         lib.pn_link_open(self._link)
@@ -314,6 +314,7 @@ class Sender(Link):
         """How many messages were sent and have no outcome yet."""
         self.batch_messages, self.batch_bytes = 1, 0
         """How much the peer takes in one transfer; more than one message only if it knows batches."""
+        self._offers_batches = False
         self._tags = itertools.count()
         self._session = lib.pn_link_session(impl)
 
@@ -361,10 +362,9 @@ class Sender(Link):
             self.in_flight += 0 if settled else len(tokens) - 1
 
     def _agree(self) -> None:
-        """The peer has attached too: does it take batches?"""
-        if _takes_batches(lib.pn_link_target(self._link)) and _takes_batches(
-            lib.pn_link_remote_target(self._link)
-        ):
+        """The peer has attached too: does it take batches, as was offered?"""
+        theirs = _read_map(lib.pn_link_remote_properties(self._link))
+        if self._offers_batches and theirs.get(batch.PROPERTY) is True:
             most = lib.pn_link_remote_max_message_size(self._link) or batch.BYTES
             self.batch_messages, self.batch_bytes = batch.MESSAGES, min(batch.BYTES, most)
 
@@ -413,6 +413,13 @@ class Receiver(Link):
         self.max_message_size = MAX_MESSAGE
         self.batches = False
         """Whether every transfer is a batch."""
+
+    def _agree(self) -> None:
+        """We take batches: will the peer send them?"""
+        if self.properties.get(batch.PROPERTY) is True:
+            self.batches = True
+            self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
+            obj2dat({symbol(batch.PROPERTY): True}, lib.pn_link_properties(self._link))
 
     @property
     def window(self) -> int:
@@ -591,9 +598,9 @@ class Connection:
         """
         impl = lib.pn_sender(self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_target(impl), address.encode())
-        if batches:
-            _offer_batches(lib.pn_link_target(impl))
-        return self._attach(Sender(self, impl, handler, address), properties)
+        sender = Sender(self, impl, handler, address)
+        sender._offers_batches = batches
+        return self._attach(sender, (properties or {}) | ({batch.PROPERTY: True} if batches else {}))
 
     def receiver(
         self, address: str, handler: LinkHandler, window: int = 100, settled: bool = False
@@ -910,23 +917,6 @@ def _far_terminus(link: Link) -> Any:
     """The terminus at the peer's side of a link that we attached."""
     sends = isinstance(link, Sender)
     return lib.pn_link_remote_target(link._link) if sends else lib.pn_link_remote_source(link._link)
-
-
-def _offer_batches(terminus: Any) -> None:
-    obj2dat(symbol(batch.CAPABILITY), lib.pn_terminus_capabilities(terminus))
-
-
-def _takes_batches(terminus: Any) -> bool:
-    """Whether a terminus has the capability: one symbol, or an array of them (AMQP 1.0 §1.4)."""
-    data = lib.pn_terminus_capabilities(terminus)
-    try:
-        value = dat2obj(data)
-        found = value.elements if isinstance(value, Array) else [value]
-    except Exception as error:
-        # As above: Proton raises all kinds of errors for what hostile peers send.
-        log.debug("capabilities that cannot be read: %s", error)
-        return False
-    return batch.CAPABILITY in found
 
 
 def _credit_is_exceeded(impl: Any) -> bool:

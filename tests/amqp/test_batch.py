@@ -8,11 +8,10 @@ import pytest
 from cproton_ffi import lib
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from proton import UNDESCRIBED, Array, Data, Message, symbol
-from proton._data import dat2obj, obj2dat
+from proton import Message
 
 from barker.amqp import batch
-from barker.amqp.engine import ACCEPTED, REJECTED, RELEASED, Sender
+from barker.amqp.engine import ACCEPTED, REJECTED, RELEASED, Sender, _read_map
 from barker.core.errors import DecodeError, NotFound
 from tests.amqp.pair import Pair, Recorder
 
@@ -205,23 +204,17 @@ def test_what_is_settled_after_the_link_has_gone_goes_nowhere() -> None:
     assert line.sends.left_unsettled == [[1, 2]]
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "taken"),
-    [
-        (symbol(batch.CAPABILITY), True),
-        (Array(UNDESCRIBED, Data.SYMBOL, symbol("queue"), symbol(batch.CAPABILITY)), True),
-        (Array(UNDESCRIBED, Data.SYMBOL, symbol("queue"), symbol("topic")), False),
-        (symbol("queue"), False),
-        (None, False),
-        (["a", {"map": 1}], False),
-    ],
-)
-def test_of_capabilities_only_this_one_is_granted(capabilities: Any, taken: bool) -> None:
+@pytest.mark.parametrize("value", [False, 1, "true", None, [True], {"a": True}])
+def test_only_who_says_so_clearly_sends_batches(value: Any) -> None:
     pair = Pair(lambda link: Taker())
-    link = pair.client.sender("x", Recorder())
-    obj2dat(capabilities, lib.pn_terminus_capabilities(lib.pn_link_target(link._link)))
-    pair.pump()
-    assert pair.server_peer.links[-1].batches == taken
-    granted = dat2obj(lib.pn_terminus_capabilities(lib.pn_link_remote_target(link._link)))
-    assert granted == (batch.CAPABILITY if taken else None)
+    link, _, far, _ = pair.sender("x", **{batch.PROPERTY: value})
+    assert not far.batches
+    assert _read_map(lib.pn_link_remote_properties(link._link)) == {}
     assert pair.works()
+
+
+def test_a_peer_that_agrees_to_what_was_not_offered_gets_no_batches() -> None:
+    pair = Pair(lambda link: Taker())
+    link, _, far, _ = pair.sender("x", **{batch.PROPERTY: True})  # as a link property, of somebody's own
+    assert far.batches
+    assert link.batch_messages == 1

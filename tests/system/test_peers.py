@@ -20,6 +20,8 @@ from proton import (
     Array,
     Data,
     Described,
+    Event,
+    Link,
     Message,
     byte,
     char,
@@ -36,11 +38,13 @@ from proton import (
     ulong,
     ushort,
 )
+from proton.handlers import MessagingHandler
+from proton.reactor import Container, LinkOption
 from proton.utils import BlockingConnection, LinkDetached
 
 from barker.amqp.engine import Condition, Connection, ConnectionHandler
 from barker.amqp.reactor import Reactor
-from tests.harness import ROOT, Client, Process, Suite, wait_for
+from tests.harness import ROOT, Client, Process, Suite, free_port, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -229,6 +233,49 @@ def test_a_wrong_address_is_refused_with_a_reason(
         connection.create_sender(address)
     connection.create_sender("orders").send(Message(body="the connection lives on"))
     connection.close()
+
+
+class _Billing(MessagingHandler):
+    """A service on Proton, found through the directory, that gives back each terminus as it was asked for."""
+
+    def __init__(self, directory: str, port: int, count: int) -> None:
+        super().__init__()
+        self._directory, self._port, self._count = directory, port, count
+        self.bodies: list[object] = []
+
+    def on_start(self, event: Event) -> None:
+        route = {"address": "billing", "host": "127.0.0.1", "port": self._port}
+
+        class Registration(LinkOption):
+            def apply(self, link: Link) -> None:
+                link.properties = route
+
+        event.container.listen(f"127.0.0.1:{self._port}")
+        event.container.create_sender(f"{self._directory}/directory", options=Registration())
+        event.container.schedule(20, self)
+
+    def on_link_opening(self, event: Event) -> None:
+        event.link.source.copy(event.link.remote_source)
+        event.link.target.copy(event.link.remote_target)
+
+    def on_message(self, event: Event) -> None:
+        self.bodies.append(event.message.body)
+        if len(self.bodies) == self._count:
+            event.container.stop()
+
+    def on_timer_task(self, event: Event) -> None:
+        event.container.stop()
+
+
+def test_a_service_on_proton_gets_each_message_alone_from_a_deep_queue(suite: Suite, client: Client) -> None:
+    invoices = suite.start("manifold", "invoices", "--push", "billing")
+    for number in range(300):
+        client.send_raw("invoices", bytes(Message(body=number).encode()))
+    wait_for(lambda: len(client.accepted) == 300, "the manifold has them all")
+    billing = _Billing(suite.place, free_port(), 300)
+    Container(billing).run()
+    assert billing.bodies == list(range(300))
+    suite.wait_for_state(invoices, dead_letters=0)
 
 
 class _Many(ConnectionHandler):
