@@ -172,7 +172,7 @@ def main(task: Task, rates: tuple[int, ...], page: bool) -> Result:
             axes.plot(list(PERCENTILES), [of[key] for key in PERCENTILES], marker="o", label=name, zorder=at)
         axes.set_ylabel("milliseconds")
         axes.set_yscale("log")
-        axes.legend()
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
     return Result(
         {"milliseconds": figures, "all": found, "load": load_of},

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import NAMES
+from benchmarks.whole import OPTIONS
 from tests.harness import ROOT
 
 pytestmark = pytest.mark.system
@@ -111,6 +113,17 @@ def test_latency_to_a_reader_and_to_the_page() -> None:
     for name in ("300 barks/s", "300 barks/s, to the page"):
         assert 0 < figures[name]["p50"] <= figures[name]["p99"] <= figures[name]["most"]
         assert figures[name]["barks"] > 5
+
+
+@pytest.mark.browser
+def test_the_dashboard_draws_and_its_memory_is_bounded() -> None:
+    figures = run_alone("dashboard", "--seconds", "0.5", "--runs", "1")
+    assert all(of["median"] > 1 for of in figures["frames_per_second"].values())
+    assert 0 < figures["memory_mb"]["an hour"] < 2 * figures["memory_mb"]["15 minutes"] + 1
+
+
+def test_a_whole_run_is_of_all_benchmarks() -> None:
+    assert {*OPTIONS, "whole"} == {*NAMES}
 
 
 def test_startup_is_timed_and_weighed() -> None:
