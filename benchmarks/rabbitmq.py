@@ -49,15 +49,20 @@ class Broker:
         self.place = place
         self._made: list[str] = []
         self._numbers = itertools.count(1)
+        self._connect()
+
+    def _connect(self) -> None:
         try:
             self._connection = BlockingConnection(
-                str(place), timeout=TIMEOUT, allowed_mechs="ANONYMOUS", reconnect=False
+                str(self.place), timeout=TIMEOUT, allowed_mechs="ANONYMOUS", reconnect=False
             )
             link = {"name": "management", "options": _Paired()}
             self._sender = self._connection.create_sender("/management", **link)
             self._receiver = self._connection.create_receiver("/management", credit=10, **link)
         except ProtonException as error:
-            raise BarkerError(f"there is no RabbitMQ 4 at {place} that lets anybody in: {error}") from None
+            raise BarkerError(
+                f"there is no RabbitMQ 4 at {self.place} that lets anybody in: {error}"
+            ) from None
 
     def __enter__(self) -> Broker:
         return self
@@ -67,6 +72,9 @@ class Broker:
 
     def close(self) -> None:
         """Delete what was declared, and end the connection."""
+        if self._made:
+            # Nobody has sent heartbeats over the one before: meanwhile, it may have been closed.
+            self._connect()
         for path in reversed(self._made):
             self._request("DELETE", path)
         self._connection.close()
