@@ -33,9 +33,11 @@ class Message:
 class Readers(Generic[R]):
     """Those who read along on one timeline."""
 
-    __slots__ = ("awake", "cursors")
+    __slots__ = ("awake", "cursors", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
+        self.total = total
+        """How many messages there were, those that were there before the first reader included."""
         self.cursors: dict[R, Cursor[R]] = {}
         self.awake: dict[R, Cursor[R]] = {}
         """Of those, the ones that can take something: a thousand that stall cost the others nothing."""
@@ -49,11 +51,9 @@ class Timeline(list[Message], Generic[R]):
     are dropped from its front, of a long history several at a time, as the others move up then.
     """
 
-    __slots__ = ("dropped", "readers")
+    __slots__ = ("readers",)
 
     def __init__(self) -> None:
-        self.dropped = 0
-        """How many messages were dropped: the position of the first that is here."""
         self.readers: Readers[R] | None = None
         """None while there never was one, as of most timelines."""
 
@@ -66,15 +66,15 @@ class Cursor(Generic[R]):
     def __init__(self, timeline: Timeline[R], readers: Readers[R], reader: R, history: int) -> None:
         self.timeline, self.reader = timeline, reader
         self._readers, self._history = readers, history
-        self.position = timeline.dropped + max(0, len(timeline) - history)
-        """That of the message to be read next, counted from the first that the timeline ever had."""
+        self.position = readers.total - min(history, len(timeline))
+        """That of the message to be read next; the newest has the readers' total less one."""
         self.missed = 0
         """How many messages this reader never saw, in all."""
 
     @property
     def behind(self) -> int:
         """How many messages there are that this reader has not had, those it has missed included."""
-        return self.timeline.dropped + len(self.timeline) - self.position
+        return self._readers.total - self.position
 
     def rest(self) -> None:
         """The reader can take nothing now: :meth:`Timelines.deliver` leaves it alone until :meth:`wake`."""
@@ -86,14 +86,13 @@ class Cursor(Generic[R]):
 
     def read(self) -> tuple[Message, int] | None:
         """The next message, and how many were missed just before it; None when the reader has all."""
-        timeline = self.timeline
-        place = self.position - timeline.dropped
-        if place == len(timeline):
+        behind = self._readers.total - self.position
+        if not behind:
             return None
-        missed = max(0, len(timeline) - self._history - place)
+        missed = max(0, behind - self._history)
         self.missed += missed
         self.position += missed + 1
-        return timeline[place + missed], missed
+        return self.timeline[missed - behind], missed
 
 
 class Timelines(Generic[R]):
@@ -138,15 +137,17 @@ class Timelines(Generic[R]):
             timeline.append(message)
             if len(timeline) > most:
                 del timeline[:at_once]
-                timeline.dropped += at_once
             if timeline.readers is not None:
+                timeline.readers.total += 1
                 woken += timeline.readers.awake
         return woken
 
     def follow(self, user: str, reader: R) -> Cursor[R]:
         """`reader` reads the timeline of `user` from its oldest message on."""
         timeline = self._timelines[user]
-        readers = timeline.readers = timeline.readers or Readers()
+        if timeline.readers is None:
+            timeline.readers = Readers(len(timeline))
+        readers = timeline.readers
         cursor = readers.cursors[reader] = Cursor(timeline, readers, reader, self.history)
         cursor.wake()
         return cursor

@@ -37,6 +37,9 @@ NO_VERSION = 100
 SYNC = {"normal": "safe against the death of processes", "full": "safe against power loss too"}
 """How sure a commit is: SQLite's ``synchronous``."""
 
+KEYS_AT_ONCE = 2_000
+"""How many old keys are forgotten in one transaction."""
+
 SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
@@ -356,7 +359,7 @@ class TimelineJournal(Journal):
         super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
         self._keys_since = 0
-        """Of messages before this one, no keys are kept when they are forgotten."""
+        """Of messages before this one, there are no keys left without the message."""
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
         """Write messages; the entries they became.
@@ -380,8 +383,15 @@ class TimelineJournal(Journal):
     def forget(self, gone: Iterable[int], keys_before: int) -> None:
         """Forget messages that no timeline holds, all but their keys; and keys older than that message.
 
+        Of those, :data:`KEYS_AT_ONCE` at most: the others go with the next ones.
+
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
+        old_keys = "SELECT sequence FROM messages WHERE data IS NULL AND sequence >= ? AND sequence < ?"
+        some = self._read(
+            f"{old_keys} ORDER BY sequence LIMIT ?", self._keys_since, keys_before, KEYS_AT_ONCE
+        )
+        keys = [sequence for (sequence,) in some]
         stretches = _ranges(gone)
         old = [(first, min(last, keys_before - 1)) for first, last in stretches if first < keys_before]
         others = [(max(first, keys_before), last) for first, last in stretches if last >= keys_before]
@@ -394,13 +404,10 @@ class TimelineJournal(Journal):
                     "WHERE sequence BETWEEN ? AND ?",
                     others,
                 ),
-                (
-                    "DELETE FROM messages WHERE data IS NULL AND sequence >= ? AND sequence < ?",
-                    [(self._keys_since, keys_before)] if keys_before > self._keys_since else [],
-                ),
+                ("DELETE FROM messages WHERE sequence BETWEEN ? AND ?", _ranges(keys)),
             )
         )
-        self._keys_since = max(self._keys_since, keys_before)
+        self._keys_since = keys[-1] + 1 if len(keys) == KEYS_AT_ONCE else max(self._keys_since, keys_before)
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

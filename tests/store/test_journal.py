@@ -198,6 +198,19 @@ def test_when_everything_is_forgotten_the_sequence_goes_on(tmp_path: Path) -> No
         assert journal.commit([Post("k", "rex", b"4")])[0].sequence == 4
 
 
+def test_old_keys_go_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barker.store.journal.KEYS_AT_ONCE", 3)
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        journal.commit([Post(f"k{at}", "rex", b"%d" % at) for at in range(1, 11)])
+        journal.forget([1, 3, 4, 5, 6, 7, 8], keys_before=0)
+    with closing(TimelineJournal(path)) as journal:
+        for left in [5, 6, 7, 8], [8], []:
+            journal.forget([], keys_before=9)
+            assert [entry.sequence for entry in journal.load() if entry.data is None] == left
+        assert [entry.sequence for entry in journal.load()] == [2, 9, 10], "these are held"
+
+
 @given(st.integers(0, 30), st.lists(st.tuples(st.sets(st.integers(1, 30)), st.integers(0, 10)), max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_what_is_held_stays_and_what_is_forgotten_leaves_its_key(
