@@ -222,7 +222,7 @@ class QueueManifold(Service):
         for _ in range(share):
             self._load(queue)
             room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
-            entries = queue.work.lease_some(link, room, link.batch_bytes, OVERHEAD)
+            entries = queue.work.lease(link, room, link.batch_bytes, OVERHEAD)
             if not entries:
                 break
             sequences = [entry.sequence for entry in entries]

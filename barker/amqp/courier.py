@@ -104,7 +104,7 @@ class Courier(PeerHandler[Sender]):
         credit = link.credit if link is not None else 0
         while link is not None and credit > 0:
             room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
-            entries = self._queue.lease_some(link, room, link.batch_bytes, OVERHEAD)
+            entries = self._queue.lease(link, room, link.batch_bytes, OVERHEAD)
             if not entries:
                 return
             wanted = []

@@ -276,14 +276,8 @@ class Link:
         # No filter and no distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
         lib.pn_data_clear(lib.pn_terminus_filter(lib.pn_link_source(self._link)))
         lib.pn_terminus_set_distribution_mode(lib.pn_link_source(self._link), 0)
-        if (
-            isinstance(self, Receiver)
-            and self.handler.batches
-            and self.properties.get(batch.PROPERTY) is True
-        ):
-            self.batches = True
-            self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
-            obj2dat({symbol(batch.PROPERTY): True}, lib.pn_link_properties(self._link))
+        if isinstance(self, Receiver):
+            self._agree()
         lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
         lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
         lib.pn_link_open(self._link)
@@ -415,10 +409,9 @@ class Receiver(Link):
         """Whether every transfer is a batch."""
 
     def _agree(self) -> None:
-        """We take batches: will the peer send them?"""
-        if self.properties.get(batch.PROPERTY) is True:
+        """The peer attaches: does it offer batches, and do we take them?"""
+        if self.handler.batches and self.properties.get(batch.PROPERTY) is True:
             self.batches = True
-            self.max_message_size += batch.OVERHEAD  # In a batch of one, the largest fits as well.
             obj2dat({symbol(batch.PROPERTY): True}, lib.pn_link_properties(self._link))
 
     @property
@@ -491,7 +484,9 @@ class Receiver(Link):
 
     def _read_part(self, pending: int) -> None:
         """Take what is here of a message of several transfers, or one that is too large."""
-        if len(self._partial) + pending > self.max_message_size:
+        # In a batch of one, the largest message fits as well.
+        most = self.max_message_size + (batch.OVERHEAD if self.batches else 0)
+        if len(self._partial) + pending > most:
             self._drop_part()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
             return

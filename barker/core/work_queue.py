@@ -104,12 +104,7 @@ class WorkQueue:
             self._take(entry)
             self._newest = max(self._newest, entry.sequence)
 
-    def lease(self, consumer: Hashable) -> Entry | None:
-        """The next entry, now in flight to `consumer`; None if none is ready, or too much is in flight."""
-        leased = self.lease_some(consumer, 1)
-        return leased[0] if leased else None
-
-    def lease_some(self, consumer: Hashable, count: int, memory: int = 0, overhead: int = 0) -> list[Entry]:
+    def lease(self, consumer: Hashable, count: int, memory: int = 0, overhead: int = 0) -> list[Entry]:
         """Up to `count` entries that are next, now in flight to `consumer`; none if too much is in flight.
 
         More than one only as long as they have no more than `memory` bytes, each with an `overhead` added.
@@ -124,14 +119,11 @@ class WorkQueue:
             if leased and memory < 0:
                 break
             leased.append(heapq.heappop(self._returned) if returned else self._fresh.popleft())
-            self._hand_out(consumer, entry)
+            self._bytes -= len(entry.data)
+            self._in_flight_bytes += len(entry.data)
+            self._in_flight.setdefault(consumer, {})[entry.sequence] = entry
+        self._in_flight_count += len(leased)
         return leased
-
-    def _hand_out(self, consumer: Hashable, entry: Entry) -> None:
-        self._bytes -= len(entry.data)
-        self._in_flight_bytes += len(entry.data)
-        self._in_flight.setdefault(consumer, {})[entry.sequence] = entry
-        self._in_flight_count += 1
 
     def settle(self, consumer: Hashable, sequence: int) -> Entry | None:
         """`consumer` is done with an entry: it is gone for good; None if it was not in flight there."""

@@ -23,11 +23,17 @@ def queue_of(*sequences: int) -> WorkQueue:
     return queue
 
 
+def lease_one(queue: WorkQueue, consumer: str) -> Entry | None:
+    """The next entry, now in flight to `consumer`; None if there is none for it."""
+    found = queue.lease(consumer, 1)
+    return found[0] if found else None
+
+
 def leased(queue: WorkQueue, consumer: str, most: int = 100) -> list[int]:
     """The sequence numbers of up to `most` entries, now in flight to `consumer`."""
     found: list[int] = []
     for _ in range(most):
-        next_one = queue.lease(consumer)
+        next_one = lease_one(queue, consumer)
         if next_one is None:
             break
         found.append(next_one.sequence)
@@ -39,7 +45,7 @@ def leased(queue: WorkQueue, consumer: str, most: int = 100) -> list[int]:
 
 def test_an_empty_queue_has_nothing_for_anybody() -> None:
     queue = WorkQueue()
-    assert queue.lease("a") is None
+    assert lease_one(queue, "a") is None
     assert (queue.depth, queue.ready, queue.waiting, queue.in_flight, queue.memory) == (0, 0, 0, 0, 0)
     assert queue.wanted() is None
 
@@ -70,7 +76,7 @@ def test_some_are_leased_as_far_as_they_are_few_and_small(
     queue = WorkQueue()
     for sequence, size in enumerate(sizes, 1):
         queue.push(entry(sequence, size))
-    assert queue.lease_some("a", count, memory, overhead=3) == [
+    assert queue.lease("a", count, memory, overhead=3) == [
         entry(sequence, size) for sequence, size in enumerate(sizes[:taken], 1)
     ]
     assert (queue.in_flight, queue.ready) == (taken, len(sizes) - taken)
@@ -81,7 +87,7 @@ def test_some_are_what_was_given_back_and_what_is_fresh_in_order() -> None:
     leased(queue, "a", 3)
     queue.release("a", 3)
     queue.release("a", 1)
-    assert [each.sequence for each in queue.lease_some("b", 10, 100)] == [1, 3, 4]
+    assert [each.sequence for each in queue.lease("b", 10, 100)] == [1, 3, 4]
 
 
 def test_what_is_settled_is_gone_for_good() -> None:
@@ -100,7 +106,7 @@ def test_nobody_settles_or_releases_what_another_holds() -> None:
     assert queue.settle("b", 1) is None
     queue.release("b", 1)
     assert queue.in_flight == 1
-    assert queue.lease("b") is None
+    assert lease_one(queue, "b") is None
 
 
 def test_a_released_entry_goes_before_all_that_is_younger() -> None:
@@ -148,7 +154,7 @@ def test_its_length_is_its_depth_and_its_text_says_where_entries_are() -> None:
     queue = WorkQueue(entries=2)
     for sequence in range(1, 6):
         queue.push(entry(sequence))
-    queue.lease("a")
+    lease_one(queue, "a")
     assert len(queue) == queue.depth == 5
     assert repr(queue) == "<WorkQueue ready 1, waiting 3, in flight 1>"
 
@@ -178,7 +184,7 @@ class Disk(dict[int, bytes]):
         gone: list[int] = []
         while True:
             self.serve(queue)
-            next_one = queue.lease("drain")
+            next_one = lease_one(queue, "drain")
             if next_one is None:
                 return gone
             assert queue.settle("drain", next_one.sequence) == next_one
@@ -241,7 +247,7 @@ def test_nothing_is_leased_while_too_many_bytes_are_in_flight() -> None:
     for sequence in range(1, 4):
         queue.push(entry(sequence, 60))
     assert leased(queue, "a") == [1, 2]
-    assert queue.lease("b") is None
+    assert lease_one(queue, "b") is None
     queue.settle("a", 1)
     assert leased(queue, "b") == []
     assert queue.wanted() == (2, 1)
@@ -312,7 +318,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
                 self.disk.serve(self.queue)
             due = self.pending
             too_much = self.bytes_in_flight >= MEMORY
-            found = self.queue.lease(consumer)
+            found = lease_one(self.queue, consumer)
             if too_much or not due:
                 assert found is None
             elif found is None:
