@@ -71,7 +71,8 @@ class Bizlogic(Service):
             Courier(self.network, address, self._on_outcome, lambda fan_out: fan_out.delivery.live)
             for address in addresses("inbox", inboxes)
         ]
-        self._rejected = 0
+        self.rejected = 0
+        """How many messages were rejected since the start."""
         self._latencies = Latencies()
         self.reactor.every(LOOK_SECONDS, self._look)
         self.reactor.each_turn(self._set_windows)
@@ -106,17 +107,17 @@ class Bizlogic(Service):
         delivery.accept()
 
     def on_work(self, delivery: Delivery, data: bytes) -> None:
-        """Whatever an outbox sends; what breaks the rules is rejected, and a dead letter there."""
+        """Whatever an outbox sends.
+
+        :raises PeerError: for what breaks the rules; it becomes a dead letter of the outbox.
+        """
         self.received += 1
+        work = decode_bark(data)
         try:
-            work = decode_bark(data)
             if isinstance(work, Bark):
                 self.on_bark(work, delivery, data)
             else:
                 self.on_follow(work, delivery)
-        except PeerError as error:
-            self._rejected += 1
-            delivery.reject(error)
         except StorageError as error:
             log.error("%s", error)
             # Not at once: the outbox would send it again at once.
@@ -155,7 +156,7 @@ class Bizlogic(Service):
             "active": bool(self.outboxes),
             "in_flight": sum(len(inbox) for inbox in self._inboxes),
             "users": len(self.graph),
-            "rejected": self._rejected,
+            "rejected": self.rejected,
             "inbox": " ".join(inbox.place for inbox in self._inboxes),
         }
 
@@ -178,6 +179,9 @@ class _Outbox(LinkHandler):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._bizlogic.on_work(delivery, data)
+
+    def on_rejected(self, link: Receiver, error: PeerError) -> None:
+        self._bizlogic.rejected += 1
 
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
         self._bizlogic.outboxes.discard(link)

@@ -121,14 +121,10 @@ class _Producer(LinkHandler, Generic[What]):
         self._intake._set_windows()
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        try:
-            what = self._read(data)
-        except PeerError as error:
-            self._intake.rejected += 1
-            log.warning("%s: rejected a message to %s: %s", link.connection.peer, link.address, error)
-            delivery.reject(error)
-        else:
-            self._intake.arrivals.append(Arrival(delivery, what))
+        self._intake.arrivals.append(Arrival(delivery, self._read(data)))
+
+    def on_rejected(self, link: Receiver, error: PeerError) -> None:
+        self._intake.rejected += 1
 
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
         self._intake.producers.discard(link)

@@ -31,7 +31,7 @@ from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sende
 from barker.amqp.links import Place
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
-from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound, PeerError
+from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS, Keeper
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
@@ -436,15 +436,10 @@ class _Commander(LinkHandler):
         link.window = 10
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        try:
-            verb, token, arguments = decode_command(data)
-            self._launcher.command(verb, token, arguments)
-        except PeerError as error:
-            log.warning("%s: a command was refused: %s", link.connection.peer, error)
-            delivery.reject(error)
-        else:
-            log.info("%s: %s %s", link.connection.peer, verb, arguments)
-            delivery.accept()
+        verb, token, arguments = decode_command(data)
+        self._launcher.command(verb, token, arguments)
+        log.info("%s: %s %s", link.connection.peer, verb, arguments)
+        delivery.accept()
 
 
 class _Reader(LinkHandler):

@@ -113,7 +113,14 @@ class LinkHandler:
         """The peer has attached its end too."""
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        """A whole message, undecoded; `delivery` waits to be settled."""
+        """A whole message, undecoded; `delivery` waits to be settled.
+
+        Whatever it raises rejects this message and nothing else: a :class:`PeerError` with its condition and
+        sentence, a bug of ours with ``amqp:internal-error``, once it is in the log.
+        """
+
+    def on_rejected(self, link: Receiver, error: PeerError) -> None:
+        """A message was rejected, as :meth:`on_message` raised `error`."""
 
     def on_credit(self, link: Sender) -> None:
         """The sender may have credit: now is the time to send."""
@@ -467,20 +474,35 @@ class Receiver(Link):
             if self.batches:
                 self._unpack(Delivery(self, delivery), data)
             else:
-                self.handler.on_message(self, Delivery(self, delivery), data)
+                self._hand_on(Delivery(self, delivery), data)
 
     def _unpack(self, delivery: Delivery, data: bytes) -> None:
         """Hand on the messages of a batch."""
         try:
             messages = batch.unpack(data)
         except DecodeError as error:
-            delivery.reject(error)
+            self._reject(delivery, error)
             return
         whole = _Batch(delivery, len(messages))
         for place, message in enumerate(messages):
             if not self.live:
                 return
-            self.handler.on_message(self, _Batched(whole, place), message)
+            self._hand_on(_Batched(whole, place), message)
+
+    def _hand_on(self, delivery: Delivery, data: bytes) -> None:
+        """One message to the handler; what it cannot take is rejected, and those behind it go on."""
+        try:
+            self.handler.on_message(self, delivery, data)
+        except PeerError as error:
+            self._reject(delivery, error)
+        except Exception as error:
+            log.exception("%s: an error of ours over a message to %s", self.connection.peer, self.address)
+            self._reject(delivery, PeerError(f"an error of the service: {type(error).__name__}"))
+
+    def _reject(self, delivery: Delivery, error: PeerError) -> None:
+        log.warning("%s: rejected a message to %s: %s", self.connection.peer, self.address, error)
+        delivery.reject(error)
+        self.handler.on_rejected(self, error)
 
     def _read_part(self, pending: int) -> None:
         """Take what is here of a message of several transfers, or one that is too large."""

@@ -27,7 +27,7 @@ from barker.amqp.engine import (
 )
 from barker.amqp.reactor import Reactor
 from barker.core.backoff import Backoff
-from barker.core.errors import Mistake
+from barker.core.errors import Mistake, PeerError
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,9 @@ class PeerHandler(Generic[L]):
 
     def on_message(self, link: L, delivery: Delivery, data: bytes) -> None:
         """As :meth:`LinkHandler.on_message`."""
+
+    def on_rejected(self, link: L, error: PeerError) -> None:
+        """As :meth:`LinkHandler.on_rejected`."""
 
     def on_credit(self, link: L) -> None:
         """As :meth:`LinkHandler.on_credit`."""
@@ -217,6 +220,9 @@ class PeerLink(LinkHandler, Generic[L]):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._handler.on_message(link, delivery, data)  # type: ignore[arg-type]
+
+    def on_rejected(self, link: Receiver, error: PeerError) -> None:
+        self._handler.on_rejected(link, error)  # type: ignore[arg-type]
 
     def on_credit(self, link: Sender) -> None:
         if link is self.link:

@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pytest
@@ -658,7 +658,7 @@ def exercise(pair: Pair, handler: Recorder) -> None:
     pair.pump()
 
 
-SERVER_PLACES = ["on_attach", "on_connected", "on_opened", "on_message"]
+SERVER_PLACES = ["on_attach", "on_connected", "on_opened"]
 CLIENT_PLACES = ["on_connected", "on_opened", "on_credit", "on_outcome", "on_closed"]
 
 
@@ -700,7 +700,7 @@ def test_a_bug_in_a_handler_costs_only_its_connection(
 
 @pytest.mark.parametrize(
     ("side", "place"),
-    [("server", "on_opened"), ("server", "on_message")]
+    [("server", "on_opened")]
     + [("client", each) for each in ("on_opened", "on_credit", "on_outcome")],
 )
 def test_a_peers_error_in_a_handler_costs_only_its_link(side: str, place: str) -> None:
@@ -712,6 +712,45 @@ def test_a_peers_error_in_a_handler_costs_only_its_link(side: str, place: str) -
     assert far.closed == ["amqp:not-allowed"]
     pair.server_peer.answer = lambda link: Recorder()
     assert pair.works()
+
+
+@pytest.mark.parametrize(
+    ("error", "condition"),
+    [
+        (NotAllowed("not like this"), "amqp:not-allowed: not like this"),
+        (Bug("a bug"), "amqp:internal-error: an error of the service: Bug"),
+    ],
+)
+@pytest.mark.parametrize("batches", [False, True])
+def test_what_on_message_raises_rejects_that_message_and_those_behind_it_go_on(
+    error: Exception, condition: str, batches: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(Recorder):
+        refused: ClassVar[list[str]] = []
+
+        def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+            if data == b"bad":
+                raise error
+            delivery.accept()
+
+        def on_rejected(self, link: Receiver, error: PeerError) -> None:
+            self.refused.append(error.condition)
+
+    Picky.batches, Picky.refused = batches, []
+    pair, handler = Pair(lambda link: Picky()), Recorder()
+    link = pair.client.sender("x", handler, batches=batches)
+    pair.pump()
+    if batches:
+        link.send_batch([b"good", b"bad", b"good"], [1, 2, 3])
+    else:
+        for token, data in enumerate([b"good", b"bad", b"good"], 1):
+            link.send(data, token)
+    pair.pump()
+    outcomes = {token: (outcome, str(why)) for token, outcome, why in handler.outcomes}
+    assert outcomes == {1: (ACCEPTED, "None"), 2: (REJECTED, condition), 3: (ACCEPTED, "None")}
+    assert Picky.refused == [condition.split(": ")[0]]
+    assert link.live
+    assert ("Traceback" in caplog.text) is isinstance(error, Bug), "a bug is in the log"
 
 
 @pytest.mark.parametrize("what", ["link", "connection"])
