@@ -19,12 +19,11 @@ from barker.amqp.batch import OVERHEAD
 from barker.amqp.engine import ACCEPTED, REJECTED, Condition, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import with_delivery_annotations
-from barker.amqp.service import Service, Serving, only_send
+from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import DecodeError, NotFound, StorageError
 from barker.core.gauges import Peak
-from barker.core.routes import normalised
-from barker.core.work_queue import WorkQueue
-from barker.intake import Arrival, Intake
+from barker.core.work_queue import Entry, WorkQueue
+from barker.intake import Intake, Producer
 from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
 
@@ -54,11 +53,13 @@ class Queue:
         self.address = address
         self.work = work
         self.consumers: deque[Sender] = deque()
-
-    @property
-    def holds_dead_letters(self) -> bool:
+        """Those who have had credit; who has none yet is in no one's way."""
+        self.links = 0
+        """How many links there are to it, of producers and consumers: as long as there is one, it stays."""
+        self.holds_dead_letters = address.endswith(DEAD_LETTERS)
         """Whether this is some queue's dead letters."""
-        return self.address.endswith(DEAD_LETTERS)
+        self.counted = 0, 0
+        """Its depth and what is in flight, as they are in the manifold's totals."""
 
 
 class QueueManifold(Service):
@@ -77,23 +78,31 @@ class QueueManifold(Service):
     ) -> None:
         """`push`: the address to forward to, else consumers pull. `check` raises PeerError on bad input.
 
-        Above `max_depth` messages no credit is granted until there are fewer.
+        From `max_depth` messages on no credit is granted until there are fewer; as many again may have been
+        granted before.
         """
         super().__init__(serving)
         self.journal = journal
         self._push, self._check = push, check
-        self._max_depth, self._max_message_size = max_depth, max_message_size
+        self._max_message_size = max_message_size
         self._queues: dict[str, Queue] = {}
-        self._intake: Intake[tuple[Queue, bytes]] = Intake(self.reactor, self.fail)
+        self.intake: Intake[tuple[str, bytes]] = Intake(self.reactor, self.fail, max_depth)
+        """All its producers."""
         self._settled: list[tuple[str, int]] = []
-        self._dead: list[tuple[Queue, bytes]] = []
-        self._awake: set[Queue] = set()
+        self._dead: list[tuple[str, bytes]] = []
+        # Dictionaries for sets: their order is the order in which things came, in every run.
+        self._awake: dict[Queue, None] = {}
+        self._changed: dict[Queue, None] = {}
+        self._unused: dict[Queue, None] = {}
+        self._depth = self._in_flight = self._dead_letters = 0
         self._peak = Peak()
         for address, count in journal.queues().items():
-            self._queue(address).work.expect(count)
+            queue = self._queue(address)
+            queue.work.expect(count)
+            self._wake(queue)
         self._consumer: PeerLink[Sender] | None = None
         if push is not None:
-            consumer = _Push(self, self._queue(serving.address))
+            consumer = _Consumer(self, self._queue(serving.address))
             self._consumer = sender_to(self.network, push, consumer, batches=True)
         self.reactor.each_turn(self._end_turn)
         self.reactor.every(FORGET_SECONDS, self._forget)
@@ -104,13 +113,12 @@ class QueueManifold(Service):
         """A producer of a queue."""
         self._look_up(address)
         link.max_message_size = self._max_message_size
-        queue = self._queue(address)
 
-        def read(data: bytes) -> tuple[Queue, bytes]:
+        def read(data: bytes) -> tuple[str, bytes]:
             self._check(data)
-            return queue, data
+            return address, data
 
-        return self._intake.producer(link, read)
+        return _Producer(self, self._queue(address), read)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A consumer of a queue."""
@@ -133,14 +141,21 @@ class QueueManifold(Service):
             queue = self._queues[address] = Queue(address, self.journal.work_queue())
         return queue
 
+    def attached(self, queue: Queue) -> None:
+        """A link to a queue stands."""
+        queue.links += 1
+
+    def detached(self, queue: Queue) -> None:
+        """A link to a queue has ended."""
+        queue.links -= 1
+        self._unused[queue] = None
+
     def _forget(self) -> None:
         """Queues are made when they are named; those that are empty and that nobody uses are no more."""
-        used = {self.serving.address} | {normalised(link.address) for link in self._intake.producers}
-        self._queues = {
-            address: queue
-            for address, queue in self._queues.items()
-            if queue.work.depth or queue.consumers or address in used
-        }
+        unused, self._unused = self._unused, {}
+        for queue in unused:
+            if not queue.work.depth and not queue.links and queue.address != self.serving.address:
+                self._queues.pop(queue.address, None)
 
     # What consumers do
 
@@ -148,7 +163,7 @@ class QueueManifold(Service):
         """A consumer has come."""
         if link not in queue.consumers:
             queue.consumers.append(link)
-        self._awake.add(queue)
+        self._wake(queue)
 
     def leave(self, queue: Queue, link: Sender) -> None:
         """A consumer has gone: what it held is next again."""
@@ -162,7 +177,7 @@ class QueueManifold(Service):
                 returned,
                 link.connection.peer,
             )
-        self._awake.add(queue)
+        self._wake(queue)
 
     def settled(
         self, queue: Queue, link: Sender, sequence: int, outcome: int, condition: Condition | None
@@ -175,35 +190,53 @@ class QueueManifold(Service):
             # It stays in flight to this link, which so sees each letter once, and is back when the link goes.
             return
         elif outcome == REJECTED:
-            entry = queue.work.settle(link, sequence)
-            if entry is not None:
-                log.warning(
-                    "%s: a message was rejected, and is a dead letter now: %s", queue.address, condition
-                )
-                self._settled.append((queue.address, sequence))
-                self._dead.append((self._queue(queue.address + DEAD_LETTERS), _marked(entry.data, condition)))
+            self._bury(queue, link, sequence, condition)
         else:
             queue.work.release(link, sequence)
-        self._awake.add(queue)
+        self._wake(queue)
+
+    def _bury(self, queue: Queue, link: Sender, sequence: int, condition: Condition | None) -> None:
+        """A message that is in flight to `link` becomes a dead letter."""
+        entry = queue.work.settle(link, sequence)
+        if entry is not None:
+            log.warning("%s: a message was rejected, and is a dead letter now: %s", queue.address, condition)
+            self._settled.append((queue.address, sequence))
+            self._dead.append((queue.address + DEAD_LETTERS, _marked(entry.data, condition)))
+
+    def _wake(self, queue: Queue) -> None:
+        """There may be something to send, and something to count."""
+        self._awake[queue] = self._changed[queue] = None
 
     # The end of a turn
 
     def _end_turn(self) -> None:
-        if (self._intake.arrivals or self._settled or self._dead) and not self._intake.failing:
-            self._intake.commit(self._write)
+        self._commit()
         while self._awake and len(self._settled) < MOST_SETTLED:
-            self._pump(self._awake.pop())
-        self._intake.full = sum(queue.work.depth for queue in self._queues.values()) >= self._max_depth
+            queue = next(iter(self._awake))
+            del self._awake[queue]
+            self._pump(queue)
+        self._count()
+        self.intake.stored(self._depth + self._dead_letters)
         self._peak.update(time.monotonic(), self._depth)
 
-    def _write(self, arrivals: list[Arrival[tuple[Queue, bytes]]]) -> None:
-        """One commit: what came, what died, what is settled."""
+    def _commit(self) -> None:
+        """What came, what died and what is settled, in one transaction; only then is it accepted."""
+        arrivals = self.intake.take()
+        if self.intake.resting or not (arrivals or self._settled or self._dead):
+            return
         added = [arrival.what for arrival in arrivals] + self._dead
-        entries = self.journal.commit([(queue.address, data) for queue, data in added], self._settled)
-        self._settled, self._dead = [], []
-        for (queue, _), entry in zip(added, entries, strict=True):
-            queue.work.push(entry)
-            self._awake.add(queue)
+        try:
+            entries = self.journal.commit(added, self._settled)
+        except Exception as error:
+            self.intake.fail(arrivals, error)
+            return
+        with self.as_on_disk():
+            self._settled, self._dead = [], []
+            for (address, _), entry in zip(added, entries, strict=True):
+                queue = self._queue(address)
+                queue.work.push(entry)
+                self._wake(queue)
+            self.intake.accept(arrivals)
 
     def _pump(self, queue: Queue) -> None:
         """Give the consumers what they have credit for, each in turn."""
@@ -211,20 +244,22 @@ class QueueManifold(Service):
         while idle < len(queue.consumers):
             link = queue.consumers[0]
             queue.consumers.rotate(-1)
-            share = min(link.credit, MOST_IN_FLIGHT - link.in_flight)
-            if len(queue.consumers) > 1:
-                share = min(share, 1)
-            idle = 0 if self._serve(queue, link, share) else idle + 1
+            served = self._serve(queue, link, once=len(queue.consumers) > 1)
+            idle = 0 if served else idle + 1
 
-    def _serve(self, queue: Queue, link: Sender, share: int) -> bool:
-        """Make up to `share` transfers over `link`; whether there was any."""
+    def _serve(self, queue: Queue, link: Sender, once: bool) -> bool:
+        """Send over `link` what it has credit for, or make just one transfer; whether there was any."""
         settled, served = link.wants_settled, False
-        for _ in range(share):
+        # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
+        while link.credit and link.in_flight < MOST_IN_FLIGHT and not (served and once):
             self._load(queue)
             room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
             entries = queue.work.lease(link, room, link.batch_bytes, OVERHEAD)
             if not entries:
                 break
+            if link.max_message_size and len(entries[0].data) > link.max_message_size:
+                self._too_large(queue, link, entries[0])
+                continue
             sequences = [entry.sequence for entry in entries]
             link.send_batch([entry.data for entry in entries], sequences, settled)
             self.sent += len(entries)
@@ -233,7 +268,19 @@ class QueueManifold(Service):
                 for sequence in sequences:
                     queue.work.settle(link, sequence)
                     self._settled.append((queue.address, sequence))
+        if served:
+            self._changed[queue] = None
         return served
+
+    def _too_large(self, queue: Queue, link: Sender, entry: Entry) -> None:
+        """A consumer takes no message of that size: those behind it must not wait for it for ever."""
+        error = too_large(entry.data, link)
+        if self._push is not None and not queue.holds_dead_letters:
+            # It is the one service for them all.
+            self._bury(queue, link, entry.sequence, Condition(error.condition, error.description))
+            self._wake(queue)
+        else:
+            link.refuse(error)  # Others may take it.
 
     def _load(self, queue: Queue) -> None:
         """Bring the head of a long queue into memory."""
@@ -245,43 +292,73 @@ class QueueManifold(Service):
                 # What comes next cannot be known, and nothing may go before it.
                 self.fail(error)
 
-    # Its state
+    def _count(self) -> None:
+        """Bring the totals up to date with the queues that have changed."""
+        for queue in self._changed:
+            depth, in_flight = queue.work.depth, queue.work.in_flight
+            depth_before, in_flight_before = queue.counted
+            queue.counted = depth, in_flight
+            if queue.holds_dead_letters:
+                self._dead_letters += depth - depth_before
+            else:
+                self._depth += depth - depth_before
+                self._in_flight += in_flight - in_flight_before
+            if not depth:
+                self._unused[queue] = None
+        self._changed.clear()
 
-    @property
-    def _depth(self) -> int:
-        return sum(queue.work.depth for queue in self._queues.values() if not queue.holds_dead_letters)
+    # Its state
 
     def state(self) -> dict[str, Any]:
         """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes."""
-        self.received = self._intake.received
-        alive = [queue.work for queue in self._queues.values() if not queue.holds_dead_letters]
-        dead = [queue.work for queue in self._queues.values() if queue.holds_dead_letters]
         return {
             "mode": "push" if self._push is not None else "pull",
+            "received": self.intake.received,
             "consumer": self._consumer.place if self._consumer is not None else "",
             "depth": self._depth,
             "depth_peak": max(self._depth, self._peak.highest(time.monotonic())),
-            "in_flight": sum(work.in_flight for work in alive),
-            "dead_letters": sum(work.depth for work in dead),
+            "in_flight": self._in_flight,
+            "dead_letters": self._dead_letters,
             "queues": len(self._queues),
-            "rejected": self._intake.rejected,
+            "rejected": self.intake.rejected,
             "journal_bytes": self.journal.size,
         }
 
     def on_stop(self) -> None:
-        """Write what is settled since the last commit, and close the journal."""
+        """Write what is settled, together with the dead letters made of it; close the journal."""
         try:
-            self.journal.commit([], self._settled)
+            self.journal.commit(self._dead, self._settled)
         except StorageError as error:
-            log.error("%s", error)
+            log.error("%s", error)  # Then both are still where they were, and are sent again.
         self.journal.close()
 
 
-class _Consumer(LinkHandler):
-    """A consumer that pulls."""
+class _Producer(Producer[tuple[str, bytes]]):
+    """A producer: its queue stays as long as it does."""
+
+    def __init__(
+        self, manifold: QueueManifold, queue: Queue, read: Callable[[bytes], tuple[str, bytes]]
+    ) -> None:
+        super().__init__(manifold.intake, read)
+        self._manifold, self._queue = manifold, queue
+
+    def on_opened(self, link: Receiver) -> None:
+        super().on_opened(link)
+        self._manifold.attached(self._queue)
+
+    def on_closed(self, link: Receiver, condition: Condition | None) -> None:
+        super().on_closed(link, condition)
+        self._manifold.detached(self._queue)
+
+
+class _Consumer(PeerHandler[Sender]):
+    """A consumer: one that pulls, or whoever serves the address that is pushed to."""
 
     def __init__(self, manifold: QueueManifold, queue: Queue) -> None:
         self._manifold, self._queue = manifold, queue
+
+    def on_opened(self, link: Sender) -> None:
+        self._manifold.attached(self._queue)
 
     def on_credit(self, link: Sender) -> None:
         self._manifold.join(self._queue, link)
@@ -291,22 +368,9 @@ class _Consumer(LinkHandler):
 
     def on_closed(self, link: Sender, condition: Condition | None) -> None:
         self._manifold.leave(self._queue, link)
+        self._manifold.detached(self._queue)
 
-
-class _Push(PeerHandler[Sender]):
-    """The one consumer of a manifold that pushes: whoever serves the address now."""
-
-    def __init__(self, manifold: QueueManifold, queue: Queue) -> None:
-        self._manifold, self._queue = manifold, queue
-
-    def on_credit(self, link: Sender) -> None:
-        self._manifold.join(self._queue, link)
-
-    def on_outcome(self, link: Sender, token: int, outcome: int, condition: Condition | None) -> None:
-        self._manifold.settled(self._queue, link, token, outcome, condition)
-
-    def on_lost(self, link: Sender, condition: Condition | None) -> None:
-        self._manifold.leave(self._queue, link)
+    on_found, on_lost = on_opened, on_closed
 
 
 def _marked(data: bytes, condition: Condition | None) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from barker.amqp.agent import register
@@ -24,13 +25,13 @@ from barker.amqp.message import (
     message_id,
     with_delivery_annotations,
 )
-from barker.amqp.service import Service, Serving, only_send
-from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
+from barker.amqp.service import Service, Serving, only_send, too_large
+from barker.core.errors import Damaged, DecodeError, InvalidField, NotFound, StorageError
 from barker.core.fan_out import same_or_wider
 from barker.core.partitions import Partition
 from barker.core.routes import Route
 from barker.core.timelines import Cursor, Seen, Timelines
-from barker.intake import Arrival, Intake
+from barker.intake import Intake, Producer
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ class TimelineManifold(Service):
         self._max_message_size = max_message_size
         self._partition = partition
         self._own_address = partition.address(serving.address) if partition else serving.address
-        self._intake: Intake[Post] = Intake(self.reactor, self.fail)
+        self.intake: Intake[Post] = Intake(self.reactor, self.fail)
+        """All its producers."""
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
         self._delivered = 0
@@ -83,9 +85,9 @@ class TimelineManifold(Service):
         """A producer: bizlogic, or someone who writes on one timeline."""
         link.max_message_size = self._max_message_size
         if address == self._own_address:
-            return self._intake.producer(link, _read_fan_out, batches=True)
+            return Producer(self.intake, _read_fan_out, batches=True)
         user = self._user(address)
-        return self._intake.producer(link, lambda data: _read_single(data, user))
+        return Producer(self.intake, lambda data: _read_single(data, user))
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A reader."""
@@ -130,23 +132,36 @@ class TimelineManifold(Service):
     # The end of a turn
 
     def _end_turn(self) -> None:
-        if self._intake.arrivals:
-            self._intake.commit(self._write)
+        self._commit()
         if len(self.timelines.gone) >= self._forget_at:
             self._forget()
 
-    def _write(self, arrivals: list[Arrival[Post]]) -> None:
-        """One commit, and onto the timelines."""
+    def _commit(self) -> None:
+        """What came, in one transaction; then onto the timelines; only then is it accepted."""
+        arrivals = self.intake.take()
+        if not arrivals:
+            return
+        try:
+            entries = self.journal.commit(self._fresh(arrival.what for arrival in arrivals))
+        except Exception as error:
+            self.intake.fail(arrivals, error)
+            return
+        with self.as_on_disk():
+            for entry in entries:
+                self._put(entry)
+            self.intake.accept(arrivals)
+
+    def _fresh(self, posts: Iterable[Post]) -> list[Post]:
+        """Those that have not been here before."""
         fresh: list[Post] = []
         keys: set[str] = set()
-        for _, post in arrivals:
+        for post in posts:
             if post.key and any(key in self._seen or key in keys for key in same_or_wider(post.key)):
                 self._repeated += 1
             else:
                 keys.add(post.key)
                 fresh.append(post)
-        for entry in self.journal.commit(fresh):
-            self._put(entry)
+        return fresh
 
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
@@ -162,7 +177,8 @@ class TimelineManifold(Service):
         """Send a reader what it has credit for."""
         cursor = self._readers[link]
         settled = link.wants_settled
-        for _ in range(min(link.credit, MOST_UNSETTLED - link.in_flight)):
+        # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
+        while link.credit and link.in_flight < MOST_UNSETTLED:
             found = cursor.read()
             if found is None:
                 return
@@ -170,7 +186,10 @@ class TimelineManifold(Service):
             data = message.data
             if missed:
                 self._missed += missed
-                data = with_delivery_annotations(data, {MISSED: missed})
+                data = _annotated(data, missed)
+            if link.max_message_size and len(data) > link.max_message_size:
+                link.refuse(too_large(data, link))
+                return
             link.send(data, None, settled)
             self.sent += 1
         # Until it gives more credit, or settles what it has.
@@ -193,9 +212,9 @@ class TimelineManifold(Service):
 
     def state(self) -> dict[str, Any]:
         """Timelines, deliveries to them, readers and what these missed; journal size in bytes."""
-        self.received = self._intake.received
         return {
             "mode": "history",
+            "received": self.intake.received,
             "depth": 0,
             "in_flight": 0,
             "dead_letters": 0,
@@ -204,7 +223,7 @@ class TimelineManifold(Service):
             "repeated": self._repeated,
             "readers": len(self._readers),
             "missed": self._missed,
-            "rejected": self._intake.rejected,
+            "rejected": self.intake.rejected,
             "journal_bytes": self.journal.size,
         }
 
@@ -247,3 +266,11 @@ def _read_single(data: bytes, user: str) -> Post:
     found = message_id(data)
     # It ends as no part of a fan-out does.
     return Post(f"{user}\n{found}\n" if found else "", user, sections.header + sections.rest)
+
+
+def _annotated(data: bytes, missed: int) -> bytes:
+    """A message that tells how many its reader has missed before it."""
+    try:
+        return with_delivery_annotations(data, {MISSED: missed})
+    except DecodeError:
+        return data  # Some sender's fault, and not the reader's.

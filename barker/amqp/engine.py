@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +53,19 @@ REASON = 140
 """So many characters tell why a message of a batch was rejected: all of them have to fit into a frame."""
 
 IDLE_SECONDS = 2.0
-"""A peer that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
+"""One of our own that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
+
+PRODUCT = "barker"
+"""What our own say in the property ``product`` of a connection (§2.7.1): all others are strangers."""
 
 OUTGOING_BYTES = 1024 * 1024
 """Above this many bytes that wait for the socket, a sender shows no credit (:attr:`Sender.credit`)."""
+
+OUTGOING_BYTES_IN_ALL = 64 * 1024 * 1024
+"""What all connections of a process may have waiting together, each an equal share of it."""
+
+LEAST_OUTGOING_BYTES = 16 * 1024
+"""A connection's share is never smaller, however many there are."""
 
 ACCEPTED: int = lib.PN_ACCEPTED
 REJECTED: int = lib.PN_REJECTED
@@ -75,6 +85,8 @@ class Limits:
     """The largest frame, in bytes (AMQP 1.0 §2.7.1)."""
     open_seconds: float = 5.0
     """In so many seconds a peer that dialled has to have opened its connection."""
+    idle_seconds: float = 60.0
+    """A stranger that sends nothing for so long is taken to be dead; for our own it is IDLE_SECONDS."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -82,11 +94,33 @@ DEFAULT_LIMITS = Limits()
 
 _NULL = ffi.NULL
 _READ_SIZE = 64 * 1024
-_read_bytes = bytearray(_READ_SIZE)
-_read_buffer = ffi.from_buffer(_read_bytes)
-_write_bytes = bytearray(256 * 1024)
-_write_buffer = ffi.from_buffer(_write_bytes)
-_write_view = memoryview(_write_bytes)
+_WRITE_SIZE = 256 * 1024
+
+
+class _Buffers(threading.local):
+    """Where bytes are copied to and from Proton: one of each for each thread, as each has its own loop."""
+
+    def __init__(self) -> None:
+        self.read_bytes = bytearray(_READ_SIZE)
+        self.read = ffi.from_buffer(self.read_bytes)
+        write_bytes = bytearray(_WRITE_SIZE)
+        self.write = ffi.from_buffer(write_bytes)
+        self.written = memoryview(write_bytes)
+
+
+_buffers = _Buffers()
+
+
+class Share:
+    """What each of a process's connections may have waiting for its socket, in bytes."""
+
+    def __init__(self) -> None:
+        self.bytes = OUTGOING_BYTES
+
+    def among(self, connections: int) -> None:
+        """So many there are now."""
+        share = OUTGOING_BYTES_IN_ALL // max(1, connections)
+        self.bytes = min(OUTGOING_BYTES, max(LEAST_OUTGOING_BYTES, share))
 
 
 class Condition:
@@ -280,14 +314,15 @@ class Link:
         """Attach our end to the terminuses that the peer asked for."""
         lib.pn_terminus_copy(lib.pn_link_source(self._link), lib.pn_link_remote_source(self._link))
         lib.pn_terminus_copy(lib.pn_link_target(self._link), lib.pn_link_remote_target(self._link))
-        # No filter and no distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
-        lib.pn_data_clear(lib.pn_terminus_filter(lib.pn_link_source(self._link)))
+        # No distribution mode is applied here, so none is confirmed (AMQP 1.0 §3.5.3).
         lib.pn_terminus_set_distribution_mode(lib.pn_link_source(self._link), 0)
-        if isinstance(self, Receiver):
-            self._agree()
+        self._agree()
         lib.pn_link_set_snd_settle_mode(self._link, lib.pn_link_remote_snd_settle_mode(self._link))
         lib.pn_link_set_rcv_settle_mode(self._link, lib.pn_link_remote_rcv_settle_mode(self._link))
         lib.pn_link_open(self._link)
+
+    def _agree(self) -> None:
+        """Look at what the peer has said when it attached."""
 
     def _end(self, condition: Condition | None) -> None:
         """Forget the C link and tell the handler, once."""
@@ -315,16 +350,22 @@ class Sender(Link):
         """How many messages were sent and have no outcome yet."""
         self.batch_messages, self.batch_bytes = 1, 0
         """How much the peer takes in one transfer; more than one message only if it knows batches."""
+        self.max_message_size = 0
+        """The largest message the peer takes, in bytes; 0: any (AMQP 1.0 §2.7.3). Look before sending."""
         self._offers_batches = False
         self._tags = itertools.count()
-        self._session = lib.pn_link_session(impl)
+        sessions, self._session = connection._sending, lib.pn_link_session(impl)
+        sessions[self._session] = sessions.get(self._session, 0) + 1
 
     @property
     def credit(self) -> int:
-        """How many messages may be sent now: the peer's credit, or none while the socket is full."""
+        """How many deliveries (each a message, or a batch of them) may be sent now.
+
+        It is the peer's credit; none while much waits to be written, so look again after each delivery.
+        """
         if not self.live:
             return 0
-        if lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+        if self.connection._is_full():
             self.connection._held = True
             return 0
         return max(0, lib.pn_link_credit(self._link))
@@ -363,19 +404,30 @@ class Sender(Link):
             self.in_flight += 0 if settled else len(tokens) - 1
 
     def _agree(self) -> None:
-        """The peer has attached too: does it take batches, as was offered?"""
+        """The peer has attached: how large may messages be? Does it take batches, as was offered?"""
+        self.max_message_size = lib.pn_link_remote_max_message_size(self._link)
+        if not self._offers_batches:
+            return
         theirs = _read_map(lib.pn_link_remote_properties(self._link))
-        if self._offers_batches and theirs.get(batch.PROPERTY) is True:
-            most = lib.pn_link_remote_max_message_size(self._link) or batch.BYTES
+        if theirs.get(batch.PROPERTY) is True:
+            most = self.max_message_size or batch.BYTES
             self.batch_messages, self.batch_bytes = batch.MESSAGES, min(batch.BYTES, most)
 
     def _drained(self) -> bool:
         """Give back the credit that a draining peer will get nothing for; False while it still may."""
-        if self.live and lib.pn_session_outgoing_bytes(self._session) > OUTGOING_BYTES:
+        if self.live and self.connection._is_full():
             return False
         if self.live:
             lib.pn_link_drained(self._link)
         return True
+
+    def _end(self, condition: Condition | None) -> None:
+        if self.live:
+            sessions = self.connection._sending
+            sessions[self._session] -= 1
+            if not sessions[self._session]:
+                del sessions[self._session]
+        super()._end(condition)
 
     def _updated(self, delivery: Any) -> None:
         outcome = lib.pn_delivery_remote_state(delivery)
@@ -423,7 +475,7 @@ class Receiver(Link):
 
     @property
     def window(self) -> int:
-        """How many messages the peer may have sent that are not yet settled; 0 grants nothing more."""
+        """How many deliveries may be unsettled, each a message or a batch; 0 grants no more credit."""
         return self._window
 
     @window.setter
@@ -467,9 +519,10 @@ class Receiver(Link):
                 data = bytes(self._partial)
                 self._drop_part()
             else:
+                buffers = _buffers
                 if pending:
-                    lib.pn_link_recv(link, _read_buffer, pending)
-                data = bytes(_read_bytes[:pending])
+                    lib.pn_link_recv(link, buffers.read, pending)
+                data = bytes(buffers.read_bytes[:pending])
             lib.pn_link_advance(link)
             if self.batches:
                 self._unpack(Delivery(self, delivery), data)
@@ -518,10 +571,10 @@ class Receiver(Link):
             return
         self.connection._partial_bytes += pending
         while pending > 0:
-            got = lib.pn_link_recv(self._link, _read_buffer, min(pending, _READ_SIZE))
+            got = lib.pn_link_recv(self._link, _buffers.read, min(pending, _READ_SIZE))
             if got <= 0:
                 return
-            self._partial += _read_bytes[:got]
+            self._partial += _buffers.read_bytes[:got]
             pending -= got
 
     def _end(self, condition: Condition | None) -> None:
@@ -546,8 +599,12 @@ class Connection:
         hostname: str = "",
         on_output: Callable[[Connection], None] = lambda _: None,
         limits: Limits = DEFAULT_LIMITS,
+        share: Share | None = None,
     ) -> None:
-        """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read."""
+        """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read.
+
+        `share` is that of all connections of the process.
+        """
         self.handler = handler
         self.peer = ""
         """Who is at the other end, for logs: host:port."""
@@ -561,6 +618,8 @@ class Connection:
         self._ending: dict[Any, Any] = {}  # Links that wait for the peer's detach, with their sessions.
         self._draining: list[Sender] = []
         self._held = False
+        self._sending: dict[Any, int] = {}  # How many senders each session has.
+        self._share = share or Share()
         self._limits = limits
         self._partial_bytes = 0
         self._server = server
@@ -572,6 +631,7 @@ class Connection:
         self._transport = lib.pn_transport()
         lib.pn_connection_collect(self._connection, self._collector)
         lib.pn_connection_set_container(self._connection, container.encode())
+        obj2dat({symbol("product"): PRODUCT}, lib.pn_connection_properties(self._connection))
         if server:
             lib.pn_transport_set_server(self._transport)
         else:
@@ -672,8 +732,8 @@ class Connection:
         if pending < 0:
             return None
         if pending > 0:
-            pending = lib.pn_transport_peek(self._transport, _write_buffer, min(pending, len(_write_bytes)))
-        return _write_view[:pending]
+            pending = lib.pn_transport_peek(self._transport, _buffers.write, min(pending, _WRITE_SIZE))
+        return _buffers.written[:pending]
 
     def sent(self, count: int) -> None:
         """The first `count` bytes of :meth:`output` have gone."""
@@ -688,16 +748,23 @@ class Connection:
                 if isinstance(link, Sender) and link.live and link.opened:
                     self._call(link, link.handler.on_credit, link)
 
-    def tick(self, now: float) -> None:
-        """Send a heartbeat if one is due, and end the transport of a peer that is silent (AMQP 1.0 §2.4.5).
+    def tick(self, now: float) -> bool:
+        """Send a heartbeat if one is due; False when the peer was silent for too long (AMQP 1.0 §2.4.5).
 
-        `now` is in seconds on any clock that never goes back.
+        `now` is in seconds on any clock that never goes back: when it was last looked for bytes of the peer.
         """
         if self._lost:
-            return
+            return False
         lib.pn_transport_tick(self._transport, int(now * 1000) or 1)
         if lib.pn_transport_pending(self._transport) != 0:
             self._touch()
+        return not lib.pn_condition_is_set(lib.pn_transport_condition(self._transport))
+
+    def gave_up(self, seconds: float) -> bool:
+        """Whether the peer has given this connection up, after so many seconds of silence of ours."""
+        # Peers tell half of what they wait (AMQP 1.0 §2.4.5); 0 is for ever.
+        patience = 2 * lib.pn_transport_get_remote_idle_timeout(self._transport) / 1000
+        return bool(0 < patience < seconds)
 
     def lost(self, condition: Condition | None = None) -> None:
         """The socket is gone: end every link, tell the handler, free what Proton holds."""
@@ -757,7 +824,7 @@ class Connection:
             self.close(Condition("amqp:link:transfer-limit-exceeded", "over a link that has ended"))
             return
         while (delivery := lib.pn_link_current(impl)) != _NULL:
-            while lib.pn_link_recv(impl, _read_buffer, _READ_SIZE) > 0:
+            while lib.pn_link_recv(impl, _buffers.read, _READ_SIZE) > 0:
                 pass
             if lib.pn_delivery_partial(delivery) and not lib.pn_delivery_aborted(delivery):
                 return
@@ -779,6 +846,9 @@ class Connection:
         self.close(Condition("amqp:internal-error", "an error of the service; its log tells more"))
 
     def _on_connection_open(self, event: Any) -> None:
+        theirs = _read_map(lib.pn_connection_remote_properties(self._connection))
+        if theirs.get("product") != PRODUCT:
+            lib.pn_transport_set_idle_timeout(self._transport, int(self._limits.idle_seconds * 1000))
         if lib.pn_connection_state(self._connection) & lib.PN_LOCAL_UNINIT:
             lib.pn_connection_open(self._connection)
         self._opened = True
@@ -835,6 +905,10 @@ class Connection:
                 raise NotSupported("there are no transactions here")
             if lib.pn_terminus_is_dynamic(terminus):
                 raise NotSupported("there are no dynamic nodes here: attach to an address")
+            if _has_entries(lib.pn_terminus_filter(terminus)):
+                raise NotSupported("there are no filters here: attach without one")
+            if lib.pn_terminus_get_distribution_mode(terminus) == lib.PN_DIST_MODE_COPY:
+                raise NotSupported("there is no browsing here (distribution-mode copy): receiving consumes")
             if not address:
                 raise InvalidField("attach to an address: this container has no anonymous node")
             if len(self._links) > self._limits.links:
@@ -880,6 +954,14 @@ class Connection:
             self._default_session = lib.pn_session(self._connection)
             lib.pn_session_open(self._default_session)
         return self._default_session
+
+    def _is_full(self) -> bool:
+        """Whether as much waits for the socket as may."""
+        most = self._share.bytes
+        if len(self._sending) == 1:
+            (session,) = self._sending
+            return bool(lib.pn_session_outgoing_bytes(session) > most)
+        return sum(map(lib.pn_session_outgoing_bytes, self._sending)) > most
 
     def _link_name(self, address: str) -> bytes:
         return f"{self._container}-{next(self._names)}-{address}".encode()
@@ -960,6 +1042,14 @@ def _read_map(data: Any) -> dict[str, Any]:
         # Proton raises whatever its C code and Python's own types do on hostile values.
         log.debug("a map that cannot be read: %s", error)
         return {}
+
+
+def _has_entries(data: Any) -> bool:
+    """Whether a field that is a map, or null, has anything in it."""
+    lib.pn_data_rewind(data)
+    if not lib.pn_data_next(data) or lib.pn_data_type(data) == lib.PN_NULL:
+        return False
+    return lib.pn_data_type(data) != lib.PN_MAP or lib.pn_data_get_map(data) > 0
 
 
 def _read_condition(condition: Any) -> Condition | None:

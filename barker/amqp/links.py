@@ -98,8 +98,11 @@ class Network(ConnectionHandler):
             del self._connections[place]
 
 
-class PeerHandler(Generic[L]):
-    """What a :class:`PeerLink` tells its owner. Every method may be left as it is."""
+class PeerHandler(LinkHandler, Generic[L]):
+    """What a :class:`PeerLink` tells its owner: what each of its links does, one after the other.
+
+    Every method may be left as it is. `on_found` and `on_lost` are in place of `on_opened` and `on_closed`.
+    """
 
     def on_found(self, link: L) -> None:
         """The link stands, at the peer that the directory named."""
@@ -110,18 +113,6 @@ class PeerHandler(Generic[L]):
     def on_refused(self, condition: Condition) -> bool:
         """The peer refuses the link. Return False to give up; True to try again, as when nothing is said."""
         return True
-
-    def on_message(self, link: L, delivery: Delivery, data: bytes) -> None:
-        """As :meth:`LinkHandler.on_message`."""
-
-    def on_rejected(self, link: L, error: PeerError) -> None:
-        """As :meth:`LinkHandler.on_rejected`."""
-
-    def on_credit(self, link: L) -> None:
-        """As :meth:`LinkHandler.on_credit`."""
-
-    def on_outcome(self, link: L, token: Any, outcome: int, condition: Condition | None) -> None:
-        """As :meth:`LinkHandler.on_outcome`."""
 
 
 class PeerLink(LinkHandler, Generic[L]):
@@ -219,17 +210,17 @@ class PeerLink(LinkHandler, Generic[L]):
             self._network.reactor.after(0, lambda: self._try(Place(host, int(port)), str(address)))
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        self._handler.on_message(link, delivery, data)  # type: ignore[arg-type]
+        self._handler.on_message(link, delivery, data)
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:
-        self._handler.on_rejected(link, error)  # type: ignore[arg-type]
+        self._handler.on_rejected(link, error)
 
     def on_credit(self, link: Sender) -> None:
         if link is self.link:
-            self._handler.on_credit(link)  # type: ignore[arg-type]
+            self._handler.on_credit(link)
 
     def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
-        self._handler.on_outcome(link, token, outcome, condition)  # type: ignore[arg-type]
+        self._handler.on_outcome(link, token, outcome, condition)
 
 
 def sender_to(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 from typing import Any, NamedTuple
 
 from cproton import msgid2py
@@ -75,14 +76,14 @@ def decode_bark(data: bytes) -> Bark | Follow:
         plain = _plain_bark(data)
         if plain is not None:
             return checked(*plain)
-        _decode(data)
-        subject = lib.pn_message_get_subject(_message)
+        message = _decode(data)
+        subject = lib.pn_message_get_subject(message)
         return checked(
-            id=msgid2py(lib.pn_message_get_id(_message)),
+            id=msgid2py(lib.pn_message_get_id(message)),
             subject=None if subject == ffi.NULL else ffi.string(subject).decode(),
-            created=lib.pn_message_get_creation_time(_message),
-            user=_user_property(lib.pn_message_properties(_message)),
-            body=_only_string(lib.pn_message_body(_message)),
+            created=lib.pn_message_get_creation_time(message),
+            user=_user_property(lib.pn_message_properties(message)),
+            body=_only_string(lib.pn_message_body(message)),
         )
     except UnicodeDecodeError:
         raise DecodeError("a string in it is not UTF-8") from None
@@ -127,14 +128,24 @@ def _plain_bark(data: bytes) -> tuple[str, str, int, str, str] | None:
     )
 
 
-_message = lib.pn_message()  # One for all: there is one thread.
+class _Scratch(threading.local):
+    """A message to decode into: one for each thread, as each has its own loop."""
+
+    def __init__(self) -> None:
+        self.message = ffi.gc(lib.pn_message(), lib.pn_message_free)
 
 
-def _decode(data: bytes) -> None:
+_scratch = _Scratch()
+
+
+def _decode(data: bytes) -> Any:
+    """Proton's message of these bytes, until the next is decoded."""
+    message = _scratch.message
     # Decoding alone leaves what the last message had and this one has not.
-    lib.pn_message_clear(_message)
-    if lib.pn_message_decode(_message, ffi.from_buffer(data), len(data)) != 0:
+    lib.pn_message_clear(message)
+    if lib.pn_message_decode(message, ffi.from_buffer(data), len(data)) != 0:
         raise DecodeError("this is no AMQP 1.0 message")
+    return message
 
 
 def _user_property(data: Any) -> str | None:
@@ -260,9 +271,9 @@ def message_id(data: bytes) -> str:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    _decode(data)
+    message = _decode(data)
     try:
-        found = msgid2py(lib.pn_message_get_id(_message))
+        found = msgid2py(lib.pn_message_get_id(message))
     except UnicodeDecodeError:
         raise DecodeError("the message-id is not UTF-8") from None
     return found if isinstance(found, str) else ""

@@ -4,8 +4,8 @@ It moves bytes between sockets and `engine.py`'s connections, and is all that Ba
 Proton's Container, whose I/O is `select` (at most 1,024 descriptors), scans every connection each turn,
 listens with a backlog of 10, blocks on names and runs timers on the wall clock.
 
-A turn: read every socket that has something, run the timers that are due, call the turn hooks
-(:meth:`Reactor.each_turn`; journals commit there, once for all that came in), write.
+A turn: read the sockets that have something, for a while; run the timers that are due; call the turn hooks
+(:meth:`Reactor.each_turn`; journals commit there, once for all that came in); write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from barker.amqp.engine import DEFAULT_LIMITS, Condition, Connection, ConnectionHandler, Limits
+from barker.amqp.engine import DEFAULT_LIMITS, Condition, Connection, ConnectionHandler, Limits, Share
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,17 @@ BACKLOG = 4096
 READ_BYTES = 128 * 1024
 """The most that is read of one socket in one turn, so that none keeps the others waiting."""
 
+TURN_SECONDS = 0.05
+"""So long a turn reads. Who has to wait then comes first in the next one."""
+
+STILL_SECONDS = 1.0
+"""After a turn that took longer it is looked which peers have given this process up."""
+
 SWEEP_SECONDS = 0.25
 """How often heartbeats and idle time-outs are looked at, for all connections at once."""
 
 DIAL_SECONDS = 2.0
 """A peer that we dialled and that has not opened the connection after so long is given up."""
-
-RESUME_BYTES = 64 * 1024
-"""A socket that was full is told to its senders again when so little is left to write."""
 
 
 class Timer:
@@ -61,14 +64,21 @@ class Timer:
 class Reactor:
     """One thread's loop over all its connections."""
 
-    def __init__(self, container: str) -> None:
-        """`container` is the AMQP container id of every connection made here."""
+    def __init__(self, container: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`container` is the AMQP container id of every connection made here.
+
+        `clock` tells seconds and never goes back.
+        """
         self.container = container
-        self.connections: set[Connection] = set()
+        self.clock = clock
+        self.connections: dict[Connection, None] = {}
         """The connections that stand, accepted and dialled."""
         self._selector = selectors.DefaultSelector()
+        self._ready: dict[int, tuple[Callable[[int], None], int]] = {}
+        self._looked = clock()
+        self._share = Share()
         self._wires: dict[Connection, _Wire] = {}
-        self._dirty: set[Connection] = set()
+        self._dirty: dict[Connection, None] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
         self._hooks: list[Callable[[], None]] = []
@@ -104,17 +114,22 @@ class Reactor:
     def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
         """Dial host:port; `handler` hears of the outcome later, never from within this call."""
         connection = Connection(
-            handler, self.container, server=False, hostname=host, on_output=self._dirty.add
+            handler,
+            self.container,
+            server=False,
+            hostname=host,
+            on_output=self._mark,
+            share=self._share,
         )
         connection.peer = f"{host}:{port}"
-        self.connections.add(connection)
+        self.connections[connection] = None
         self._resolve(host, port, lambda found: self._dial(connection, found))
         self.after(DIAL_SECONDS, lambda: self._check_open(connection, DIAL_SECONDS))
         return connection
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call `call` once, `seconds` from now."""
-        timer = Timer(time.monotonic() + seconds, call)
+        timer = Timer(self.clock() + seconds, call)
         heapq.heappush(self._timers, (timer.due, next(self._count), timer))
         return timer
 
@@ -133,7 +148,7 @@ class Reactor:
 
     def unwatch(self, file: socket.socket | int) -> None:
         """No longer look at `file`."""
-        self._selector.unregister(file)
+        self._unregister(file)
 
     def each_turn(self, hook: Callable[[], None]) -> None:
         """Call `hook` at the end of each turn, before anything is written."""
@@ -150,11 +165,16 @@ class Reactor:
             self._wake_out.send(b"!")
 
     def run(self) -> None:
-        """Turn until :meth:`stop`; then close every connection, with a goodbye to who listens."""
+        """Turn until :meth:`stop`; then :meth:`close`."""
         self._running = True
+        self._looked = self.clock()
         self._sweep()
         while self._running:
             self._turn()
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection, with a goodbye to who listens, and every listener."""
         for connection in list(self.connections):
             connection.close()
             self._flush(connection)
@@ -172,18 +192,54 @@ class Reactor:
     # A turn
 
     def _turn(self) -> None:
-        for key, mask in self._selector.select(self._patience()):
-            self._guard(key.data, mask)
-        now = time.monotonic()
+        self._look()
+        self._read()
+        self.call_due()
+        self.end_turn()
+        while self._dirty:
+            connection = next(iter(self._dirty))
+            del self._dirty[connection]
+            self._flush(connection)
+
+    def _look(self) -> None:
+        """Wait for sockets, and note which have something."""
+        found = self._selector.select(self._patience())
+        now = self.clock()
+        stood_still, self._looked = now - self._looked, now
+        if stood_still > STILL_SECONDS:
+            self._give_up(stood_still)
+        for key, mask in found:
+            self._ready[key.fd] = key.data, mask
+
+    def _give_up(self, seconds: float) -> None:
+        """This process was frozen: drop the connections whose peers have done so.
+
+        What they had sent they have given to somebody else since, so it must not be read.
+        """
+        for connection in list(self._wires):
+            if connection.gave_up(seconds):
+                text = f"this process stood still for {seconds:.1f} s"
+                self._drop(connection, Condition("barker:connection-lost", text))
+
+    def _read(self) -> None:
+        """Let those have their turn that are ready, for as long as a turn may take."""
+        end = self.clock() + TURN_SECONDS
+        while self._ready:
+            file = next(iter(self._ready))
+            call, mask = self._ready.pop(file)
+            self._guard(call, mask)
+            if self.clock() >= end:
+                return
+
+    def call_due(self) -> None:
+        """Call what timers and other threads want called."""
+        now = self.clock()
         while self._timers and self._timers[0][0] <= now:
             _, _, timer = heapq.heappop(self._timers)
             if timer.call is not None:
                 self._guard(timer.call)
         while self._from_threads:
             self._guard(self._from_threads.popleft())
-        self.end_turn()
-        while self._dirty:
-            self._flush(self._dirty.pop())
 
     def end_turn(self) -> None:
         """What is due before anything is written."""
@@ -194,11 +250,11 @@ class Reactor:
 
     def _patience(self) -> float | None:
         """How long this turn may wait for sockets, in seconds."""
-        if self._dirty or self._from_threads or self._at_end:
+        if self._dirty or self._from_threads or self._at_end or self._ready:
             return 0
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def _guard(self, call: Callable[..., None], *args: object) -> None:
         """An error of ours in one place must not end the loop for all others."""
@@ -213,10 +269,19 @@ class Reactor:
 
     def _sweep(self) -> None:
         """Heartbeats and idle time-outs of every connection."""
-        now = time.monotonic()
-        for connection in list(self._wires):
-            connection.tick(now)
+        for connection, wire in list(self._wires.items()):
+            # Silence is what was looked for and not there: not what still waits to be read.
+            if not wire.ready and not connection.tick(self._looked):
+                wire.flush()
+                self._drop(connection, None)  # Also one whose socket is full, and never takes the goodbye.
         self.after(SWEEP_SECONDS, self._sweep)
+
+    def _mark(self, connection: Connection) -> None:
+        self._dirty[connection] = None
+
+    def _unregister(self, file: socket.socket | int) -> None:
+        key = self._selector.unregister(file)
+        self._ready.pop(key.fd, None)
 
     # Connections
 
@@ -254,7 +319,7 @@ class Reactor:
             return
 
         def on_ready(mask: int) -> None:
-            self._selector.unregister(sock)
+            self._unregister(sock)
             status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not connection.live:
                 sock.close()
@@ -278,9 +343,10 @@ class Reactor:
 
     def _begin(self, connection: Connection, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connections.add(connection)
+        self.connections[connection] = None
         self._wires[connection] = _Wire(self, connection, sock)
-        self._dirty.add(connection)
+        self._share.among(len(self._wires))
+        self._mark(connection)
 
     def _accepted(self, sock: socket.socket, peer: str, handler: ConnectionHandler, limits: Limits) -> None:
         if len(self._wires) >= limits.connections:
@@ -290,7 +356,12 @@ class Reactor:
             return
         sock.setblocking(False)
         connection = Connection(
-            handler, self.container, server=True, on_output=self._dirty.add, limits=limits
+            handler,
+            self.container,
+            server=True,
+            on_output=self._mark,
+            limits=limits,
+            share=self._share,
         )
         connection.peer = peer
         self._begin(connection, sock)
@@ -311,7 +382,8 @@ class Reactor:
         wire = self._wires.pop(connection, None)
         if wire is not None:
             wire.close()
-        self.connections.discard(connection)
+            self._share.among(len(self._wires))
+        self.connections.pop(connection, None)
         self._guard(connection.lost, condition)
 
 
@@ -324,8 +396,13 @@ class _Wire:
         reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
 
     def close(self) -> None:
-        self._reactor._selector.unregister(self._socket)
+        self._reactor._unregister(self._socket)
         self._socket.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the socket has something that is not read yet."""
+        return self._socket.fileno() in self._reactor._ready
 
     def flush(self) -> None:
         """Write what there is, until the socket is full."""
@@ -407,7 +484,7 @@ class Listener:
         """Take no more connections; those that stand go on."""
         self._reactor._listeners.discard(self)
         with contextlib.suppress(KeyError):
-            self._reactor._selector.unregister(self._socket)
+            self._reactor._unregister(self._socket)
         self._socket.close()
 
     def _watch(self) -> None:
@@ -424,7 +501,7 @@ class Listener:
                 log.error(
                     "cannot take more connections: %s; raise the limit of open files (ulimit -n)", error
                 )
-                self._reactor._selector.unregister(self._socket)
+                self._reactor._unregister(self._socket)
                 self._reactor.after(1.0, self._watch)
                 return
             self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler, self._limits)

@@ -6,13 +6,14 @@ A service says which addresses it serves, and which handler a link to one of the
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from barker.amqp.engine import (
 )
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
-from barker.core.errors import BarkerError, NotAllowed, NotFound
+from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,23 @@ class Service(ConnectionHandler):
         self._error = self._error or error
         self.stop()
 
+    @contextlib.contextmanager
+    def as_on_disk(self) -> Iterator[None]:
+        """Within it, what was committed is done in memory; if that fails, the service ends (:meth:`fail`).
+
+        It would no longer be what is on disk, from where it starts again.
+        """
+        try:
+            yield
+        except Exception as error:
+            log.exception("an error of ours after a commit")
+            self.fail(
+                BarkerError(
+                    f"{type(error).__name__} after a commit: what is in memory is not what is on disk. "
+                    "Nothing is lost: start it again"
+                )
+            )
+
     # What peers do
 
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
@@ -183,3 +201,10 @@ def raise_file_limit() -> None:
 def only_send(address: str) -> NotAllowed:
     """The error for a peer that receives from a node which can only be sent to."""
     return NotAllowed(f"{address} can be sent to, not received from")
+
+
+def too_large(data: bytes, link: Sender) -> MessageTooLarge:
+    """The error for a peer whose link takes no message of the size of the one that is next."""
+    return MessageTooLarge(
+        f"a message of {len(data)} bytes is next, and this link takes {link.max_message_size} at most"
+    )
