@@ -680,7 +680,12 @@ class Connection:
         return self._attach(sender, (properties or {}) | ({batch.PROPERTY: True} if batches else {}))
 
     def receiver(
-        self, address: str, handler: LinkHandler, window: int = 100, settled: bool = False
+        self,
+        address: str,
+        handler: LinkHandler,
+        window: int = 100,
+        settled: bool = False,
+        max_message_size: int = MAX_MESSAGE,
     ) -> Receiver:
         """Attach a link that receives from the node `address`, with credit for `window` messages.
 
@@ -689,8 +694,9 @@ class Connection:
         impl = lib.pn_receiver(self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_source(impl), address.encode())
         lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
-        lib.pn_link_set_max_message_size(impl, MAX_MESSAGE)
-        receiver = self._attach(Receiver(self, impl, handler, address), None)
+        lib.pn_link_set_max_message_size(impl, max_message_size)
+        receiver: Receiver = self._attach(Receiver(self, impl, handler, address), None)
+        receiver.max_message_size = max_message_size
         receiver.window = window
         return receiver
 

@@ -21,10 +21,21 @@ class Entry(NamedTuple):
     data: bytes
 
 
+class _Held:
+    """What one consumer has in flight."""
+
+    __slots__ = ("bytes", "entries")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.entries: dict[int, Entry] = {}
+
+
 class WorkQueue:
     """First in, first out; what a consumer does not settle goes back to where it was.
 
-    `entries` and `memory` (bytes) bound what is ready in memory, and `memory` once more what is in flight.
+    `entries` and `memory` (bytes) bound what is ready in memory. `memory` bounds once more what is in flight:
+    each consumer may hold an equal share of that, and always one entry.
     """
 
     def __init__(self, entries: float = 10_000, memory: float = 32 * 1024 * 1024) -> None:
@@ -32,9 +43,8 @@ class WorkQueue:
         self._fresh: deque[Entry] = deque()
         self._returned: list[Entry] = []
         self._bytes = 0
-        self._in_flight: dict[Hashable, dict[int, Entry]] = {}
+        self._in_flight: dict[Hashable, _Held] = {}
         self._in_flight_count = 0
-        self._in_flight_bytes = 0
         self._waiting = 0
         self._newest = 0
         self._newest_loaded = 0
@@ -68,7 +78,7 @@ class WorkQueue:
     @property
     def memory(self) -> int:
         """Bytes of all entries in memory, ready and in flight."""
-        return self._bytes + self._in_flight_bytes
+        return self._bytes + sum(held.bytes for held in self._in_flight.values())
 
     @staticmethod
     def in_memory() -> WorkQueue:
@@ -105,12 +115,16 @@ class WorkQueue:
             self._newest = max(self._newest, entry.sequence)
 
     def lease(self, consumer: Hashable, count: int, memory: int = 0, overhead: int = 0) -> list[Entry]:
-        """Up to `count` entries that are next, now in flight to `consumer`; none if too much is in flight.
+        """Up to `count` entries that are next, now in flight to `consumer`; none if it holds too much.
 
         More than one only as long as they have no more than `memory` bytes, each with an `overhead` added.
         """
+        held = self._in_flight.get(consumer)
+        if held is None:
+            held = self._in_flight[consumer] = _Held()
+        most = self._most_bytes / len(self._in_flight)
         leased: list[Entry] = []
-        while len(leased) < count and self._in_flight_bytes < self._most_bytes:
+        while len(leased) < count and (held.bytes < most or not held.entries):
             returned = self._returned and (not self._fresh or self._returned[0] < self._fresh[0])
             if not returned and not self._fresh:
                 break
@@ -120,17 +134,18 @@ class WorkQueue:
                 break
             leased.append(heapq.heappop(self._returned) if returned else self._fresh.popleft())
             self._bytes -= len(entry.data)
-            self._in_flight_bytes += len(entry.data)
-            self._in_flight.setdefault(consumer, {})[entry.sequence] = entry
+            held.bytes += len(entry.data)
+            held.entries[entry.sequence] = entry
         self._in_flight_count += len(leased)
         return leased
 
     def settle(self, consumer: Hashable, sequence: int) -> Entry | None:
         """`consumer` is done with an entry: it is gone for good; None if it was not in flight there."""
-        entry = self._in_flight.get(consumer, {}).pop(sequence, None)
-        if entry is not None:
+        held = self._in_flight.get(consumer)
+        entry = held.entries.pop(sequence, None) if held is not None else None
+        if held is not None and entry is not None:
             self._in_flight_count -= 1
-            self._in_flight_bytes -= len(entry.data)
+            held.bytes -= len(entry.data)
         return entry
 
     def release(self, consumer: Hashable, sequence: int) -> None:
@@ -141,10 +156,9 @@ class WorkQueue:
 
     def release_all(self, consumer: Hashable) -> int:
         """`consumer` is gone: all it held is ready again, in order; how many that is."""
-        held = self._in_flight.pop(consumer, {})
+        held = self._in_flight.pop(consumer, _Held()).entries
         self._in_flight_count -= len(held)
         for entry in held.values():
-            self._in_flight_bytes -= len(entry.data)
             self._give_back(entry)
         return len(held)
 

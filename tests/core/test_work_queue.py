@@ -242,17 +242,24 @@ def test_loading_large_entries_from_disk_keeps_to_the_bound_of_memory() -> None:
     assert disk.drain(queue) == list(range(1, 101))
 
 
-def test_nothing_is_leased_while_too_many_bytes_are_in_flight() -> None:
-    queue = WorkQueue(memory=100)
-    for sequence in range(1, 4):
-        queue.push(entry(sequence, 60))
-    assert leased(queue, "a") == [1, 2]
-    assert lease_one(queue, "b") is None
-    queue.settle("a", 1)
+def test_a_consumer_holds_no_more_than_its_share_of_bytes_and_one_entry_at_least() -> None:
+    queue, disk = WorkQueue(memory=100), Disk()
+    disk.write(queue, *(entry(sequence, 30) for sequence in range(1, 21)))
+    assert leased(queue, "a") == [1, 2, 3, 4], "all of it, while it is alone"
+    disk.serve(queue)
+    assert leased(queue, "b") == [5, 6], "half of it"
+    disk.serve(queue)
+    assert leased(queue, "a") == []
+    for sequence in (1, 2, 3):
+        queue.settle("a", sequence)
+    assert leased(queue, "a") == [7]
+    assert leased(queue, "c") == [8, 9]
+    disk.serve(queue)
+    queue.push(entry(21, 1_000))
     assert leased(queue, "b") == []
-    assert queue.wanted() == (2, 1)
-    queue.refill([entry(3, 60)])
-    assert leased(queue, "b") == [3]
+    queue.release_all("a")
+    queue.release_all("c")
+    assert leased(queue, "b") == [4, 7], "what who has gone held is next again"
 
 
 def test_an_entry_larger_than_the_bound_is_still_delivered() -> None:
@@ -284,6 +291,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
         self.queue = WorkQueue(ENTRIES, MEMORY)
         self.disk = Disk()
         self.held: dict[str, dict[int, Entry]] = {consumer: {} for consumer in "abc"}
+        self.known: set[str] = set()
         self.newest = 0
 
     @property
@@ -316,8 +324,9 @@ class WorkQueueMachine(RuleBasedStateMachine):
         for _ in range(count):
             if served:
                 self.disk.serve(self.queue)
-            due = self.pending
-            too_much = self.bytes_in_flight >= MEMORY
+            due, held = self.pending, self.held[consumer]
+            self.known.add(consumer)
+            too_much = held and sum(len(each.data) for each in held.values()) >= MEMORY / len(self.known)
             found = lease_one(self.queue, consumer)
             if too_much or not due:
                 assert found is None
@@ -352,6 +361,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
     def lose(self, consumer: str) -> None:
         assert self.queue.release_all(consumer) == len(self.held[consumer])
         self.held[consumer].clear()
+        self.known.discard(consumer)
 
     @invariant()
     def counts_agree(self) -> None:
@@ -362,9 +372,11 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        assert self.bytes_in_flight < MEMORY + LARGEST
+        # One that is alone may hold all of it, when a second comes that may hold half, and so on.
+        assert self.bytes_in_flight < MEMORY * (1 + 1 / 2 + 1 / 3) + 3 * LARGEST
         assert self.bytes_in_flight <= self.queue.memory
-        assert self.queue.memory < 2 * (MEMORY + LARGEST)
+        # Besides, what is ready: what was given back is there, however much that is.
+        assert self.queue.memory < MEMORY * (2 + 1 / 2 + 1 / 3) + 4 * LARGEST
 
     def teardown(self) -> None:
         for consumer in self.held:
