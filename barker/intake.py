@@ -155,17 +155,15 @@ class Intake(Generic[What]):
             del self._producers[link]
             self._granted -= link.window
 
-    def came(self, arrival: Arrival[What]) -> None:
-        """A message has come."""
-        if self._resting:
-            # It was granted before the disk failed.
-            self._kept_bytes += arrival.size
-            if self._kept_bytes > KEPT_BYTES:
-                arrival.delivery.link.refuse(
-                    LimitExceeded("the disk takes nothing now, and too much waits for it: try again")
-                )
-                return
-        self._arrivals.append(arrival)
+    def _keep(self, arrival: Arrival[What]) -> None:
+        """It was granted before the disk failed: it has to wait, if there is room for it."""
+        self._kept_bytes += arrival.size
+        if self._kept_bytes > KEPT_BYTES:
+            arrival.delivery.link.refuse(
+                LimitExceeded("the disk takes nothing now, and too much waits for it: try again")
+            )
+        else:
+            self._arrivals.append(arrival)
 
 
 class Producer(LinkHandler, Generic[What]):
@@ -184,7 +182,11 @@ class Producer(LinkHandler, Generic[What]):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """It waits for the end of the turn."""
-        self._intake.came(Arrival(delivery, self._read(data), len(data)))
+        arrival = Arrival(delivery, self._read(data), len(data))
+        if self._intake._resting:
+            self._intake._keep(arrival)
+        else:
+            self._intake._arrivals.append(arrival)
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:
         """Counted."""

@@ -99,7 +99,7 @@ class QueueManifold(Service):
         for address, count in journal.queues().items():
             queue = self._queue(address)
             queue.work.expect(count)
-            self._wake(queue)
+            self._awake[queue] = None
         self._consumer: PeerLink[Sender] | None = None
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
@@ -163,7 +163,7 @@ class QueueManifold(Service):
         """A consumer has come."""
         if link not in queue.consumers:
             queue.consumers.append(link)
-        self._wake(queue)
+        self._awake[queue] = None
 
     def leave(self, queue: Queue, link: Sender) -> None:
         """A consumer has gone: what it held is next again."""
@@ -177,7 +177,7 @@ class QueueManifold(Service):
                 returned,
                 link.connection.peer,
             )
-        self._wake(queue)
+        self._awake[queue] = None
 
     def settled(
         self, queue: Queue, link: Sender, sequence: int, outcome: int, condition: Condition | None
@@ -193,7 +193,7 @@ class QueueManifold(Service):
             self._bury(queue, link, sequence, condition)
         else:
             queue.work.release(link, sequence)
-        self._wake(queue)
+        self._awake[queue] = None
 
     def _bury(self, queue: Queue, link: Sender, sequence: int, condition: Condition | None) -> None:
         """A message that is in flight to `link` becomes a dead letter."""
@@ -203,10 +203,6 @@ class QueueManifold(Service):
             self._settled.append((queue.address, sequence))
             self._dead.append((queue.address + DEAD_LETTERS, _marked(entry.data, condition)))
 
-    def _wake(self, queue: Queue) -> None:
-        """There may be something to send, and something to count."""
-        self._awake[queue] = self._changed[queue] = None
-
     # The end of a turn
 
     def _end_turn(self) -> None:
@@ -214,6 +210,7 @@ class QueueManifold(Service):
         while self._awake and len(self._settled) < MOST_SETTLED:
             queue = next(iter(self._awake))
             del self._awake[queue]
+            self._changed[queue] = None
             self._pump(queue)
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
@@ -235,7 +232,7 @@ class QueueManifold(Service):
             for (address, _), entry in zip(added, entries, strict=True):
                 queue = self._queue(address)
                 queue.work.push(entry)
-                self._wake(queue)
+                self._awake[queue] = None
             self.intake.accept(arrivals)
 
     def _pump(self, queue: Queue) -> None:
@@ -268,8 +265,6 @@ class QueueManifold(Service):
                 for sequence in sequences:
                     queue.work.settle(link, sequence)
                     self._settled.append((queue.address, sequence))
-        if served:
-            self._changed[queue] = None
         return served
 
     def _too_large(self, queue: Queue, link: Sender, entry: Entry) -> None:
@@ -278,7 +273,7 @@ class QueueManifold(Service):
         if self._push is not None and not queue.holds_dead_letters:
             # It is the one service for them all.
             self._bury(queue, link, entry.sequence, Condition(error.condition, error.description))
-            self._wake(queue)
+            self._awake[queue] = None
         else:
             link.refuse(error)  # Others may take it.
 

@@ -72,6 +72,9 @@ REJECTED: int = lib.PN_REJECTED
 RELEASED: int = lib.PN_RELEASED
 MODIFIED: int = lib.PN_MODIFIED
 
+ASKED_BYTES = 8 * 1024
+"""After so many more bytes it is asked again how many wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -380,16 +383,18 @@ class Sender(Link):
         if not self.live:
             raise RuntimeError("the link has ended: look at its credit before sending")
         tag = b"%d" % next(self._tags)
-        link = self._link
+        link, connection = self._link, self.connection
         delivery = lib.pn_delivery(link, (len(tag), ffi.from_buffer(tag)))
         lib.pn_link_send(link, data, len(data))
+        connection._sent_since += len(data)
         if settled:
             lib.pn_delivery_settle(delivery)
         else:
             lib.pn_link_advance(link)
             self.unsettled[delivery] = token
             self.in_flight += 1
-        self.connection._touch()
+        if not connection._touched:
+            connection._touch()
 
     def send_batch(self, messages: list[bytes], tokens: list[Any], settled: bool = False) -> None:
         """Send several encoded messages in one transfer, to a peer that knows batches; else only one.
@@ -460,7 +465,7 @@ class Receiver(Link):
 
     def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
         super().__init__(connection, impl, handler, address)
-        self._window = 0
+        self._window, self._least = 0, 1
         self._owed = 0
         self._partial = bytearray()
         self.max_message_size = MAX_MESSAGE
@@ -481,14 +486,16 @@ class Receiver(Link):
     @window.setter
     def window(self, window: int) -> None:
         self._owed += window - self._window
-        self._window = window
+        self._window, self._least = window, max(1, window // 4)
         self._grant(1)
 
     def _returned(self) -> None:
         """One delivery was settled: the peer gets its credit back, a quarter of the window at a time."""
         self._owed += 1
-        self.connection._touch()
-        self._grant(max(1, self._window // 4))
+        if not self.connection._touched:
+            self.connection._touch()
+        if self._owed >= self._least:
+            self._grant(self._least)
 
     def _grant(self, least: int) -> None:
         if self.live and self._owed >= least:
@@ -620,6 +627,7 @@ class Connection:
         self._held = False
         self._sending: dict[Any, int] = {}  # How many senders each session has.
         self._share = share or Share()
+        self._sent_since = 0
         self._limits = limits
         self._partial_bytes = 0
         self._server = server
@@ -963,11 +971,13 @@ class Connection:
 
     def _is_full(self) -> bool:
         """Whether as much waits for the socket as may."""
-        most = self._share.bytes
-        if len(self._sending) == 1:
-            (session,) = self._sending
-            return bool(lib.pn_session_outgoing_bytes(session) > most)
-        return sum(map(lib.pn_session_outgoing_bytes, self._sending)) > most
+        # It costs much to ask Proton, and little has been sent since it was asked last.
+        if self._sent_since < ASKED_BYTES:
+            return False
+        if sum(map(lib.pn_session_outgoing_bytes, self._sending)) > self._share.bytes:
+            return True
+        self._sent_since = 0
+        return False
 
     def _link_name(self, address: str) -> bytes:
         return f"{self._container}-{next(self._names)}-{address}".encode()
