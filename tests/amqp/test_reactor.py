@@ -1,0 +1,284 @@
+"""The loop: whose turn it is, who is silent, and what a process does that has stood still. Real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from cproton_ffi import lib
+
+from barker.amqp.engine import Condition, Connection, Delivery, Limits, LinkHandler, Receiver, Sender
+from barker.amqp.reactor import TURN_SECONDS, Reactor
+from tests.amqp.pair import Peer, Recorder
+from tests.harness import wait_for
+
+
+class Clock:
+    """The monotonic clock, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.skew = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.skew
+
+
+class Server:
+    """A reactor in a thread, that listens."""
+
+    def __init__(self, answer: Callable[[Any], LinkHandler], limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.reactor = Reactor("server", self.clock)
+        self.peer = Peer(answer)
+        self.port = self.reactor.listen("127.0.0.1", 0, self.peer, limits or Limits()).port
+        self._thread = threading.Thread(target=self.reactor.run)
+        self._thread.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reactor.call_from_thread(self.reactor.stop)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def do(self, call: Callable[[], Any]) -> Any:
+        """Call it in the loop, and wait for what it gives."""
+        given: list[Any] = []
+        self.reactor.call_from_thread(lambda: given.append(call()))
+        wait_for(lambda: given, "the loop has called it")
+        return given[0]
+
+
+class Client:
+    """A peer whose every byte is the test's: it says something only while it talks."""
+
+    def __init__(self, server: Server, stranger: bool = False) -> None:
+        self.connection = Connection(Peer(lambda link: Recorder()), "client", server=False, hostname="x")
+        if stranger:
+            lib.pn_data_clear(lib.pn_connection_properties(self.connection._connection))
+            lib.pn_transport_set_idle_timeout(self.connection._transport, 0)  # It waits for ever.
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+        self.connection.lost()
+
+    def talk(self, until: Callable[[], Any], seconds: float = 10.0) -> None:
+        """Send and receive until something is so."""
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, "not in time"
+            self.write()
+            self.socket.settimeout(0.02)
+            with contextlib.suppress(TimeoutError):
+                data = self.socket.recv(65536)
+                if not data or not self.connection.receive(data):
+                    return
+            self.connection.tick(time.monotonic())
+        self.write()
+
+    def write(self) -> None:
+        while output := self.connection.output():
+            self.socket.settimeout(5)
+            self.socket.sendall(output)
+            self.connection.sent(len(output))
+
+    def talks_for(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self.talk(lambda: time.monotonic() > end, seconds + 5)
+
+    def sender(self) -> Sender:
+        link = self.connection.sender("x", Recorder())
+        self.talk(lambda: link.credit)
+        return link
+
+
+@pytest.fixture
+def reactor() -> Iterator[Reactor]:
+    reactor = Reactor("test")
+    yield reactor
+    if not reactor._wake_in._closed:  # type: ignore[attr-defined]
+        reactor.close()
+
+
+# Whose turn it is
+
+
+def test_everybody_gets_a_turn_and_timers_too_while_sockets_are_always_ready(reactor: Reactor) -> None:
+    turns: list[str] = []
+    pairs = {name: socket.socketpair() for name in "abcd"}
+    for name, (inside, outside) in pairs.items():
+        outside.send(b"!")  # Never read: it stays ready.
+
+        def take(name: str = name) -> None:
+            turns.append(name)
+            time.sleep(TURN_SECONDS)  # What its handler takes.
+
+        reactor.watch(inside, take)
+    reactor.every(0.001, lambda: turns.append("timer"))
+    reactor.after(20 * TURN_SECONDS, reactor.stop)
+    reactor.run()
+    for pair in pairs.values():
+        for end in pair:
+            end.close()
+    served = [turn for turn in turns if turn != "timer"]
+    assert served[:8] == ["a", "b", "c", "d"] * 2
+    between = "".join(turn[0] for turn in turns).split("t")
+    assert max(map(len, between)) <= 1, "a timer waits for one of them at most"
+
+
+def test_what_is_no_longer_watched_is_not_called(reactor: Reactor) -> None:
+    called: list[str] = []
+    (one, to_one), (two, to_two) = socket.socketpair(), socket.socketpair()
+
+    def take(name: str, other: socket.socket) -> None:
+        called.append(name)
+        reactor.unwatch(other)
+
+    reactor.watch(one, lambda: take("one", two))
+    reactor.watch(two, lambda: take("two", one))
+    to_one.send(b"!")
+    to_two.send(b"!")
+    reactor.after(0.05, reactor.stop)
+    reactor.run()
+    for each in (one, to_one, two, to_two):
+        each.close()
+    assert len(set(called)) == 1
+
+
+# Who is silent
+
+
+class Flood(LinkHandler):
+    """Sends as long as there is credit."""
+
+    def on_credit(self, link: Sender) -> None:
+        while link.credit:
+            link.send(bytes(10_000), settled=True)
+
+
+def test_a_peer_that_hangs_with_a_full_socket_is_found_as_any_other() -> None:
+    with Server(lambda link: Flood()) as server, Client(server) as client:
+        receiver = client.connection.receiver("x", Recorder(), 100_000, settled=True)
+        client.talk(lambda: receiver.opened)
+        assert not server.peer.lost
+        started = time.monotonic()
+        wait_for(lambda: server.peer.lost, "the peer that hangs is given up", 6)
+        assert time.monotonic() - started > 1.0
+        assert "idle" in str(server.peer.lost[0])
+
+
+def test_strangers_may_be_silent_for_as_long_as_they_are_given() -> None:
+    server = Server(lambda link: Recorder(), Limits(idle_seconds=3.5))
+    with server, Client(server) as own, Client(server, stranger=True) as stranger:
+        own.talk(lambda: own.connection.opened)
+        stranger.talk(lambda: stranger.connection.opened)
+        started = time.monotonic()
+        wait_for(lambda: len(server.peer.lost) == 1, "our own is given up", 6)
+        assert time.monotonic() - started < 3.5
+        wait_for(lambda: len(server.peer.lost) == 2, "the stranger is given up", 6)
+        assert time.monotonic() - started >= 3.3
+
+
+class Slow(Recorder):
+    """Takes its time over a message."""
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        time.sleep(float(data))
+        super().on_message(link, delivery, data)
+
+
+def test_a_long_turn_ends_nobody_whose_heartbeats_wait_to_be_read() -> None:
+    slow = Slow()
+    limits = Limits(idle_seconds=1.0)
+    with Server(lambda link: slow, limits) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(server, stranger=True)) for _ in range(5)]
+        for client in clients:
+            client.talk(lambda client=client: client.connection.opened)
+        sender = clients[0].sender()
+        sender.send(b"2.5")
+        clients[0].write()
+        end = time.monotonic() + 3.5
+        while time.monotonic() < end:
+            for client in clients:
+                client.talks_for(0.02)
+        assert slow.messages == [b"2.5"]
+        assert not server.peer.lost
+
+
+def test_what_came_while_a_process_stood_still_is_not_read_from_who_has_given_it_up() -> None:
+    ours, strangers = Recorder(), Recorder()
+    handlers = {"client": [ours, strangers]}
+    server = Server(lambda link: handlers["client"].pop(0))
+    with server, Client(server) as own, Client(server, stranger=True) as stranger:
+        links = [own.sender(), stranger.sender()]
+
+        def stand_still() -> None:
+            for client, link in zip((own, stranger), links, strict=True):
+                link.send(b"woof")
+                client.write()
+            server.clock.skew += 10
+
+        server.do(stand_still)
+        wait_for(lambda: server.peer.lost, "who has given it up is dropped")
+        wait_for(lambda: strangers.messages, "others go on")
+        assert ours.messages == []
+        assert "stood still" in str(server.peer.lost[0])
+        assert len(server.peer.lost) == 1
+
+
+# Threads
+
+
+def test_reactors_in_two_threads_do_not_mix_up_their_messages() -> None:
+    class Echo(Recorder):
+        def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+            super().on_message(link, delivery, data)
+            delivery.accept()
+
+    takers = [Echo(100), Echo(100)]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Server(lambda link, taker=taker: taker)) for taker in takers]
+        clients = [stack.enter_context(Client(server)) for server in servers]
+        links = [client.sender() for client in clients]
+
+        def send(number: int) -> None:
+            link, client = links[number], clients[number]
+            for at in range(2_000):
+                client.talk(lambda: link.credit)
+                link.send(b"%d" % number * (1 + at % 5_000))
+            client.talk(lambda: len(takers[number].messages) == 2_000, 30)
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    for number, taker in enumerate(takers):
+        assert taker.messages == [b"%d" % number * (1 + at % 5_000) for at in range(2_000)]
+
+
+def test_a_connection_that_was_refused_tells_why() -> None:
+    lost: list[Condition | None] = []
+
+    class Lone(Peer):
+        def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+            lost.append(condition)
+            reactor.stop()
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        reactor = Reactor("test")
+        reactor.connect("127.0.0.1", closed.getsockname()[1], Lone(lambda link: Recorder()))
+        reactor.after(5, reactor.stop)
+        reactor.run()
+    assert "ECONNREFUSED" in str(lost[0])
