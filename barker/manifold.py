@@ -13,7 +13,7 @@ import click
 from barker import options
 from barker.amqp.engine import Limits
 from barker.amqp.links import Place
-from barker.amqp.message import decode_bark
+from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
@@ -107,7 +107,7 @@ def main(
         journal = TimelineJournal(file, sync)
         manifold = TimelineManifold(serving, journal, history, remember, max_message_size, part)
     else:
-        check = decode_bark if accept == "bark" else lambda _: None
+        check = decode_bark if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
     manifold.register()

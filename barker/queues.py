@@ -18,7 +18,7 @@ from typing import Any
 from barker.amqp.batch import OVERHEAD
 from barker.amqp.engine import ACCEPTED, REJECTED, Condition, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import with_delivery_annotations
+from barker.amqp.message import check_sections, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import DecodeError, NotFound, StorageError
 from barker.core.gauges import Peak
@@ -37,6 +37,9 @@ REASON = "x-opt-rejected"
 
 MOST_IN_FLIGHT = 2_000
 """How many messages one consumer may have unsettled, however much credit it gives."""
+
+ROW_BYTES = 8 * 1024
+"""So many bytes of small messages go to a peer that knows no batches before it is looked at again."""
 
 MOST_SETTLED = 100_000
 """So many settlements may wait for a disk that takes nothing; then consumers wait as well."""
@@ -72,7 +75,7 @@ class QueueManifold(Service):
         serving: Serving,
         journal: QueueJournal | QueueMemory,
         push: str | None = None,
-        check: Callable[[bytes], object] = lambda data: None,
+        check: Callable[[bytes], object] = check_sections,
         max_depth: int = 10_000_000,
         max_message_size: int = 16 * 1024 * 1024,
     ) -> None:
@@ -248,10 +251,14 @@ class QueueManifold(Service):
         """Send over `link` what it has credit for, or make just one transfer; whether there was any."""
         settled, served = link.wants_settled, False
         # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
-        while link.credit and link.in_flight < MOST_IN_FLIGHT and not (served and once):
+        while (credit := link.credit) and link.in_flight < MOST_IN_FLIGHT and not (served and once):
             self._load(queue)
-            room = min(link.batch_messages, MOST_IN_FLIGHT - link.in_flight)
-            entries = queue.work.lease(link, room, link.batch_bytes, OVERHEAD)
+            if link.batch_messages > 1:
+                most, memory = link.batch_messages, link.batch_bytes
+            else:
+                most, memory = 1 if once else credit, min(ROW_BYTES, link.max_message_size or ROW_BYTES)
+            most = min(most, MOST_IN_FLIGHT - link.in_flight)
+            entries = queue.work.lease(link, most, memory, OVERHEAD)
             if not entries:
                 break
             if link.max_message_size and len(entries[0].data) > link.max_message_size:

@@ -397,13 +397,14 @@ class Sender(Link):
             connection._touch()
 
     def send_batch(self, messages: list[bytes], tokens: list[Any], settled: bool = False) -> None:
-        """Send several encoded messages in one transfer, to a peer that knows batches; else only one.
+        """Send several encoded messages: in one transfer to a peer that knows batches, else one by one.
 
-        The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most.
+        The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most of
+        a batch; without batches there must be credit for each.
         """
         if self.batch_messages == 1:
-            (data,), (token,) = messages, tokens
-            self.send(data, token, settled)
+            for data, token in zip(messages, tokens, strict=True):
+                self.send(data, token, settled)
         else:
             self.send(batch.pack(messages), tokens, settled)
             self.in_flight += 0 if settled else len(tokens) - 1
@@ -506,7 +507,10 @@ class Receiver(Link):
     def _readable(self) -> None:
         """Hand on every message that is here as a whole."""
         link = self._link
-        if _credit_is_exceeded(link):
+        queued = lib.pn_link_queued(link)
+        if not queued:
+            return  # They were handed on with one that came before.
+        if lib.pn_link_credit(link) < queued:
             raise TransferLimitExceeded("more messages than there was credit for (AMQP 1.0 §2.6.7)")
         while self.live:
             delivery = lib.pn_link_current(link)

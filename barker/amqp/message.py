@@ -279,6 +279,37 @@ def message_id(data: bytes) -> str:
     return found if isinstance(found, str) else ""
 
 
+def check_sections(data: bytes) -> None:
+    """See that these bytes are a row of AMQP's sections, each whole; what is in them is not looked at.
+
+    :raises DecodeError: when they are not: then a consumer could not read them.
+    """
+    at, size = 0, len(data)
+    try:
+        while at < size:
+            # As nearly all write it: described by a small number, its value's size in one or four bytes.
+            if data[at] == 0 and data[at + 1] == 0x53 and 0x70 <= data[at + 2] <= 0x78:
+                kind = data[at + 3]
+                if kind in _SIZED_1:
+                    at += 5 + data[at + 4]
+                    continue
+                if kind in _SIZED_4:
+                    at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+                    continue
+            # Values of a fixed size, long descriptors, hostile ones: Proton knows them all.
+            _decode(data)
+            return
+    except IndexError:
+        at = size + 1
+    if at != size or not size:
+        raise DecodeError("this is no AMQP 1.0 message: it ends in the middle of a section")
+
+
+_SIZED_1 = frozenset(b"\xa0\xa1\xa3\xc0\xc1\xe0")
+_SIZED_4 = frozenset(b"\xb0\xb1\xb3\xd0\xd1\xf0")
+"""Constructors of values whose size follows, in one byte or in four (AMQP 1.0 §1.2)."""
+
+
 # Maps, for what services tell each other
 
 
