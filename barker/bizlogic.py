@@ -136,7 +136,8 @@ class Bizlogic(Service):
     # Around it
 
     def _set_windows(self) -> None:
-        window = 0 if sum(inbox.memory for inbox in self._inboxes) > MEMORY else WINDOW
+        full = sum(inbox.memory for inbox in self._inboxes) > MEMORY
+        window = 0 if full or self.ending else WINDOW
         for link in self.outboxes:
             if link.window != window:
                 link.window = window
@@ -159,6 +160,15 @@ class Bizlogic(Service):
             "rejected": self.rejected,
             "inbox": " ".join(inbox.place for inbox in self._inboxes),
         }
+
+    def on_ending(self) -> None:
+        """Take nothing more."""
+        super().on_ending()
+        self._set_windows()
+
+    def in_hand(self) -> int:
+        """Barks that the inbox has not accepted yet."""
+        return sum(len(inbox) for inbox in self._inboxes)
 
     def on_stop(self) -> None:
         """Close the users' file."""

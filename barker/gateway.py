@@ -30,8 +30,8 @@ from barker import options
 from barker.amqp.agent import LAUNCHED, Agent, register
 from barker.amqp.engine import DEFAULT_LIMITS, ConnectionHandler
 from barker.amqp.links import Network, Place
+from barker.amqp.process import raise_file_limit
 from barker.amqp.reactor import Reactor, cannot_listen
-from barker.amqp.service import raise_file_limit
 from barker.core.errors import Mistake
 from barker.core.routes import Route
 from barker.metrics import CONTENT_TYPE, Reports, exposition

@@ -60,6 +60,7 @@ class Intake(Generic[What]):
         self._granted = 0
         self._stored = 0
         self._full = False
+        self._closed = False
         self._resting = False
         self._trouble = ""
         self._kept_bytes = 0
@@ -127,6 +128,11 @@ class Intake(Generic[What]):
             self._full = full
             self._set_windows()
 
+    def close(self) -> None:
+        """Grant no more credit, ever; what was granted may still come."""
+        self._closed = True
+        self._set_windows()
+
     def _set_windows(self) -> None:
         self._granted = 0
         for link in self._producers:
@@ -135,7 +141,7 @@ class Intake(Generic[What]):
     def _grant(self, link: Receiver) -> None:
         """Give a producer its window: at most half of what there is room for beside those of the others."""
         window = BATCHES_WINDOW if link.batches else WINDOW
-        if self._trouble or self._full:
+        if self._trouble or self._full or self._closed:
             window = 0
         else:
             window = max(1, min(window, (self._most - self._stored - self._granted) // 2))

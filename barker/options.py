@@ -92,7 +92,7 @@ def policy(default: str) -> Callable[[Command], Command]:
 
 
 def limits(command: Command) -> Command:
-    """The options --max-connections, --max-links, --max-frame-size and --open-seconds, as one `limits`."""
+    """--max-connections, --max-links, --max-frame-size, --open-seconds and --idle-seconds, as one `limits`."""
 
     @click.option(
         "--max-connections",
@@ -123,6 +123,13 @@ def limits(command: Command) -> Command:
         show_default=True,
         help="Who has not opened its connection after so long is turned away.",
     )
+    @click.option(
+        "--idle-seconds",
+        type=click.FloatRange(0, min_open=True),
+        default=DEFAULT_LIMITS.idle_seconds,
+        show_default=True,
+        help="Who is silent for so long is taken to be dead; Barker's own always after 2 s.",
+    )
     @functools.wraps(command)
     def run(
         *args: Any,
@@ -130,9 +137,10 @@ def limits(command: Command) -> Command:
         max_links: int,
         max_frame_size: int,
         open_seconds: float,
+        idle_seconds: float,
         **kwargs: Any,
     ) -> Any:
-        limits = Limits(max_connections, max_links, max_frame_size, open_seconds)
+        limits = Limits(max_connections, max_links, max_frame_size, open_seconds, idle_seconds)
         return command(*args, limits=limits, **kwargs)
 
     return run  # type: ignore[return-value]

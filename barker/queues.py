@@ -98,6 +98,7 @@ class QueueManifold(Service):
         self._changed: dict[Queue, None] = {}
         self._unused: dict[Queue, None] = {}
         self._depth = self._in_flight = self._dead_letters = 0
+        self._closed = False
         self._peak = Peak()
         for address, count in journal.queues().items():
             queue = self._queue(address)
@@ -214,7 +215,8 @@ class QueueManifold(Service):
             queue = next(iter(self._awake))
             del self._awake[queue]
             self._changed[queue] = None
-            self._pump(queue)
+            if not self._closed:
+                self._pump(queue)
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
         self._peak.update(time.monotonic(), self._depth)
@@ -325,6 +327,16 @@ class QueueManifold(Service):
             "rejected": self.intake.rejected,
             "journal_bytes": self.journal.size,
         }
+
+    def on_ending(self) -> None:
+        """Take nothing more, and send nothing more."""
+        super().on_ending()
+        self.intake.close()
+        self._closed = True
+
+    def in_hand(self) -> int:
+        """What consumers hold: their word on it is waited for."""
+        return self._in_flight
 
     def on_stop(self) -> None:
         """Write what is settled, together with the dead letters made of it; close the journal."""

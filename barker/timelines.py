@@ -14,7 +14,6 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from barker.amqp.agent import register
 from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
 from barker.amqp.message import (
     KEY,
@@ -105,15 +104,13 @@ class TimelineManifold(Service):
             raise NotFound(f"{address} is not here; this is partition {self._partition} of {own}")
         return user
 
-    def route(self) -> Route:
-        """How the directory finds it, and whose timelines are here."""
-        return dataclasses.replace(super().route(), partition=str(self._partition or ""))
-
-    def register(self) -> None:
-        """As every service; and with its partition's own address, if it has one."""
-        super().register()
-        if self._partition is not None:
-            register(self.network, dataclasses.replace(super().route(), address=self._own_address))
+    def own_routes(self) -> list[Route]:
+        """How the directory finds it, and whose timelines are here; of a partition, its own address too."""
+        (whole,) = super().own_routes()
+        if self._partition is None:
+            return [whole]
+        own = dataclasses.replace(whole, address=self._own_address)
+        return [dataclasses.replace(whole, partition=str(self._partition)), own]
 
     # Readers
 
@@ -226,6 +223,11 @@ class TimelineManifold(Service):
             "rejected": self.intake.rejected,
             "journal_bytes": self.journal.size,
         }
+
+    def on_ending(self) -> None:
+        """Take nothing more."""
+        super().on_ending()
+        self.intake.close()
 
     def on_stop(self) -> None:
         """Close the journal."""

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from barker.amqp.links import Place
-from barker.amqp.service import collect_seldom
+from barker.amqp.process import collect_seldom
 from barker.core.errors import BarkerError
 from barker.options import PlaceType
 from benchmarks.rabbitmq import Broker

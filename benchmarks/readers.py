@@ -20,8 +20,8 @@ from rich.table import Table
 from barker.amqp.courier import Courier
 from barker.amqp.engine import Connection, ConnectionHandler, Delivery, LinkHandler, Receiver
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
+from barker.amqp.process import raise_file_limit
 from barker.amqp.reactor import Reactor
-from barker.amqp.service import raise_file_limit
 from barker.bark import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, bars, benchmark, spread, told

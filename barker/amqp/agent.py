@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver, Sender
-from barker.amqp.links import Network, PeerHandler, sender_to
+from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound
@@ -145,9 +145,9 @@ def agent_alone(
     return agent
 
 
-def register(network: Network, route: Route) -> None:
-    """Have the directory send others to `route`, for as long as this process lives."""
-    sender_to(network, "directory", _Registration(), route.to_map())
+def register(network: Network, route: Route) -> PeerLink[Sender]:
+    """Have the directory send others to `route`, until the link is closed or this process ends."""
+    return sender_to(network, "directory", _Registration(), route.to_map())
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

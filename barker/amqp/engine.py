@@ -399,8 +399,8 @@ class Sender(Link):
     def send_batch(self, messages: list[bytes], tokens: list[Any], settled: bool = False) -> None:
         """Send several encoded messages: in one transfer to a peer that knows batches, else one by one.
 
-        The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most of
-        a batch; without batches there must be credit for each.
+        The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most
+        of a batch; without batches there must be credit for each.
         """
         if self.batch_messages == 1:
             for data, token in zip(messages, tokens, strict=True):

@@ -287,27 +287,33 @@ def check_sections(data: bytes) -> None:
     at, size = 0, len(data)
     try:
         while at < size:
-            # As nearly all write it: described by a small number, its value's size in one or four bytes.
+            # As nearly all write it: the descriptor is a small number.
             if data[at] == 0 and data[at + 1] == 0x53 and 0x70 <= data[at + 2] <= 0x78:
-                kind = data[at + 3]
-                if kind in _SIZED_1:
-                    at += 5 + data[at + 4]
-                    continue
-                if kind in _SIZED_4:
-                    at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
-                    continue
-            # Values of a fixed size, long descriptors, hostile ones: Proton knows them all.
-            _decode(data)
-            return
-    except IndexError:
+                at += 3
+            else:
+                code, at = _descriptor(data, at)
+                if not 0x70 <= code <= 0x78:
+                    raise DecodeError("a section is none of a message's (AMQP 1.0 §3.2)")
+            # AMQP 1.0 §1.2: the upper half of a constructor says how the size of its value is told.
+            width = data[at] >> 4
+            if width in _SIZED_1:
+                at += 2 + data[at + 1]
+            elif width in _SIZED_4:
+                at += 5 + int.from_bytes(data[at + 1 : at + 5], "big")
+            elif width in _FIXED:
+                at += 1 + _FIXED[width]
+            else:
+                _decode(data)  # Such as a body that is itself a described value.
+                return
+    except (IndexError, struct.error):
         at = size + 1
     if at != size or not size:
-        raise DecodeError("this is no AMQP 1.0 message: it ends in the middle of a section")
+        raise DecodeError("the message ends in the middle of a section")
 
 
-_SIZED_1 = frozenset(b"\xa0\xa1\xa3\xc0\xc1\xe0")
-_SIZED_4 = frozenset(b"\xb0\xb1\xb3\xd0\xd1\xf0")
-"""Constructors of values whose size follows, in one byte or in four (AMQP 1.0 §1.2)."""
+_SIZED_1 = frozenset((0xA, 0xC, 0xE))
+_SIZED_4 = frozenset((0xB, 0xD, 0xF))
+_FIXED = {0x4: 0, 0x5: 1, 0x6: 2, 0x7: 4, 0x8: 8, 0x9: 16}
 
 
 # Maps, for what services tell each other
@@ -376,17 +382,7 @@ def _section(data: bytes, start: int) -> tuple[int, int]:
     if start == len(data):
         return 0, start
     try:
-        if data[start] != 0:
-            raise DecodeError("a message is a row of described sections (AMQP 1.0 §3.2)")
-        if data[start + 1] == 0x53:
-            code, value = data[start + 2], start + 3
-        elif data[start + 1] == 0x80:
-            code, value = struct.unpack_from(">Q", data, start + 2)[0], start + 10
-        elif data[start + 1] == 0xA3:
-            name = data[start + 3 : start + 3 + data[start + 2]]
-            code, value = _SECTION_NAMES.get(name, 0xFF), start + 3 + data[start + 2]
-        else:
-            raise DecodeError("a section has a descriptor that is neither a number nor a symbol")
+        code, value = _descriptor(data, start)
         if code not in (_HEADER, _DELIVERY_ANNOTATIONS):
             # Only what stands before the bare message is ever skipped.
             return code, len(data)
@@ -406,4 +402,31 @@ def _section(data: bytes, start: int) -> tuple[int, int]:
     return code, end
 
 
-_SECTION_NAMES = {b"amqp:header:list": _HEADER, b"amqp:delivery-annotations:map": _DELIVERY_ANNOTATIONS}
+def _descriptor(data: bytes, start: int) -> tuple[int, int]:
+    """Which section starts here (a number), and where its value does.
+
+    :raises DecodeError: when none does; IndexError or struct.error when the message ends before.
+    """
+    if data[start] != 0:
+        raise DecodeError("a message is a row of described sections (AMQP 1.0 §3.2)")
+    if data[start + 1] == 0x53:
+        return data[start + 2], start + 3
+    if data[start + 1] == 0x80:
+        return struct.unpack_from(">Q", data, start + 2)[0], start + 10
+    if data[start + 1] == 0xA3:
+        end = start + 3 + data[start + 2]
+        return _SECTION_NAMES.get(data[start + 3 : end], 0), end
+    raise DecodeError("a section has a descriptor that is neither a number nor a symbol")
+
+
+_SECTION_NAMES = {
+    b"amqp:header:list": _HEADER,
+    b"amqp:delivery-annotations:map": _DELIVERY_ANNOTATIONS,
+    b"amqp:message-annotations:map": 0x72,
+    b"amqp:properties:list": 0x73,
+    b"amqp:application-properties:map": 0x74,
+    b"amqp:data:binary": 0x75,
+    b"amqp:amqp-sequence:list": 0x76,
+    b"amqp:amqp-value:*": 0x77,
+    b"amqp:footer:map": 0x78,
+}

@@ -1,4 +1,4 @@
-"""The service base: listens, registers with the directory, answers for its state, ends cleanly.
+"""The service base: a process (`process.py`) that listens, registers with the directory, tells how it does.
 
 A service says which addresses it serves, and which handler a link to one of them gets
 (:meth:`Service.on_source`, :meth:`Service.on_target`). How it does is told by its agent (`agent.py`).
@@ -7,17 +7,12 @@ A service says which addresses it serves, and which handler a link to one of the
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
-import os
-import resource
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from barker.amqp.agent import LAUNCHED, Agent, register
+from barker.amqp.agent import Agent, register
 from barker.amqp.engine import (
     DEFAULT_LIMITS,
     Condition,
@@ -28,8 +23,8 @@ from barker.amqp.engine import (
     Receiver,
     Sender,
 )
-from barker.amqp.links import Network, Place
-from barker.amqp.reactor import Reactor
+from barker.amqp.links import PeerLink, Place
+from barker.amqp.process import Process
 from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound
 from barker.core.routes import Route, normalised
 
@@ -49,8 +44,8 @@ class Serving:
     limits: Limits = DEFAULT_LIMITS
 
 
-class Service(ConnectionHandler):
-    """One process of the suite."""
+class Service(Process, ConnectionHandler):
+    """A process that serves an address."""
 
     kind = "service"
     """What it is, in one word: directory, manifold, bizlogic …"""
@@ -60,13 +55,11 @@ class Service(ConnectionHandler):
 
         :raises Mistake: when it cannot listen at that port.
         """
-        collect_seldom()
+        super().__init__(f"{serving.address}-{serving.host}-{serving.port}", serving.directory)
         self.serving = serving
-        self.reactor = Reactor(f"{serving.address}-{serving.host}-{serving.port}")
         self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
         self.port = self.listener.port
-        self.network = Network(self.reactor, serving.directory)
-        self._error: BarkerError | None = None
+        self._registrations: list[PeerLink[Sender]] = []
         self.received = 0
         """How many messages came in since the start."""
         self.sent = 0
@@ -87,48 +80,29 @@ class Service(ConnectionHandler):
         """What this kind of service has to add to its agent's report."""
         return {}
 
-    def on_stop(self) -> None:
-        """The service ends: put everything away."""
-
     # For programs to call
 
     def register(self) -> None:
         """Have the directory send others here: for the service's address, and its agent."""
-        register(self.network, self.route())
-        register(self.network, self.agent.route(self.serving.host, self.port))
+        for route in (*self.own_routes(), self.agent.route(self.serving.host, self.port)):
+            self._registrations.append(register(self.network, route))
 
-    def route(self) -> Route:
+    def own_routes(self) -> list[Route]:
         """How the directory finds the service."""
         serving = self.serving
-        return Route(serving.address, serving.host, self.port, serving.policy, self.agent.since)
+        return [Route(serving.address, serving.host, self.port, serving.policy, self.agent.since)]
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or the launcher's end.
-
-        :raises BarkerError: what :meth:`fail` was given.
-        """
-        raise_file_limit()
-        gc.freeze()  # What was made until now stays: there is no need to walk it ever again.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
-        end_with_launcher(self.reactor, self.stop)
+        """Serve until it is told to end."""
         log.info("%s serves %s at %s:%d", self.kind, self.serving.address, self.serving.host, self.port)
-        try:
-            self.reactor.run()
-        finally:
-            self.on_stop()
+        super().run()
         log.info("%s at port %d has ended", self.kind, self.port)
-        if self._error is not None:
-            raise self._error
 
-    def stop(self) -> None:
-        """End after this turn."""
-        self.reactor.stop()
-
-    def fail(self, error: BarkerError) -> None:
-        """End after this turn, with an error that :meth:`run` raises."""
-        self._error = self._error or error
-        self.stop()
+    def on_ending(self) -> None:
+        """Nobody is sent here any more, and nobody new is let in."""
+        for registration in self._registrations:
+            registration.close()
+        self.listener.close()
 
     @contextlib.contextmanager
     def as_on_disk(self) -> Iterator[None]:
@@ -167,35 +141,6 @@ class Service(ConnectionHandler):
     def _figures(self) -> dict[str, Any]:
         state = self.state()
         return {"received": self.received, "sent": self.sent, **state}
-
-
-def collect_seldom() -> None:
-    """Have Python look for cyclic garbage less often: at 100,000 new objects instead of 700.
-
-    What a message makes holds no cycles, and is freed as soon as it is done with. What a service keeps
-    (timelines, queues, links) is much, and the collector would walk it again and again while it grows.
-    """
-    gc.set_threshold(100_000, 10, 10)
-
-
-def end_with_launcher(reactor: Reactor, stop: Callable[[], None]) -> None:
-    """Call `stop` when the launcher that started this process is gone; does nothing if none has."""
-
-    def on_input() -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            log.warning("the launcher is gone: ending")
-            reactor.unwatch(sys.stdin.fileno())
-            stop()
-
-    if os.environ.get(LAUNCHED):
-        reactor.watch(sys.stdin.fileno(), on_input)
-
-
-def raise_file_limit() -> None:
-    """Every connection is an open file: take as many as this process may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def only_send(address: str) -> NotAllowed:

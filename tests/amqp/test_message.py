@@ -19,6 +19,7 @@ from barker.amqp.message import (
     RECIPIENTS,
     _plain_bark,
     annotations_in,
+    check_sections,
     cut,
     decode_bark,
     decode_command,
@@ -616,3 +617,46 @@ def test_proton_itself_is_still_in_order_after_all_that() -> None:
     data.put_object({"a": 1})
     assert decode_bark(encode_bark(BARK)) == BARK
     assert decoded(RICH).body == "woof @spot"
+
+
+# Whether a message is one at all
+
+WHOLE = [
+    encode_bark(Bark("an id", "rex", "woof", 1)),
+    Message(body="a string").encode(),
+    Message(body=b"x" * 300, properties={"a": 1}, annotations={symbol("b"): [1, 2]}).encode(),
+    Message(body=True).encode(),
+    Message(body=None).encode(),
+    b"\x00\x53\x75\xa0\x01a\x00\x53\x75\xa0\x01b",
+    b"\x00\x53\x76\xc0\x03\x02\x54\x01\x00\x53\x78\xc1\x01\x00",
+    b"\x00\x80\x00\x00\x00\x00\x00\x00\x00\x77\x41",
+]
+
+
+@pytest.mark.parametrize("data", WHOLE)
+def test_a_row_of_whole_sections_is_a_message(data: bytes) -> None:
+    check_sections(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"abc", b"\x00", b"\x00\x53", b"\x00\x53\x77", b"\x00\x53\x99\x41", bytes(50)]
+)
+def test_what_is_no_row_of_sections_is_no_message(data: bytes) -> None:
+    with pytest.raises(DecodeError, match="section"):
+        check_sections(data)
+
+
+@given(st.sampled_from(WHOLE), st.data())
+def test_a_message_that_is_cut_within_a_section_is_none(data: bytes, draw: st.DataObject) -> None:
+    with pytest.raises(DecodeError):
+        check_sections(bytes(data)[:-1])
+    # Cut between sections it is one, if a poor one.
+    with contextlib.suppress(DecodeError):
+        check_sections(bytes(data)[: draw.draw(st.integers(0, len(data) - 1))])
+
+
+@given(st.binary(max_size=60))
+def test_whatever_bytes_come_they_are_a_message_or_refused(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        check_sections(data)
+        assert data[0] == 0

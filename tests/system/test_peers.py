@@ -10,9 +10,11 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from proton import (
@@ -23,6 +25,7 @@ from proton import (
     Event,
     Link,
     Message,
+    Terminus,
     byte,
     char,
     decimal32,
@@ -163,7 +166,6 @@ EVERY_TYPE = [
         # Two data sections, a sequence, a footer: what Proton's Message cannot make.
         pytest.param(b"\x00\x53\x75\xa0\x01a\x00\x53\x75\xa0\x01b", id="two data sections"),
         pytest.param(b"\x00\x53\x76\xc0\x03\x02\x54\x01\x00\x53\x78\xc1\x01\x00", id="sequence"),
-        pytest.param(b"no AMQP at all", id="opaque"),
     ],
 )
 def test_a_message_comes_out_of_a_pull_manifold_bit_for_bit(
@@ -175,6 +177,76 @@ def test_a_message_comes_out_of_a_pull_manifold_bit_for_bit(
     received = client.receive_raw("orders")
     wait_for(lambda: received, "the message comes")
     assert received == [data]
+
+
+@pytest.mark.parametrize("data", [b"abc", b"no AMQP at all", full_message("cut short")[:-3]])
+def test_what_is_no_amqp_is_rejected_where_it_enters(
+    suite: Suite, client: Client, orders: Process, data: bytes
+) -> None:
+    client.send_raw("orders", data)
+    wait_for(lambda: data in client.rejected, "it is rejected")
+    assert "amqp:decode-error" in str(client.rejected[data])
+    client.send_raw("orders", full_message("sound"))
+    received = client.receive_raw("orders")
+    wait_for(lambda: received, "a sound one comes")
+    assert received == [full_message("sound")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"distribution_mode": Terminus.DIST_MODE_COPY}, "browsing"),
+        (
+            {"filter": {symbol("selector"): Described(symbol("apache.org:selector-filter:string"), "a = 1")}},
+            "filter",
+        ),
+    ],
+)
+def test_what_a_source_cannot_do_is_refused_with_a_sentence(
+    suite: Suite, orders: Process, wanted: dict[str, Any], why: str
+) -> None:
+    suite.wait_for_state(orders, depth=0)
+
+    class Wants(LinkOption):
+        def apply(self, link: Any) -> None:
+            link.source.distribution_mode = wanted.get("distribution_mode", link.source.distribution_mode)
+            if "filter" in wanted:
+                link.source.filter.put_dict(wanted["filter"])
+
+    connection = BlockingConnection(f"127.0.0.1:{orders.port}", timeout=5)
+    with pytest.raises(LinkDetached, match=f"amqp:not-implemented.*{why}"):
+        connection.create_receiver("orders", options=Wants())
+    connection.close()
+
+
+def test_a_stock_consumer_that_takes_its_time_gets_each_message_once(
+    suite: Suite, client: Client, orders: Process
+) -> None:
+    """One thread, 10 messages in hand, each takes longer than our own services may be silent."""
+    for number in range(4):
+        client.send_raw("orders", full_message(f"number {number}"))
+    wait_for(lambda: len(client.accepted) == 4, "all are there")
+    got: list[str] = []
+
+    class Slow(MessagingHandler):
+        def __init__(self) -> None:
+            super().__init__(prefetch=10)
+
+        def on_start(self, event: Any) -> None:
+            event.container.create_receiver(f"127.0.0.1:{orders.port}/orders")
+
+        def on_message(self, event: Any) -> None:
+            time.sleep(3 if not got else 0.25)  # Its work: while it lasts, it says nothing.
+            got.append(event.message.body)
+            if len(got) == 4:
+                event.connection.close()
+
+    thread = threading.Thread(target=Container(Slow()).run, daemon=True)
+    thread.start()
+    thread.join(15)
+    assert not thread.is_alive()
+    assert got == [f"number {number}" for number in range(4)]
+    suite.wait_for_state(orders, depth=0)
 
 
 def test_consumers_compete_and_an_unsettled_message_goes_to_another(suite: Suite, orders: Process) -> None:
