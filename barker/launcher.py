@@ -35,7 +35,7 @@ from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, N
 from barker.core.keeper import STEADY_SECONDS, Keeper
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
-from barker.suite import Program, Shape, another, autobark, check_inboxes, plan
+from barker.suite import MOST, Program, Shape, another, autobark, plan, take_over
 from barker.users import import_users, make_users
 from barker.watch import Watcher
 
@@ -307,7 +307,9 @@ class Launcher(Service):
             child.keeper.forgive()
             child.start()
         elif verb == "add":
-            program = another(str(arguments.get("kind")), self.shape, set(self.children))
+            program = another(
+                str(arguments.get("kind")), self.shape, [child.program for child in self.children.values()]
+            )
             child = self.children[program.name] = Child(program)
             child.start()
         elif verb == "rate":
@@ -461,7 +463,9 @@ class _Reader(LinkHandler):
 @click.option("--users", type=click.IntRange(1), default=100, show_default=True, help="Users made at first.")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
-@click.option("--outboxes", type=click.IntRange(1, 20), default=3, show_default=True, help="How many.")
+@click.option(
+    "--outboxes", type=click.IntRange(1, MOST["outbox"]), default=3, show_default=True, help="How many."
+)
 @click.option(
     "--inboxes",
     type=click.IntRange(1, 20),
@@ -469,8 +473,12 @@ class _Reader(LinkHandler):
     show_default=True,
     help="How many; several have a part of the users each, always the same one.",
 )
-@click.option("--bizlogics", type=click.IntRange(0, 100), default=2, show_default=True, help="How many.")
-@click.option("--autobarks", type=click.IntRange(0, 100), default=5, show_default=True, help="How many.")
+@click.option(
+    "--bizlogics", type=click.IntRange(0, MOST["bizlogic"]), default=2, show_default=True, help="How many."
+)
+@click.option(
+    "--autobarks", type=click.IntRange(0, MOST["autobark"]), default=5, show_default=True, help="How many."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
@@ -526,7 +534,9 @@ def main(
         monitoring=monitoring,
         sync=sync,
     )
-    check_inboxes(shape)
+    shape, lines = take_over(shape)
+    for line in lines:
+        click.echo(f"barker: {line}", err=True)
     if graph is not None:
         import_users(data, graph, mutual).close()
     elif mutual:
