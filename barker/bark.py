@@ -15,6 +15,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
+from barker.core.printable import printable
 from barker.terminal import Terminal, refused
 
 WAIT_SECONDS = 10.0
@@ -41,7 +42,7 @@ def send(directory: Place, work: Bark | Follow) -> str:
 
     def on_outcome(token: Any, outcome: int, condition: Condition | None) -> None:
         nonlocal accepted_by
-        accepted_by = courier.place
+        accepted_by = printable(courier.place)
         if outcome == ACCEPTED:
             terminal.stop()
         else:

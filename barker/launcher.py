@@ -33,6 +33,7 @@ from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS, Keeper
+from barker.core.printable import printable
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
 from barker.suite import MOST, Program, Shape, another, autobark, plan, take_over
@@ -416,7 +417,7 @@ class Launcher(Service):
 
 def _say(what: str) -> None:
     """One line for the terminal: what has happened just now."""
-    click.echo(f"{time.strftime('%H:%M:%S')} {what}", err=True)
+    click.echo(printable(f"{time.strftime('%H:%M:%S')} {what}"), err=True)
 
 
 _SIGNALS = {

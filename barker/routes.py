@@ -8,6 +8,7 @@ import click
 
 from barker import options
 from barker.amqp.links import Place
+from barker.core.printable import printable
 from barker.core.routes import Route
 from barker.terminal import Terminal
 from barker.watch import Watcher
@@ -19,7 +20,9 @@ WAIT_SECONDS = 5.0
 def _line(route: Route) -> str:
     since = time.strftime("%H:%M:%S", time.localtime(route.since))
     part = f"  partition {route.partition}" if route.partition else ""
-    return f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
+    return printable(
+        f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
+    )
 
 
 @click.command("routes")

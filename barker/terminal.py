@@ -11,6 +11,7 @@ from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.amqp.service import end_with_launcher
 from barker.core.errors import BarkerError, Mistake
+from barker.core.printable import printable
 
 
 class Terminal:
@@ -57,4 +58,4 @@ class Terminal:
 
 def refused(what: str, condition: Condition) -> Mistake:
     """The error for a peer's word that it will not have something."""
-    return Mistake(f"{what}: {condition.description or condition.name}")
+    return Mistake(f"{what}: {printable(condition.description or condition.name)}")
