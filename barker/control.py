@@ -131,6 +131,6 @@ def add(kind: str, session: Path, directory_place: Place) -> None:
 @options.directory
 @options.program
 def rate(rate: float, session: Path, directory_place: Place) -> None:
-    """Have every autobark bark RATE times a second."""
+    """Have every autobark bark RATE times a second: it ends, and begins anew."""
     order(directory_place, session, "rate", rate=rate)
-    click.echo(f"every autobark barks {rate:g} times a second")
+    click.echo(f"every autobark begins anew, and barks {rate:g} times a second")
