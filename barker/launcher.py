@@ -51,6 +51,9 @@ COMMAND_BYTES = 64 * 1024
 END_SECONDS = 5.0
 """How long a service may take to end before it is killed."""
 
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Where Linux says which ports it gives to outgoing connections."""
+
 WEBUI = Path(__file__).resolve().parent.parent / "webui"
 
 
@@ -59,10 +62,8 @@ def check_ports(shape: Shape) -> None:
 
     :raises Mistake: for those that are not, with the process that has each, and what to do.
     """
-    wanted = [(program.name, program.port) for program in plan(shape) if program.port is not None]
-    wanted.append((f"launcher-{shape.launcher.port}", shape.launcher.port))
     taken = []
-    for name, port in wanted:
+    for port, name in _ports(shape).items():
         with socket.socket(socket.AF_INET6 if ":" in shape.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -74,6 +75,28 @@ def check_ports(shape: Shape) -> None:
         raise Mistake(
             f"not every port is free:\n  {lines}\nEnd what holds them, or start elsewhere: --port-offset 1000"
         )
+
+
+def _ports(shape: Shape) -> dict[int, str]:
+    """All ports that a suite listens at, and who does."""
+    ports = {program.port: program.name for program in plan(shape) if program.port is not None}
+    return {**ports, shape.launcher.port: f"launcher-{shape.launcher.port}"}
+
+
+def among_outgoing(shape: Shape, system: Path = OUTGOING) -> str:
+    """A warning if a suite's ports are of those that the system gives to outgoing connections, or nothing."""
+    try:
+        first, last = map(int, system.read_text().split())
+    except (OSError, ValueError):
+        return ""  # Another system, or one that does not tell.
+    ports = [port for port in _ports(shape) if first <= port <= last]
+    if not ports:
+        return ""
+    return (
+        f"of its ports, {min(ports)} to {max(ports)} lie among those that this system gives to outgoing "
+        f"connections, {first} to {last}: one of these may have a service's port while that is down. "
+        "Choose another --port-offset"
+    )
 
 
 def free_offset() -> int:
@@ -413,14 +436,13 @@ class Launcher(Service):
         self._tell()
 
     def _revive(self, child: Child) -> None:
-        """Start it again after a while, unless it dies again and again."""
-        name, wait = child.program.name, child.keeper.died(time.monotonic())
-        if wait is None:
+        """Start it again after a while: the longer, the oftener it has died soon after its start."""
+        wait = child.keeper.died(time.monotonic())
+        if child.keeper.deaths > 1:
             _say(
-                f"{name} has died {child.keeper.deaths} times in a row within {STEADY_SECONDS:g} s of its "
-                f"start: it is left dead; 'barker start {name}' tries again"
+                f"{child.program.name} has died {child.keeper.deaths} times in a row, within "
+                f"{STEADY_SECONDS:g} s of its start: again in {wait:g} s"
             )
-            return
 
         def start() -> None:
             if not child.runs and not child.stopped:
@@ -589,7 +611,7 @@ def main(
         sync=sync,
     )
     shape, lines = take_over(shape)
-    for line in lines:
+    for line in filter(None, [*lines, among_outgoing(shape)]):
         click.echo(f"barker: {line}", err=True)
     if graph is not None:
         import_users(data, graph, mutual).close()

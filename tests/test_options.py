@@ -103,7 +103,7 @@ class _Hostile(LinkHandler):
         elif link.address == "directory":
             link.send(encode_map("routes", [route]), settled=True)
         elif link.address == "inbox/ann":
-            link.send(encode_bark(Bark("id", "ann", HOSTILE, 1)), settled=True)
+            link.send(encode_bark(Bark("id", "ann", HOSTILE, 2**62)), settled=True)
 
 
 @pytest.fixture

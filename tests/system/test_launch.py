@@ -18,7 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from barker.launcher import OUTGOING, among_outgoing
 from barker.store.users import FILE_NAME, Users
+from barker.suite import Shape
 from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system
@@ -102,6 +104,40 @@ def test_a_port_in_use_is_named_with_the_process_that_has_it(launch: Callable[..
     assert f"port {5801 + offset} (outbox-{5801 + offset}): process {os.getpid()} has it" in done.stderr
     assert "--port-offset" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("system", "offset", "told"),
+    [
+        ("32768\t60999\n", 0, False),
+        ("32768\t60999\n", 26_767, False),
+        ("32768\t60999\n", 26_768, True),
+        ("32768\t60999\n", 55_326, True),
+        ("32768\t60999\n", 55_328, False),
+        ("1024 65535", 0, True),
+        ("nonsense", 30_000, False),
+        (None, 30_000, False),
+    ],
+)
+def test_ports_among_the_outgoing_ones_are_told(
+    tmp_path: Path, system: str | None, offset: int, told: bool
+) -> None:
+    file = tmp_path / "ip_local_port_range"
+    if system is not None:
+        file.write_text(system)
+    line = among_outgoing(Shape(port_offset=offset, monitoring=True), file)
+    assert bool(line) == told
+    assert not told or (" to ".join(str(system).split()) in line and "--port-offset" in line)
+
+
+def test_a_start_among_the_outgoing_ports_warns(tmp_path: Path) -> None:
+    if not OUTGOING.exists():
+        pytest.skip("this system does not tell its outgoing ports")
+    first = int(OUTGOING.read_text().split()[0])
+    command = [sys.executable, str(ROOT / "launch.py"), "--data", str(tmp_path)]
+    command += ["--port-offset", str(first - 5672), "--graph", "missing.edges"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert f"barker: of its ports, {first} to {first + 148} lie among" in done.stderr
 
 
 @pytest.mark.parametrize(
