@@ -426,6 +426,7 @@ class Launcher(Service):
         for name, child in self.children.items():
             how = child.ended()
             if how and child.due:
+                child.due = False
                 self._again(child)
             elif how:
                 _say(f"{name} (pid {child.pid}) is gone: {how}")

@@ -17,8 +17,12 @@ WAIT_SECONDS = 5.0
 """How long the directory has to answer."""
 
 
+LATEST = 2.0**40
+"""No service has started later, in seconds since 1970; and no clock of the system's goes much further."""
+
+
 def _line(route: Route) -> str:
-    since = time.strftime("%H:%M:%S", time.localtime(route.since))
+    since = time.strftime("%H:%M:%S", time.localtime(min(route.since, LATEST)))
     part = f"  partition {route.partition}" if route.partition else ""
     return printable(
         f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"

@@ -97,7 +97,7 @@ class _Hostile(LinkHandler):
 
     def on_credit(self, link: Sender) -> None:
         process = {"name": HOSTILE, "pid": HOSTILE, "port": HOSTILE, "state": HOSTILE, "does": HOSTILE}
-        route = {"address": "a" + HOSTILE, "host": HOSTILE, "port": 1, "policy": "ordered", "since": 1.0}
+        route = {"address": "a" + HOSTILE, "host": HOSTILE, "port": 1, "policy": "ordered", "since": 1e300}
         if link.address == "launcher":
             link.send(encode_map("processes", {"processes": [process], "rate": 1.0}), settled=True)
         elif link.address == "directory":
@@ -121,7 +121,7 @@ def test_a_hostile_peer_does_nothing_to_the_terminal_of_a_command(hostile: str, 
     done = subprocess.run(command, capture_output=True, timeout=30, check=False, cwd=ROOT)
     output = (done.stdout + done.stderr).decode()
     assert harmless(output)
-    assert arguments == ["routes"] or "all is lost" in output
+    assert "all is lost" in output
 
 
 def test_reports_do_nothing_to_the_terminal_that_shows_them() -> None:
