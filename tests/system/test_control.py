@@ -356,8 +356,6 @@ def test_keep_alive_never_gives_up_what_dies_at_once(tmp_path: Path) -> None:
             barker(suite, "start", name)
             told = f"{name} has died 6 times in a row, within 10 s of its start: again in 3.2 s"
             wait_for(lambda: told in suite.output, "it is tried ever less often", 30)
-        started = suite.output.count(f"{name} is started again")
-        wait_for(lambda: suite.output.count(f"{name} is started again") > started, "it is tried once more")
         with closing(Client(suite.directory)) as client:
             told_by_itself = client.receive_raw(f"agents/127.0.0.1-{port}")
             wait_for(lambda: told_by_itself, "it works again as soon as it can")
