@@ -42,7 +42,7 @@ def send(directory: Place, work: Bark | Follow) -> str:
 
     def on_outcome(token: Any, outcome: int, condition: Condition | None) -> None:
         nonlocal accepted_by
-        accepted_by = printable(courier.place)
+        accepted_by = courier.place
         if outcome == ACCEPTED:
             terminal.stop()
         else:
@@ -52,7 +52,7 @@ def send(directory: Place, work: Bark | Follow) -> str:
     courier.send(encode_bark(work))
     terminal.expect("no outbox has accepted it", WAIT_SECONDS)
     terminal.run()
-    return accepted_by
+    return printable(accepted_by)
 
 
 @click.command("bark")
