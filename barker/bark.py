@@ -15,6 +15,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
+from barker.core.printable import printable
 from barker.terminal import Terminal, refused
 
 WAIT_SECONDS = 10.0
@@ -51,7 +52,7 @@ def send(directory: Place, work: Bark | Follow) -> str:
     courier.send(encode_bark(work))
     terminal.expect("no outbox has accepted it", WAIT_SECONDS)
     terminal.run()
-    return accepted_by
+    return printable(accepted_by)
 
 
 @click.command("bark")

@@ -15,6 +15,7 @@ from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_command
 from barker.core.errors import Mistake
+from barker.core.printable import printable
 from barker.launcher import WEBUI
 from barker.terminal import Terminal, refused
 
@@ -74,10 +75,9 @@ class _List(PeerHandler[Receiver]):
         _, body = decode_map(data)
         click.echo(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
         for process in body["processes"]:
-            click.echo(
-                f"{process['name']:<16} {process['pid']:>7} {process['port'] or '-':>6} "
-                f"{process['state']:<8} {process['does']}"
-            )
+            port = process["port"] or "-"
+            line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
+            click.echo(printable(f"{line} {process['does']}"))
         self._terminal.stop()
 
 
@@ -131,6 +131,6 @@ def add(kind: str, session: Path, directory_place: Place) -> None:
 @options.directory
 @options.program
 def rate(rate: float, session: Path, directory_place: Place) -> None:
-    """Have every autobark bark RATE times a second."""
+    """Have every autobark bark RATE times a second: it ends, and begins anew."""
     order(directory_place, session, "rate", rate=rate)
-    click.echo(f"every autobark barks {rate:g} times a second")
+    click.echo(f"every autobark begins anew, and barks {rate:g} times a second")

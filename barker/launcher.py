@@ -33,9 +33,10 @@ from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.core.errors import BarkerError, InvalidField, Mistake, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS, Keeper
+from barker.core.printable import printable
 from barker.core.routes import Route
 from barker.store.users import FILE_NAME
-from barker.suite import Program, Shape, another, autobark, check_inboxes, plan
+from barker.suite import MOST, Program, Shape, another, autobark, plan, take_over
 from barker.users import import_users, make_users
 from barker.watch import Watcher
 
@@ -50,6 +51,9 @@ COMMAND_BYTES = 64 * 1024
 END_SECONDS = 5.0
 """How long a service may take to end before it is killed."""
 
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Where Linux says which ports it gives to outgoing connections."""
+
 WEBUI = Path(__file__).resolve().parent.parent / "webui"
 
 
@@ -58,10 +62,8 @@ def check_ports(shape: Shape) -> None:
 
     :raises Mistake: for those that are not, with the process that has each, and what to do.
     """
-    wanted = [(program.name, program.port) for program in plan(shape) if program.port is not None]
-    wanted.append((f"launcher-{shape.launcher.port}", shape.launcher.port))
     taken = []
-    for name, port in wanted:
+    for port, name in _ports(shape).items():
         with socket.socket(socket.AF_INET6 if ":" in shape.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -73,6 +75,28 @@ def check_ports(shape: Shape) -> None:
         raise Mistake(
             f"not every port is free:\n  {lines}\nEnd what holds them, or start elsewhere: --port-offset 1000"
         )
+
+
+def _ports(shape: Shape) -> dict[int, str]:
+    """All ports that a suite listens at, and who does."""
+    ports = {program.port: program.name for program in plan(shape) if program.port is not None}
+    return {**ports, shape.launcher.port: f"launcher-{shape.launcher.port}"}
+
+
+def among_outgoing(shape: Shape, system: Path = OUTGOING) -> str:
+    """A warning if a suite's ports are of those that the system gives to outgoing connections, or nothing."""
+    try:
+        first, last = map(int, system.read_text().split())
+    except (OSError, ValueError):
+        return ""  # Another system, or one that does not tell.
+    ports = [port for port in _ports(shape) if first <= port <= last]
+    if not ports:
+        return ""
+    return (
+        f"of its ports, {min(ports)} to {max(ports)} lie among those that this system gives to outgoing "
+        f"connections, {first} to {last}: one of these may have a service's port while that is down. "
+        "Choose another --port-offset"
+    )
 
 
 def free_offset() -> int:
@@ -114,6 +138,8 @@ class Child:
         self.frozen = False
         self.stopped = False
         """Whether it was told to end: then nobody starts it again by himself."""
+        self.due = False
+        """Whether it is to begin anew as soon as it has ended."""
         self.keeper = Keeper()
         self._popen: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -141,7 +167,7 @@ class Child:
             env={**os.environ, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
-        self._pid, self.frozen, self.stopped = self._popen.pid, False, False
+        self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False
         self.keeper.started(time.monotonic())
 
     def signal(self, number: int) -> None:
@@ -184,7 +210,8 @@ class Launcher(Service):
 
     A command is a message with the command for subject, the application property ``token``, and a map for
     body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
-    done, or rejected with the reason. A receiver from ``launcher`` gets the list of processes at each change.
+    done, or rejected with the reason; ``rate`` is accepted at once, and each autobark begins anew as soon as
+    it has ended. A receiver from ``launcher`` gets the list of processes at each change.
     """
 
     kind = "launcher"
@@ -234,7 +261,7 @@ class Launcher(Service):
 
     def _start(self, stage: int) -> None:
         for child in self.children.values():
-            if child.program.stage == stage:
+            if child.program.stage == stage and not child.runs:
                 child.start()
 
     def _missing(self) -> list[str]:
@@ -290,13 +317,16 @@ class Launcher(Service):
         :raises NotFound: for a process or a command that is not there.
         :raises InvalidField: for an argument that is wrong.
         """
-        if not isinstance(token, str) or not secrets.compare_digest(token.encode(), self.token.encode()):
+        given = token.encode(errors="replace") if isinstance(token, str) else b""
+        if not secrets.compare_digest(given, self.token.encode()):
             raise NotAllowed("this takes the run's token: see session.js beside the pages")
         if verb in _SIGNALS:
             child = self._child(arguments)
             if not child.runs:
                 raise NotAllowed(f"{child.program.name} is gone already")
             child.signal(_SIGNALS[verb])
+            if verb in ("kill", "stop"):
+                child.due = False
             if verb == "stop":
                 child.stopped = True
                 child.signal(signal.SIGCONT)  # One that is frozen cannot end otherwise.
@@ -305,39 +335,60 @@ class Launcher(Service):
             if child.runs:
                 raise NotAllowed(f"{child.program.name} runs already, as process {child.pid}")
             child.keeper.forgive()
-            child.start()
+            self._begin(child)
         elif verb == "add":
-            program = another(str(arguments.get("kind")), self.shape, set(self.children))
-            child = self.children[program.name] = Child(program)
-            child.start()
+            programs = [child.program for child in self.children.values()]
+            child = Child(another(_text(arguments, "kind"), self.shape, programs))
+            self._begin(child)
+            self.children[child.program.name] = child
         elif verb == "rate":
             self._set_rate(arguments.get("rate"))
         else:
             raise NotFound(
-                f"there is no command {verb!r}; there are {', '.join([*_SIGNALS, 'start, add, rate'])}"
+                f"there is no command {_shown(verb)}; there are {', '.join([*_SIGNALS, 'start, add, rate'])}"
             )
         self._tell()
 
     def _child(self, arguments: dict[str, Any]) -> Child:
-        name = arguments.get("name")
+        name = _text(arguments, "name")
         if name not in self.children:
-            raise NotFound(f"no process here is called {name!r}; there are {', '.join(self.children)}")
-        return self.children[str(name)]
+            raise NotFound(f"no process here is called {_shown(name)}; there are {', '.join(self.children)}")
+        return self.children[name]
+
+    def _begin(self, child: Child) -> None:
+        """Start it.
+
+        :raises NotAllowed: when the system has no room for a process more.
+        """
+        try:
+            child.start()
+        except OSError as error:
+            raise NotAllowed(f"{child.program.name} cannot be started: {error.strerror or error}") from None
 
     def _set_rate(self, rate: object) -> None:
         """Another rate for every autobark that runs, and for all to come."""
-        if not isinstance(rate, int | float) or not 0 < rate <= 100_000:
-            raise InvalidField(f"rate is a number of barks/s above 0, 100,000 at most; it is {rate!r:.40}")
+        if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= 100_000:
+            raise InvalidField(f"rate is a number of barks/s above 0, 100,000 at most; it is {_shown(rate)}")
         self.shape = dataclasses.replace(self.shape, rate=float(rate))
         for child in self.children.values():
             if child.program.kind == "autobark":
                 number = int(child.program.name.rpartition("-")[2])
                 child.program = autobark(self.shape, number)
-                if child.runs:
-                    child.signal(signal.SIGTERM)
-                    child.signal(signal.SIGCONT)
-                    child.wait(END_SECONDS)
-                    child.start()
+                if child.runs and not child.stopped:
+                    self._renew(child)
+
+    def _renew(self, child: Child) -> None:
+        """Have it end, to begin anew: nobody waits for it, and if it takes too long it is killed."""
+        child.due, pid = True, child.pid
+        child.signal(signal.SIGTERM)
+        child.signal(signal.SIGCONT)
+
+        def kill() -> None:
+            if child.due and child.pid == pid:
+                _say(f"{child.program.name} (pid {pid}) did not end within {END_SECONDS:g} s: killed")
+                child.signal(signal.SIGKILL)
+
+        self.reactor.after(END_SECONDS, kill)
 
     def join(self, link: Sender) -> None:
         """A reader of the list has come."""
@@ -374,7 +425,10 @@ class Launcher(Service):
     def _on_child(self) -> None:
         for name, child in self.children.items():
             how = child.ended()
-            if how:
+            if how and child.due:
+                child.due = False
+                self._again(child)
+            elif how:
                 _say(f"{name} (pid {child.pid}) is gone: {how}")
                 if not self._ready:
                     self.fail(BarkerError(f"{name} ended before the suite was ready"))
@@ -383,22 +437,31 @@ class Launcher(Service):
         self._tell()
 
     def _revive(self, child: Child) -> None:
-        """Start it again after a while, unless it dies again and again."""
-        name, wait = child.program.name, child.keeper.died(time.monotonic())
-        if wait is None:
+        """Start it again after a while: the longer, the oftener it has died soon after its start."""
+        wait = child.keeper.died(time.monotonic())
+        if child.keeper.deaths > 1:
             _say(
-                f"{name} has died {child.keeper.deaths} times in a row within {STEADY_SECONDS:g} s of its "
-                f"start: it is left dead; 'barker start {name}' tries again"
+                f"{child.program.name} has died {child.keeper.deaths} times in a row, within "
+                f"{STEADY_SECONDS:g} s of its start: again in {wait:g} s"
             )
-            return
 
         def start() -> None:
             if not child.runs and not child.stopped:
-                child.start()
-                _say(f"{name} is started again (pid {child.pid})")
+                self._again(child)
                 self._tell()
 
         self.reactor.after(wait, start)
+
+    def _again(self, child: Child) -> None:
+        """Start it again, and say so; or why not, and then it is gone."""
+        try:
+            self._begin(child)
+        except NotAllowed as error:
+            _say(str(error))
+            if self._keep_alive:
+                self._revive(child)
+        else:
+            _say(f"{child.program.name} is started again (pid {child.pid})")
 
     def on_stop(self) -> None:
         """End every process: clients first, the directory last."""
@@ -414,7 +477,23 @@ class Launcher(Service):
 
 def _say(what: str) -> None:
     """One line for the terminal: what has happened just now."""
-    click.echo(f"{time.strftime('%H:%M:%S')} {what}", err=True)
+    click.echo(printable(f"{time.strftime('%H:%M:%S')} {what}"), err=True)
+
+
+def _text(arguments: dict[str, Any], key: str) -> str:
+    """A command's argument that is a string.
+
+    :raises InvalidField: when it is none.
+    """
+    value = arguments.get(key)
+    if not isinstance(value, str):
+        raise InvalidField(f"{key} is a string; it is {_shown(value)}")
+    return value
+
+
+def _shown(value: object) -> str:
+    """What a peer has sent, as an error may say it: of lists and the like only what they are."""
+    return printable(repr(value) if isinstance(value, str | int | float) else type(value).__name__, 60)
 
 
 _SIGNALS = {
@@ -461,7 +540,9 @@ class _Reader(LinkHandler):
 @click.option("--users", type=click.IntRange(1), default=100, show_default=True, help="Users made at first.")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
-@click.option("--outboxes", type=click.IntRange(1, 20), default=3, show_default=True, help="How many.")
+@click.option(
+    "--outboxes", type=click.IntRange(1, MOST["outbox"]), default=3, show_default=True, help="How many."
+)
 @click.option(
     "--inboxes",
     type=click.IntRange(1, 20),
@@ -469,8 +550,12 @@ class _Reader(LinkHandler):
     show_default=True,
     help="How many; several have a part of the users each, always the same one.",
 )
-@click.option("--bizlogics", type=click.IntRange(0, 100), default=2, show_default=True, help="How many.")
-@click.option("--autobarks", type=click.IntRange(0, 100), default=5, show_default=True, help="How many.")
+@click.option(
+    "--bizlogics", type=click.IntRange(0, MOST["bizlogic"]), default=2, show_default=True, help="How many."
+)
+@click.option(
+    "--autobarks", type=click.IntRange(0, MOST["autobark"]), default=5, show_default=True, help="How many."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
@@ -526,7 +611,9 @@ def main(
         monitoring=monitoring,
         sync=sync,
     )
-    check_inboxes(shape)
+    shape, lines = take_over(shape)
+    for line in filter(None, [*lines, among_outgoing(shape)]):
+        click.echo(f"barker: {line}", err=True)
     if graph is not None:
         import_users(data, graph, mutual).close()
     elif mutual:

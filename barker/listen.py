@@ -13,6 +13,7 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
 from barker.core.barks import Bark, user_name
 from barker.core.errors import PeerError
+from barker.core.printable import printable
 from barker.terminal import Terminal
 
 REMEMBER = 1_000
@@ -29,7 +30,7 @@ class Listener(PeerHandler[Receiver]):
 
     def on_found(self, link: Receiver) -> None:
         """The timeline is there."""
-        click.echo(f"-- reading {link.address} at {link.connection.peer}", err=True)
+        click.echo(printable(f"-- reading {link.address} at {link.connection.peer}"), err=True)
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:
         """It is gone; the link comes back by itself."""
@@ -42,10 +43,10 @@ class Listener(PeerHandler[Receiver]):
             bark = decode_bark(data)
             missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
         except PeerError as error:
-            click.echo(f"-- a message that is no bark: {error}", err=True)
+            click.echo(printable(f"-- a message that is no bark: {error}"), err=True)
             return
         if missed:
-            click.echo(f"-- too slow: {missed} barks were missed", err=True)
+            click.echo(printable(f"-- too slow: {missed} barks were missed"), err=True)
         if not isinstance(bark, Bark) or bark.id in self._seen:
             return
         self._seen[bark.id] = None
@@ -55,9 +56,8 @@ class Listener(PeerHandler[Receiver]):
 
     def _show(self, bark: Bark) -> None:
         made = time.strftime("%H:%M:%S", time.localtime(bark.created / 1000))
-        # Control characters of others' making do nothing to this terminal.
-        text = "".join(character if character.isprintable() else " " for character in bark.text)
-        click.echo(f"{click.style(made, dim=True)} {click.style(bark.user, bold=True)}: {text}")
+        user = click.style(printable(bark.user), bold=True)
+        click.echo(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
         sys.stdout.flush()
         if self._count is not None:
             self._count -= 1

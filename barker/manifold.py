@@ -59,6 +59,11 @@ from barker.timelines import TimelineManifold
     help="With --history: only the timelines of the K-th of N partitions of all names.",
 )
 @click.option(
+    "--journal",
+    metavar="NAME",
+    help="The name of its file in --data, without .sqlite3 (default: ADDRESS-PORT).",
+)
+@click.option(
     "--no-journal",
     is_flag=True,
     help="Keep queues in memory only: what they hold ends with the process, and --max-depth bounds it.",
@@ -80,6 +85,7 @@ def main(
     max_depth: int,
     remember: int,
     partition: str | None,
+    journal: str | None,
     no_journal: bool,
     host: str,
     port: int,
@@ -101,11 +107,12 @@ def main(
         raise Mistake("--partition divides timelines: it goes with --history")
     part = Partition.parse(partition) if partition is not None else None
     serving = Serving(address, host, port, directory_place, policy, limits)
-    file = data / f"{(part.address(address) if part else address).replace('/', '-')}-{port}.sqlite3"
+    own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
+    file = data / f"{journal or own_name}.sqlite3"
     manifold: Service
     if history is not None:
-        journal = TimelineJournal(file, sync)
-        manifold = TimelineManifold(serving, journal, history, remember, max_message_size, part)
+        timelines = TimelineJournal(file, sync)
+        manifold = TimelineManifold(serving, timelines, history, remember, max_message_size, part)
     else:
         check = decode_bark if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)

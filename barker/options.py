@@ -14,6 +14,7 @@ import click
 from barker.amqp.engine import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.core.errors import BarkerError, Mistake
+from barker.core.printable import printable, printable_lines
 from barker.core.routes import POLICIES
 from barker.store.journal import SYNC
 
@@ -92,7 +93,7 @@ def policy(default: str) -> Callable[[Command], Command]:
 
 
 def limits(command: Command) -> Command:
-    """--max-connections, --max-links, --max-frame-size, --open-seconds and --idle-seconds, as one `limits`."""
+    """The options that bound what peers may take, from --max-connections on, as one `limits`."""
 
     @click.option(
         "--max-connections",
@@ -146,6 +147,21 @@ def limits(command: Command) -> Command:
     return run  # type: ignore[return-value]
 
 
+class Formatter(logging.Formatter):
+    """A record is one line, and the lines of a traceback are indented: a peer can write none of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, whatever the error says of what a peer sent."""
+        return "  " + printable_lines(super().formatException(ei)).replace("\n", "\n  ")
+
+
 def program(command: Command) -> Command:
     """A command with --log-level, where what goes wrong is one line on standard error and a status.
 
@@ -161,15 +177,13 @@ def program(command: Command) -> Command:
     )
     @functools.wraps(command)
     def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
-        logging.basicConfig(
-            level=log_level.upper(),
-            format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Formatter())
+        logging.basicConfig(level=log_level.upper(), handlers=[handler])
         try:
             return command(*args, **kwargs)
         except BarkerError as error:
-            click.echo(f"barker: {error}", err=True)
+            click.echo(f"barker: {printable_lines(str(error))}", err=True)
             sys.exit(2 if isinstance(error, Mistake) else 1)
         except KeyboardInterrupt:
             sys.exit(130)

@@ -8,6 +8,7 @@ import click
 
 from barker import options
 from barker.amqp.links import Place
+from barker.core.printable import printable
 from barker.core.routes import Route
 from barker.terminal import Terminal
 from barker.watch import Watcher
@@ -16,10 +17,16 @@ WAIT_SECONDS = 5.0
 """How long the directory has to answer."""
 
 
+LATEST = 2.0**40
+"""No service has started later, in seconds since 1970; and no clock of the system's goes much further."""
+
+
 def _line(route: Route) -> str:
-    since = time.strftime("%H:%M:%S", time.localtime(route.since))
+    since = time.strftime("%H:%M:%S", time.localtime(min(route.since, LATEST)))
     part = f"  partition {route.partition}" if route.partition else ""
-    return f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
+    return printable(
+        f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
+    )
 
 
 @click.command("routes")

@@ -1,17 +1,28 @@
-"""What a suite is made of: the list of processes that the launcher starts. Nothing is started here."""
+"""What a suite is made of: the list of processes that the launcher starts. Nothing is started here.
+
+What its manifolds have accepted stays in journals in the data folder. A later suite goes on with them
+whatever they are called, and wherever it listens: :func:`take_over` finds them by what they hold.
+"""
 
 from __future__ import annotations
 
 import itertools
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barker import options
 from barker.amqp.links import Place
 from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
+from barker.store.contents import messages_in
+from barker.store.errors import storage_errors
+from barker.store.pages import log_of
+
+MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
+"""How many of each kind there may be: outboxes have the ports below the inboxes'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,10 @@ class Shape:
     """Whether what manifolds accept is safe against power loss too: full."""
     inboxes: int = 1
     """How many inboxes there are; several have a partition of the users each."""
+    journals: tuple[str, ...] = ()
+    """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
+    inbox_journals: tuple[str, ...] = ()
+    """The inboxes' journals likewise."""
 
     @property
     def directory(self) -> Place:
@@ -64,6 +79,8 @@ class Program:
     """What it is for, in a few words."""
     stage: int = 0
     """When it is started: when all of the stage before are ready."""
+    journal: str = ""
+    """Its journal's name in the data folder; empty for who has none."""
 
     @property
     def command(self) -> list[str]:
@@ -71,8 +88,11 @@ class Program:
         return [sys.executable, "-m", *self.arguments]
 
 
-def service(kind: str, shape: Shape, number: int = 0) -> Program:
-    """The `number`-th service of a kind (from 0), which listens at the kind's first port plus `number`."""
+def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Program:
+    """The `number`-th service of a kind (from 0), which listens at the kind's first port plus `number`.
+
+    `journal`: its name, if it is not the one that the shape has for that number.
+    """
     first_port, does, arguments = _SERVICES[kind]
     port = first_port + number + shape.port_offset
     places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
@@ -81,14 +101,25 @@ def service(kind: str, shape: Shape, number: int = 0) -> Program:
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
-        places += ["--sync", shape.sync]
+        journal = journal or _journal(kind, shape, number)
+        places += ["--sync", shape.sync, "--journal", journal]
     if kind == "inbox" and shape.inboxes > 1:
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
     # Standbys after the one that is to work: an outbox stays with the first that it finds.
     stage = 1 if kind == "bizlogic" and number else 0
-    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage)
+    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
+
+
+def _journal(kind: str, shape: Shape, number: int) -> str:
+    """The name of the journal of the `number`-th manifold of a kind: by its number, wherever it listens."""
+    known = shape.journals if kind == "outbox" else shape.inbox_journals
+    if number < len(known):
+        return known[number]
+    if kind == "inbox" and shape.inboxes > 1:
+        return Partition(number, shape.inboxes).address(kind)
+    return f"{kind}-{number + 1}"
 
 
 def autobark(shape: Shape, number: int) -> Program:
@@ -115,18 +146,79 @@ _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 """Each kind's first port, what it is for, and its command."""
 
 
-def check_inboxes(shape: Shape) -> None:
-    """See that the timelines in its data folder, if there are any, are those of as many inboxes.
+def take_over(shape: Shape) -> tuple[Shape, list[str]]:
+    """The shape with the journals that are in its data folder, and what is to be told of them, in lines.
 
-    :raises Mistake: when they are not: nobody would find his own.
+    Each outbox's journal that holds messages gets an outbox, however few were wanted. Each inbox goes on with
+    its partition's journal. At which ports they were when they were written makes no difference.
+
+    :raises Mistake: when a journal is in use, or the timelines are those of another number of inboxes.
     """
-    for file in sorted(shape.data.glob("inbox-*.sqlite3")):
-        found = re.fullmatch(r"inbox-(?:\d+-of-(\d+)-)?\d+", file.stem)
-        if found is not None and int(found[1] or 1) != shape.inboxes:
+    inboxes, lines = _inbox_journals(shape)
+    outboxes = _journals(shape.data, "outbox-N")
+    holding = sorted(int(name.rpartition("-")[2]) for name in outboxes if _holds(shape.data, name))
+    wanted = max(shape.outboxes, min(len(holding), MOST["outbox"]))
+    if wanted > shape.outboxes:
+        lines.append(
+            f"{wanted} outboxes, not {shape.outboxes}: so many journals in {shape.data} hold messages"
+        )
+    lines += [
+        f"outbox-{number}.sqlite3 holds messages that have to wait: start again when the others are empty"
+        for number in holding[wanted:]
+    ]
+    fresh = (number for number in itertools.count(1) if number not in holding)
+    taken = holding[:wanted]
+    taken += itertools.islice(fresh, wanted - len(taken))
+    names = tuple(f"outbox-{number}" for number in sorted(taken))
+    return replace(shape, outboxes=wanted, journals=names, inbox_journals=inboxes), lines
+
+
+def _inbox_journals(shape: Shape) -> tuple[tuple[str, ...], list[str]]:
+    """Each inbox's journal; and what is to be told of those that are nobody's."""
+    found = _journals(shape.data, "inbox-N|inbox-N-of-N(?:-N)?")
+    parts = {name: re.match(r"inbox-(\d+)-of-(\d+)", name) for name in found}
+    for name, part in parts.items():
+        count = int(part[2]) if part else 1
+        if count != shape.inboxes:
             raise Mistake(
-                f"{file} has the timelines of {found[1] or 1} inbox(es), not of {shape.inboxes}: "
-                f"start with --inboxes {found[1] or 1}, or name another --data"
+                f"{_file(shape.data, name)} has the timelines of {count} inbox(es), not of {shape.inboxes}: "
+                f"start with --inboxes {count}, or name another --data"
             )
+    chosen, lines = [], []
+    for number in range(shape.inboxes):
+        mine = [name for name, part in parts.items() if (int(part[1]) - 1 if part else 0) == number]
+        mine = [name for name in mine if _holds(shape.data, name)]
+        mine.sort(key=lambda name: _written(shape.data, name))
+        chosen.append(mine.pop() if mine else _journal("inbox", shape, number))
+        lines += [
+            f"{name}.sqlite3 has timelines, too, that are not shown: {chosen[-1]}.sqlite3 is newer"
+            for name in mine
+        ]
+    return tuple(chosen), lines
+
+
+def _journals(data: Path, names: str) -> list[str]:
+    """The journals in a data folder with such names (N: a number); also those that are being salvaged."""
+    names = names.replace("N", "(?:0|[1-9][0-9]{0,8})")
+    whole = re.compile(rf"({names})\.sqlite3(?:-wal|\.salvaged)?")
+    with storage_errors(data):
+        files = list(data.iterdir()) if data.exists() else []
+    return sorted({found[1] for file in files if (found := whole.fullmatch(file.name))})
+
+
+def _holds(data: Path, name: str) -> bool:
+    """Whether a journal has messages, or may have."""
+    return messages_in(_file(data, name)) != 0
+
+
+def _file(data: Path, name: str) -> Path:
+    return data / f"{name}.sqlite3"
+
+
+def _written(data: Path, name: str) -> float:
+    """When a journal was last written to. (An empty log is one that SQLite made to read.)"""
+    stats = [file.stat() for file in (_file(data, name), log_of(_file(data, name))) if file.exists()]
+    return max((stat.st_mtime for stat in stats if stat.st_size), default=0.0)
 
 
 def plan(shape: Shape) -> list[Program]:
@@ -142,15 +234,22 @@ def plan(shape: Shape) -> list[Program]:
     ]
 
 
-def another(kind: str, shape: Shape, names: set[str]) -> Program:
-    """One more bizlogic, outbox or autobark beside those that are called `names`.
+def another(kind: str, shape: Shape, programs: Collection[Program]) -> Program:
+    """One more bizlogic, outbox or autobark beside these.
 
     :raises InvalidField: when there cannot be more of that kind.
     """
-    if kind == "autobark":
-        made = (autobark(shape, number) for number in itertools.count(1))
-    elif kind in ("bizlogic", "outbox"):
-        made = (service(kind, shape, number) for number in itertools.count())
-    else:
-        raise InvalidField(f"there can be more of bizlogic, outbox and autobark, not of {kind!r}")
-    return next(program for program in made if program.name not in names)
+    if kind not in MOST:
+        raise InvalidField(f"there can be more of bizlogic, outbox and autobark, not of {kind!r:.40}")
+    names = {program.name for program in programs}
+    used = {program.journal for program in programs}
+    journal = next(name for name in map("outbox-{}".format, itertools.count(1)) if name not in used)
+    for number in range(MOST[kind]):
+        program = (
+            autobark(shape, number + 1)
+            if kind == "autobark"
+            else service(kind, shape, number, journal if kind == "outbox" else "")
+        )
+        if program.name not in names:
+            return program
+    raise InvalidField(f"there are {MOST[kind]} of {kind} already, and cannot be more")

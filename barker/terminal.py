@@ -9,6 +9,7 @@ from barker.amqp.engine import Condition
 from barker.amqp.links import Place
 from barker.amqp.process import Process
 from barker.core.errors import Mistake
+from barker.core.printable import printable
 
 
 class Terminal(Process):
@@ -32,4 +33,4 @@ class Terminal(Process):
 
 def refused(what: str, condition: Condition) -> Mistake:
     """The error for a peer's word that it will not have something."""
-    return Mistake(f"{what}: {condition.description or condition.name}")
+    return Mistake(f"{what}: {printable(condition.description or condition.name)}")

@@ -16,6 +16,7 @@ from barker import options
 from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
+from barker.core.printable import printable
 from barker.terminal import Terminal
 
 WAIT_SECONDS = 5.0
@@ -35,9 +36,10 @@ def table(reports: list[Report], gone: list[str], when: float) -> Table:
         state = _state(report)
         style = "dim" if state == "standby" else ""
         values = [show(report) for show in _COLUMNS.values()]
-        shown.add_row(Text(report["name"], "bold"), *values, style=style)
-    for name in gone:
-        shown.add_row(name, "", "gone", style="red")
+        name = Text(printable(str(report["name"])), "bold")
+        shown.add_row(name, *map(Text, map(printable, values)), style=style)
+    for gone_name in gone:
+        shown.add_row(Text(printable(gone_name)), "", "gone", style="red")
     return shown
 
 

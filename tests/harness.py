@@ -278,11 +278,13 @@ class _Timeline(PeerHandler[Receiver]):
 class Launched:
     """A launcher that runs, and what it has printed."""
 
-    def __init__(self, folder: Path, script: str, *arguments: str) -> None:
-        self.offset = free_offset()
-        self.session, self._log = folder / "session.js", folder / "launch.log"
+    def __init__(self, folder: Path, script: str, *arguments: str, offset: int | None = None) -> None:
+        """`offset`: that of its ports; None for any that is free."""
+        self.offset = free_offset() if offset is None else offset
+        self.data = folder / "data"
+        self.session, self._log = folder / "session.js", folder / f"launch-{self.offset}.log"
         command = [sys.executable, str(ROOT / script), "--port-offset", str(self.offset)]
-        command += ["--data", str(folder / "data"), "--session", str(self.session), *arguments]
+        command += ["--data", str(self.data), "--session", str(self.session), *arguments]
         with self._log.open("w") as log:
             self.popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 

@@ -1,14 +1,11 @@
-"""When a process that has died is started again, and when it is left dead. The clock is an argument."""
+"""When what has died is started again: ever later while it does not work. The clock is an argument."""
 
 from __future__ import annotations
 
 from barker.core.backoff import Backoff
 
 STEADY_SECONDS = 10.0
-"""A process that has lived so long has worked: it may die as often again."""
-
-MOST_DEATHS = 5
-"""A process that has died so often in a row, each time before that, is left dead."""
+"""A process that has lived so long has worked: the next wait is the first again."""
 
 FIRST_SECONDS, MOST_SECONDS = 0.1, 5.0
 """The first wait before it is started again, and the longest."""
@@ -27,12 +24,12 @@ class Keeper:
         """It is started at `now` (seconds)."""
         self._started = now
 
-    def died(self, now: float) -> float | None:
-        """It has died at `now`: how many seconds to wait before it starts again; None to leave it dead."""
+    def died(self, now: float) -> float:
+        """It has died at `now`: how many seconds to wait before it starts again."""
         if now - self._started >= STEADY_SECONDS:
             self.forgive()
         self.deaths += 1
-        return self._backoff.next(lambda: 1.0) if self.deaths < MOST_DEATHS else None
+        return self._backoff.next(lambda: 1.0)
 
     def forgive(self) -> None:
         """Begin anew: it has worked, or somebody starts it again by hand."""

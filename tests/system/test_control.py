@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +22,8 @@ import pytest
 from proton import Message
 from proton.utils import BlockingConnection, SendException
 
-from barker.amqp.message import decode_map
+from barker.amqp.message import decode_map, encode_command
+from barker.control import read_token
 from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system
@@ -136,6 +141,104 @@ def test_rate_changes_what_the_autobarks_do(suite: Launched, reports: Reports) -
     wait_for(lambda: 100 < sent() < 140, "both together bark 120 times a second")
 
 
+def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports: Reports) -> None:
+    pid, _ = processes(suite)["autobark-1"]
+    others = {pid for name, (pid, _) in processes(suite).items() if name != "autobark-1"}
+
+    def hold() -> None:
+        """Keep it frozen, whoever thaws it, until it is killed."""
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.0005)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=30)
+    sender = connection.create_sender("launcher")
+    token = read_token(suite.session)
+
+    def command(verb: str, **arguments: Any) -> float:
+        begun = time.monotonic()
+        sender.send(Message(subject=verb, properties={"token": token}, body=arguments))
+        return time.monotonic() - begun
+
+    waits = [command("rate", rate=60.0)]
+    while holder.is_alive() and len(waits) < 1_000:
+        waits += [command("freeze", name=bizlogic(suite)), command("thaw", name=bizlogic(suite))]
+        time.sleep(0.05)
+    connection.close()
+    holder.join(10)
+    assert len(waits) > 20, "it was held for a while"
+    assert max(waits) < 0.5
+    killed = f"autobark-1 (pid {pid}) did not end within 5 s: killed"
+    wait_for(lambda: killed in suite.output, "it is killed in the end")
+    wait_for(
+        lambda: [report["rate"] for report in reports() if report["type"] == "autobark"] == [60.0, 60.0],
+        "both autobarks have the new rate",
+    )
+    now = processes(suite)
+    assert now["autobark-1"][1] == "running"
+    assert len(others - {pid for pid, _ in now.values()}) == 1, "only the other autobark is another process"
+
+
+def test_an_autobark_that_is_stopped_while_it_is_to_begin_anew_stays_away(suite: Launched) -> None:
+    with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
+        token = read_token(suite.session)
+        commands = [
+            encode_command("rate", token, {"rate": 30.0}),
+            encode_command("stop", token, {"name": "autobark-1"}),
+        ]
+        for data in commands:
+            client.send_raw("launcher", data)
+        wait_for(lambda: len(client.accepted) == 2, "both are accepted")
+    wait_for(lambda: processes(suite)["autobark-1"][1] == "gone", "it has ended")
+    wait_for(lambda: processes(suite)["autobark-2"][1] == "running", "the other one barks again")
+    assert processes(suite)["autobark-1"][1] == "gone"
+
+
+NAMELESS = [None, 5, 1.5, True, ["x"], {"x": 1}, b"x", "x" * 60_000, "\x1b[2J\n"]
+
+RATELESS = [
+    None,
+    True,
+    ["x"],
+    {"x": 1},
+    b"x",
+    "x" * 60_000,
+    "5",
+    float("nan"),
+    float("inf"),
+    1e300,
+    2**62,
+    0,
+    -1,
+]
+
+
+def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -> None:
+    token = read_token(suite.session)
+    messages = [
+        *(encode_command("kill", token, {"name": name}) for name in NAMELESS),
+        *(encode_command("start", token, {"name": name}) for name in NAMELESS),
+        *(encode_command("add", token, {"kind": kind}) for kind in NAMELESS),
+        *(encode_command("rate", token, {"rate": rate}) for rate in RATELESS),
+        *(encode_command(verb, token, {}) for verb in ["kill", "start", "add", "rate", "", "x" * 60_000]),
+        *(bytes(Message(subject="kill", properties={"token": other}, body=5).encode()) for other in NAMELESS),
+    ]
+    with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
+        for data in messages:
+            client.send_raw("launcher", data)
+        wait_for(lambda: len(client.rejected) == len(set(messages)), "all are refused")
+        assert not client.accepted
+        for condition in client.rejected.values():
+            assert condition is not None
+            assert condition.name in {"amqp:not-found", "amqp:not-allowed", "amqp:invalid-field"}
+            assert 10 < len(condition.description) < 1_000
+            assert condition.description.isprintable()
+    assert "Traceback" not in suite.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -238,7 +341,7 @@ def test_keep_alive_starts_again_what_dies_but_not_what_was_stopped(tmp_path: Pa
         suite.end()
 
 
-def test_keep_alive_gives_up_what_dies_at_once(tmp_path: Path) -> None:
+def test_keep_alive_never_gives_up_what_dies_at_once(tmp_path: Path) -> None:
     suite = Launched(tmp_path, "launch.py", "--keep-alive", "--autobarks", "1")
     try:
         suite.wait_until_ready()
@@ -251,10 +354,11 @@ def test_keep_alive_gives_up_what_dies_at_once(tmp_path: Path) -> None:
             holder.bind(("127.0.0.1", port))
             holder.listen()
             barker(suite, "start", name)
-            wait_for(lambda: f"{name} has died 5 times in a row" in suite.output, "it is left dead")
-            assert suite.output.count(f"{name} is started again") == 4
-        assert barker(suite, "start", name).returncode == 0
-        assert processes(suite)[name][1] == "running"
+            told = f"{name} has died 6 times in a row, within 10 s of its start: again in 3.2 s"
+            wait_for(lambda: told in suite.output, "it is tried ever less often", 30)
+        with closing(Client(suite.directory)) as client:
+            told_by_itself = client.receive_raw(f"agents/127.0.0.1-{port}")
+            wait_for(lambda: told_by_itself, "it works again as soon as it can")
     finally:
         suite.end()
 

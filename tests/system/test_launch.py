@@ -18,7 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from barker.launcher import OUTGOING, among_outgoing
 from barker.store.users import FILE_NAME, Users
+from barker.suite import Shape
 from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system
@@ -42,8 +44,8 @@ def runs(process: psutil.Process) -> bool:
 def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     launched: list[Launched] = []
 
-    def start(script: str, *arguments: str) -> Launched:
-        launched.append(Launched(tmp_path, script, *arguments))
+    def start(script: str, *arguments: str, offset: int | None = None) -> Launched:
+        launched.append(Launched(tmp_path, script, *arguments, offset=offset))
         return launched[-1]
 
     yield start
@@ -105,6 +107,40 @@ def test_a_port_in_use_is_named_with_the_process_that_has_it(launch: Callable[..
 
 
 @pytest.mark.parametrize(
+    ("system", "offset", "told"),
+    [
+        ("32768\t60999\n", 0, False),
+        ("32768\t60999\n", 26_767, False),
+        ("32768\t60999\n", 26_768, True),
+        ("32768\t60999\n", 55_326, True),
+        ("32768\t60999\n", 55_328, False),
+        ("1024 65535", 0, True),
+        ("nonsense", 30_000, False),
+        (None, 30_000, False),
+    ],
+)
+def test_ports_among_the_outgoing_ones_are_told(
+    tmp_path: Path, system: str | None, offset: int, told: bool
+) -> None:
+    file = tmp_path / "ip_local_port_range"
+    if system is not None:
+        file.write_text(system)
+    line = among_outgoing(Shape(port_offset=offset, monitoring=True), file)
+    assert bool(line) == told
+    assert not told or (" to ".join(str(system).split()) in line and "--port-offset" in line)
+
+
+def test_a_start_among_the_outgoing_ports_warns(tmp_path: Path) -> None:
+    if not OUTGOING.exists():
+        pytest.skip("this system does not tell its outgoing ports")
+    first = int(OUTGOING.read_text().split()[0])
+    command = [sys.executable, str(ROOT / "launch.py"), "--data", str(tmp_path)]
+    command += ["--port-offset", str(first - 5672), "--graph", "missing.edges"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert f"barker: of its ports, {first} to {first + 148} lie among" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--graph", "missing.edges"], "missing.edges cannot be read"),
@@ -119,6 +155,87 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], says:
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def offered(suite: Launched, number: int, author: str, texts: list[str]) -> None:
+    """Have the `number`-th outbox (from 0) of a suite accept these barks."""
+    with closing(Client(f"127.0.0.1:{5800 + number + suite.offset}")) as client:
+        for text in texts:
+            client.bark(author, text)
+        wait_for(lambda: len(client.accepted) == len(texts), f"outbox {number} has all that {author} barked")
+
+
+def delivered(suite: Launched, expected: dict[str, list[str]]) -> None:
+    """All these barks are on the timelines of their authors, once and in order."""
+    with closing(Client(suite.directory)) as client:
+        client.read_all(list(expected))
+        total = sum(map(len, expected.values()))
+        wait_for(lambda: client.read_count >= total, f"{total} barks")
+        assert {author: client.texts(author) for author in expected} == expected
+
+
+TEXTS = [f"bark {number}" for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("fewer", "elsewhere"),
+    [(("--outboxes", "1"), False), ((), True), (("--outboxes", "1"), True)],
+    ids=["one outbox", "at other ports", "one outbox at other ports"],
+)
+def test_accepted_barks_are_delivered_however_the_suite_is_started_again(
+    launch: Callable[..., Launched], fewer: tuple[str, ...], elsewhere: bool
+) -> None:
+    suite = launch("launch-no-bizlogic.py", "--autobarks", "0")
+    suite.wait_until_ready()
+    for number in range(3):
+        offered(suite, number, f"dog{number}", TEXTS)
+    suite.end()
+    again = launch("launch.py", "--autobarks", "0", *fewer, offset=None if elsewhere else suite.offset)
+    again.wait_until_ready()
+    delivered(again, {f"dog{number}": TEXTS for number in range(3)})
+    assert ("3 outboxes, not 1: so many journals" in again.output) == bool(fewer)
+
+
+def test_an_outbox_that_was_added_is_there_again_while_it_holds_barks(
+    launch: Callable[..., Launched],
+) -> None:
+    suite = launch("launch-no-bizlogic.py", "--autobarks", "0", "--outboxes", "1")
+    suite.wait_until_ready()
+    command = [sys.executable, "-m", "barker", "add", "outbox"]
+    command += ["--directory", suite.directory, "--session", str(suite.session)]
+    subprocess.run(command, check=True, timeout=30)
+    offered(suite, 1, "ann", TEXTS)
+    suite.end()
+    again = launch("launch.py", "--autobarks", "0", "--outboxes", "1", offset=suite.offset)
+    again.wait_until_ready()
+    assert "2 outboxes" not in again.output  # The first holds nothing: one is enough.
+    delivered(again, {"ann": TEXTS})
+
+
+def test_timelines_are_found_again_at_other_ports(launch: Callable[..., Launched]) -> None:
+    suite = launch("launch.py", "--autobarks", "0", "--inboxes", "2", "--outboxes", "1")
+    suite.wait_until_ready()
+    dogs = [f"dog{number}" for number in range(6)]
+    for dog in dogs:
+        offered(suite, 0, dog, TEXTS)
+    delivered(suite, dict.fromkeys(dogs, TEXTS))
+    suite.end()
+    again = launch("launch-no-bizlogic.py", "--autobarks", "0", "--inboxes", "2")
+    again.wait_until_ready()
+    delivered(again, dict.fromkeys(dogs, TEXTS))
+
+
+def test_data_of_a_suite_that_runs_is_refused(launch: Callable[..., Launched]) -> None:
+    suite = launch("launch-no-bizlogic.py", "--autobarks", "0")
+    suite.wait_until_ready()
+    offered(suite, 0, "ann", TEXTS)
+    before = sorted(suite.data.iterdir())
+    other = launch("launch.py", "--autobarks", "0")
+    assert other.popen.wait(20) == 2
+    assert "is in use by another process: this is the data of a suite that runs" in other.output
+    assert "Traceback" not in other.output
+    assert sorted(suite.data.iterdir()) == before
+    offered(suite, 0, "bob", TEXTS)
 
 
 def friendships(folder: Path) -> Path:
