@@ -20,6 +20,7 @@ from barker.amqp.message import (
     MISSED,
     RECIPIENTS,
     annotations_in,
+    check_sections,
     cut,
     message_id,
     with_delivery_annotations,
@@ -259,6 +260,7 @@ def _read_fan_out(data: bytes) -> Post:
         raise InvalidField(
             f"who is it for? Annotate it with {RECIPIENTS} (a string of names), or attach to one timeline"
         )
+    check_sections(sections.rest)
     return Post(key, users, sections.header + sections.rest)
 
 
