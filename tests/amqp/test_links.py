@@ -1,0 +1,261 @@
+"""Links that find their peer: a directory and its services over in-memory pairs, and time that is the test's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from barker.amqp.engine import ACCEPTED, Condition, Connection, LinkHandler, Receiver, Sender
+from barker.amqp.links import MOST_REDIRECTS, Network, PeerHandler, Place, receiver_from, sender_to
+from barker.amqp.reactor import Reactor
+from barker.core.errors import NotAllowed, NotFound, PeerError, Redirect
+from tests.amqp.pair import Pair, Peer, Recorder
+
+DIRECTORY, ONE, TWO = Place("d", 1), Place("one", 1), Place("two", 1)
+
+
+class World(Network):
+    """A network in memory: what answers at which place, who is down, and a clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        reactor = Reactor("test", clock=lambda: self.now)
+        reactor._running = True  # Timers are called by `wait`.
+        super().__init__(reactor, DIRECTORY)
+        self.answers: dict[Place, Callable[[Any], LinkHandler]] = {}
+        self.down: set[Place] = set()
+        self.pairs: dict[Place, Pair] = {}
+        self.route: Place | None = ONE
+        self.asked: list[str] = []
+        self.answers[DIRECTORY] = self._ask
+        self.answers[ONE] = self.answers[TWO] = lambda link: Recorder()
+
+    def _ask(self, link: Any) -> LinkHandler:
+        self.asked.append(link.address)
+        if self.route is None:
+            raise NotFound("nobody serves that now")
+        raise Redirect(self.route.host, self.route.port, link.address)
+
+    def connection(self, place: Place) -> Connection:
+        pair = self.pairs.get(place)
+        if pair is None or not pair.client.live:
+            pair = self.pairs[place] = Pair(
+                client_peer=Peer(lambda link: LinkHandler()), server_peer=Peer(self.answers[place])
+            )
+        return pair.client
+
+    def turn(self) -> None:
+        for place, pair in list(self.pairs.items()):
+            if place in self.down:
+                self.lose(place)
+            elif not pair.client._lost:
+                pair.pump()
+
+    def lose(self, place: Place) -> None:
+        """The connection to it is gone."""
+        pair = self.pairs.pop(place, None)
+        if pair is not None:
+            pair.client.lost()
+            pair.server.lost()
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.01
+            self.reactor.call_due()
+            self.turn()
+
+    def close(self) -> None:
+        self.reactor._running = False
+        for place in list(self.pairs):
+            self.lose(place)
+        self.reactor.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with contextlib.closing(World()) as world:
+        yield world
+
+
+class Owner(PeerHandler[Any]):
+    """Remembers all that a link tells it."""
+
+    def __init__(self, again: bool = True) -> None:
+        self.told: list[str] = []
+        self.refusals: list[str] = []
+        self.outcomes: list[Any] = []
+        self.messages: list[bytes] = []
+        self.again = again
+
+    def on_found(self, link: Any) -> None:
+        self.told.append("found")
+
+    def on_lost(self, link: Any, condition: Condition | None) -> None:
+        self.told.append("lost")
+
+    def on_refused(self, condition: Condition) -> bool:
+        self.refusals.append(condition.name)
+        return self.again
+
+    def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
+        self.outcomes.append((token, outcome))
+
+    def on_message(self, link: Receiver, delivery: Any, data: bytes) -> None:
+        if data == b"bad":
+            raise PeerError("bad")
+        self.messages.append(data)
+
+
+def test_a_link_follows_the_redirect_and_works(world: World) -> None:
+    owner = Owner()
+    link = sender_to(world, "outbox/rex", owner)
+    world.wait(0.1)
+    assert (owner.told, world.asked) == (["found"], ["outbox/rex"])
+    assert link.link is not None
+    link.link.send(b"woof", 7)
+    world.turn()
+    far = world.pairs[ONE].server_peer.links[0]
+    assert far.address == "outbox/rex"
+    far.handler.deliveries[0].accept()
+    world.turn()
+    assert owner.outcomes == [(7, ACCEPTED)]
+
+
+def test_what_on_message_raises_rejects_and_the_link_stands(world: World) -> None:
+    owner = Owner()
+    receiver_from(world, "inbox/rex", owner)
+    world.wait(0.1)
+    far = world.pairs[ONE].server_peer.links[0]
+    for data in (b"bad", b"good"):
+        far.send(data, data)
+    world.turn()
+    assert owner.messages == [b"good"]
+    assert owner.told == ["found"]
+    assert [str(condition) for _, _, condition in far.handler.outcomes] == ["amqp:internal-error: bad"]
+
+
+def test_after_a_loss_the_directory_is_asked_again_and_the_new_place_found(world: World) -> None:
+    owner = Owner()
+    sender_to(world, "outbox", owner)
+    world.wait(0.5)
+    world.route = TWO
+    world.lose(ONE)
+    world.wait(0.5)
+    assert owner.told == ["found", "lost", "found"]
+    assert len(world.pairs[TWO].server_peer.links) == 1
+
+
+def test_nobody_there_is_asked_for_again_ever_more_seldom(world: World) -> None:
+    world.route = None
+    sender_to(world, "outbox", Owner())
+    world.wait(10)
+    at_first = len(world.asked)
+    world.wait(10)
+    assert at_first > len(world.asked) - at_first >= 9, "once a second in the end"
+
+
+def test_redirects_in_a_circle_are_given_up_and_begun_anew(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.answers[ONE] = world.answers[DIRECTORY]
+    sender_to(world, "outbox", Owner())
+    world.wait(1)
+    assert "leads nowhere" in caplog.text
+    assert len(world.asked) > MOST_REDIRECTS
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_refusal_is_tried_again_if_the_owner_says_so(world: World, again: bool) -> None:
+    def refuse(link: Any) -> LinkHandler:
+        raise NotAllowed("not you")
+
+    world.answers[ONE] = refuse
+    owner = Owner(again)
+    sender_to(world, "outbox", owner)
+    world.wait(3)
+    assert set(owner.refusals) == {"amqp:not-allowed"}
+    assert (len(owner.refusals) > 1) is again
+    assert owner.told == []
+
+
+def test_a_link_that_is_closed_stays_closed_whenever_that_is(world: World) -> None:
+    for after in (0.0, 0.01, 0.02, 0.05, 1.0):
+        owner = Owner()
+        link = sender_to(world, "outbox", owner)
+        world.wait(after) if after else None
+        link.close()
+        told = list(owner.told)
+        world.wait(2)
+        assert owner.told == told
+        assert not any(pair.client.links for pair in world.pairs.values() if pair.client.live)
+
+
+# Whatever happens
+
+
+class Life(RuleBasedStateMachine):
+    """Places go down and come back, routes change: in the end each link stands where it should."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.owners = [Owner() for _ in range(3)]
+        self.links = [sender_to(self.world, f"outbox/{at}", owner) for at, owner in enumerate(self.owners)]
+
+    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    def goes_down(self, place: Place) -> None:
+        self.world.down.add(place)
+
+    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    def comes_back(self, place: Place) -> None:
+        self.world.down.discard(place)
+
+    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    def is_lost(self, place: Place) -> None:
+        self.world.lose(place)
+
+    @rule(route=st.sampled_from([ONE, TWO, None]))
+    def routes(self, route: Place | None) -> None:
+        self.world.route = route
+
+    @rule(place=st.sampled_from([ONE, TWO]))
+    def ends_its_links(self, place: Place) -> None:
+        pair = self.world.pairs.get(place)
+        for link in pair.server.links if pair is not None else ():
+            link.close(Condition("amqp:link:detach-forced"))
+
+    @rule(seconds=st.sampled_from([0.0, 0.02, 0.3, 2.0]))
+    def waits(self, seconds: float) -> None:
+        self.world.turn()
+        self.world.wait(seconds)
+
+    @invariant()
+    def found_and_lost_take_turns(self) -> None:
+        for owner, link in zip(self.owners, self.links, strict=True):
+            assert owner.told == ["found", "lost"] * (len(owner.told) // 2) + ["found"] * (
+                len(owner.told) % 2
+            )
+            assert (link.link is not None) is (len(owner.told) % 2 == 1)
+
+    def teardown(self) -> None:
+        try:
+            self.world.down.clear()
+            self.world.route = TWO
+            self.world.lose(ONE)
+            self.world.wait(3)
+            for link in self.links:
+                assert link.link is not None
+                assert link.link.connection is self.world.pairs[TWO].client
+        finally:
+            self.world.close()
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
