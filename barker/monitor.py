@@ -14,7 +14,8 @@ import click
 
 from barker import options
 from barker.amqp.agent import AGENTS, REPORT_SECONDS
-from barker.amqp.engine import Condition, Delivery, Limits, LinkHandler, Receiver, Sender
+from barker.amqp.broadcast import Broadcast, Lag
+from barker.amqp.engine import Delivery, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
@@ -39,7 +40,7 @@ class Monitor(Service):
     def __init__(self, serving: Serving) -> None:
         super().__init__(serving)
         self._history: deque[bytes] = deque(maxlen=HISTORY)
-        self._readers: set[Sender] = set()
+        self._readers = Broadcast(lambda: self._history, Lag.GAP)
         self._agents: dict[str, PeerLink[Receiver]] = {}
         self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
         self._watcher = Watcher(self.network, self._on_change)
@@ -49,7 +50,7 @@ class Monitor(Service):
         """Someone who watches."""
         if address != self.serving.address:
             raise NotFound(f"{address} is not here; this is {self.serving.address}")
-        return _Reader(self)
+        return self._readers
 
     def _on_change(self, change: str, route: Route | None) -> None:
         """Read the agents that the directory knows, and no others."""
@@ -76,42 +77,11 @@ class Monitor(Service):
         reports.sort(key=lambda report: (report["type"], report["port"]))
         message = encode_map("reports", {"time": time.time(), "reports": reports})
         self._history.append(message)
-        for link in self._readers:
-            self._send(link, message)
-
-    def join(self, link: Sender) -> None:
-        """A reader has come, and gets the last messages first."""
-        if link not in self._readers and link.credit:
-            self._readers.add(link)
-            for message in self._history:
-                self._send(link, message)
-
-    def leave(self, link: Sender) -> None:
-        """A reader has gone."""
-        self._readers.discard(link)
-
-    def _send(self, link: Sender, message: bytes) -> None:
-        # One that is too slow sees a gap: what is old is of no use.
-        if link.credit:
-            link.send(message, settled=True)
-            self.sent += 1
+        self._readers.send(message)
 
     def state(self) -> dict[str, Any]:
         """How many agents it reads, and how many read it."""
-        return {"agents": len(self._reports), "readers": len(self._readers)}
-
-
-class _Reader(LinkHandler):
-    """One who watches."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-
-    def on_credit(self, link: Sender) -> None:
-        self._monitor.join(link)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._monitor.leave(link)
+        return {"agents": len(self._reports), "readers": len(self._readers), "sent": self._readers.sent}
 
 
 class _AgentReader(PeerHandler[Receiver]):
