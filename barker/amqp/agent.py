@@ -21,15 +21,13 @@ from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound
 from barker.core.gauges import Rate
+from barker.core.reports import AGENTS
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """How often an agent reports to those who listen."""
-
-AGENTS = "agents/"
-"""What all agents' addresses begin with."""
 
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""

@@ -46,7 +46,7 @@ class Broadcast(LinkHandler):
         """To every reader that has credit; what becomes of the others, their lag says."""
         for link, owed in list(self._owed.items()):
             self._pump(link, owed)
-            if not owed and link.credit:
+            if link.credit:
                 self._send(link, message)
             elif self._lag is Lag.NEWEST:
                 owed.clear()
