@@ -11,7 +11,7 @@ from barker import options
 from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
-from barker.core.barks import Bark, user_name
+from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
 from barker.terminal import Terminal
 
@@ -39,7 +39,7 @@ class Listener(PeerHandler[Receiver]):
         """One bark, new or not."""
         delivery.accept()
         try:
-            bark = decode_bark(data)
+            bark = decode_bark(data, any_time=True)
             missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
         except PeerError as error:
             click.echo(f"-- a message that is no bark: {error}", err=True)
@@ -54,7 +54,7 @@ class Listener(PeerHandler[Receiver]):
         self._show(bark)
 
     def _show(self, bark: Bark) -> None:
-        made = time.strftime("%H:%M:%S", time.localtime(bark.created / 1000))
+        made = clock(bark.created)
         # Control characters of others' making do nothing to this terminal.
         text = "".join(character if character.isprintable() else " " for character in bark.text)
         click.echo(f"{click.style(made, dim=True)} {click.style(bark.user, bold=True)}: {text}")
@@ -63,6 +63,13 @@ class Listener(PeerHandler[Receiver]):
             self._count -= 1
             if self._count <= 0:
                 self._terminal.stop()
+
+
+def clock(created: int) -> str:
+    """The time of day of a time in milliseconds since 1970; dashes for one that no calendar has."""
+    if not 0 < created <= LAST_TIME:
+        return "--:--:--"
+    return time.strftime("%H:%M:%S", time.localtime(created / 1000))
 
 
 @click.command("listen")

@@ -97,9 +97,7 @@ def test_nonsense_costs_only_its_own_report(suite: Suite, liar: Lies, client: Cl
             text: str = answer.read().decode()
         return text if 'barker_up{pid="7",service="sound-1",type="x"} 1.0' in text else ""
 
-    text = wait_for(
-        lambda: 'barker_up{pid="7",service="sound-1",type="x"} 1.0' in (m := metrics()) and m, "it"
-    )
+    text = wait_for(shown, "the sound one is shown")
     assert text.count("barker_up{") == 4
 
 
