@@ -32,6 +32,7 @@ function onMessage({message}) {
     const missed = (message.delivery_annotations || {})["x-opt-missed"];
     if (missed > 0) {
         prepend(at("barks"), make("li", "missed", `${missed} ${missed === 1 ? "bark" : "barks"} missed`));
+        letGo();
     }
     const {message_id: id, subject, creation_time: created, body: text} = message;
     const {user} = message.application_properties || {};
@@ -44,7 +45,10 @@ function onMessage({message}) {
     if (known.size > MOST_KNOWN) {
         known.delete(known.values().next().value);
     }
-    forget(id);         // should it be our own, which was on its way
+    if (waiting.has(id)) {
+        letGo(id);      // an author's barks come in order
+        forget(id);
+    }
     prepend(at("barks"), entry({id, user, text, created: dated(created)}));
 }
 
@@ -79,14 +83,25 @@ function say(text) {
     return true;
 }
 
-/* Whether one more may wait here. What an outbox has accepted needs this page no more. */
+/* Whether one more may wait here. */
 function room() {
+    if (waiting.size >= MOST_WAITING) {
+        letGo();
+    }
+    return waiting.size < MOST_WAITING;
+}
+
+/* What an outbox has accepted needs this page no more. Forget it, up to the bark `last` or all: it may have been
+ * on the timeline, among those that were missed. */
+function letGo(last) {
     for (const {id, accepted} of waiting.values()) {
-        if (accepted && waiting.size >= MOST_WAITING) {
+        if (id === last) {
+            return;
+        }
+        if (accepted) {
             forget(id);
         }
     }
-    return waiting.size < MOST_WAITING;
 }
 
 /* Send what is not accepted yet, as far as there is credit. */
