@@ -122,8 +122,8 @@ def test_what_the_outbox_rejects_comes_back_with_the_reason(cast: Cast, page: Pa
 
 def test_a_timeline_that_is_refused_is_told_and_harms_nothing(cast: Cast, page: Page) -> None:
     page.goto(from_disk(cast.gateway, "a b"))
-    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name")
-    expect(page.locator("#outbox")).to_have_text("outbox connected")
+    expect(page.locator("#outbox")).to_have_text("outbox connected", timeout=20_000)
+    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name", timeout=20_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
