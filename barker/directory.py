@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from barker import options
+from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.engine import Condition, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import encode_map
@@ -33,7 +34,7 @@ class Directory(Service):
     def __init__(self, host: str, port: int, limits: Limits) -> None:
         super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits))
         self.routes = Routes()
-        self.watchers: set[Sender] = set()
+        self.watchers = Broadcast(self._table, Lag.END)
         self._chance = random.Random()
         self.routes.add(self.agent.route(host, self.port))
 
@@ -46,7 +47,7 @@ class Directory(Service):
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A watcher, or a receiver that looks for its peer."""
         if address == ADDRESS:
-            return _Watcher(self)
+            return self.watchers
         raise self.resolve(address)
 
     def resolve(self, address: str) -> PeerError:
@@ -62,13 +63,10 @@ class Directory(Service):
 
     def tell(self, change: str, route: Route) -> None:
         """Every watcher hears of a change."""
-        message = encode_map(change, route.to_map())
-        for watcher in list(self.watchers):
-            if watcher.credit:
-                watcher.send(message, settled=True)
-            else:
-                # It would see a table with holes; a new link starts with the whole.
-                watcher.close(Condition("amqp:resource-limit-exceeded", "too slow to hear all changes"))
+        self.watchers.send(encode_map(change, route.to_map()))
+
+    def _table(self) -> list[bytes]:
+        return [encode_map("routes", [route.to_map() for route in self.routes])]
 
 
 class _Registration(LinkHandler):
@@ -84,22 +82,6 @@ class _Registration(LinkHandler):
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
         if self._directory.routes.remove(self._route, link):
             self._directory.tell("removed", self._route)
-
-
-class _Watcher(LinkHandler):
-    """Someone who wants to know of every change."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-
-    def on_credit(self, link: Sender) -> None:
-        if link not in self._directory.watchers and link.credit:
-            self._directory.watchers.add(link)
-            routes = [route.to_map() for route in self._directory.routes]
-            link.send(encode_map("routes", routes), settled=True)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._directory.watchers.discard(link)
 
 
 @click.command("directory")

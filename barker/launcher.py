@@ -27,7 +27,8 @@ import psutil
 
 from barker import options
 from barker.amqp.agent import LAUNCHED
-from barker.amqp.engine import Condition, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.broadcast import Broadcast, Lag
+from barker.amqp.engine import Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
@@ -231,7 +232,7 @@ class Launcher(Service):
         self._ready = False
         self._stage = 0
         self._begun = time.monotonic()
-        self._readers: set[Sender] = set()
+        self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
         self._watcher = Watcher(self.network, self._on_change)
 
     def run(self) -> None:
@@ -308,7 +309,7 @@ class Launcher(Service):
         """Someone who wants the list of processes."""
         if address != self.serving.address:
             raise NotFound(f"{address} is not here; this is {self.serving.address}")
-        return _Reader(self)
+        return self._readers
 
     def command(self, verb: str, token: object, arguments: dict[str, Any]) -> None:
         """Do what a command says.
@@ -390,21 +391,8 @@ class Launcher(Service):
 
         self.reactor.after(END_SECONDS, kill)
 
-    def join(self, link: Sender) -> None:
-        """A reader of the list has come."""
-        if link not in self._readers and link.credit:
-            self._readers.add(link)
-            link.send(self._list(), settled=True)
-
-    def leave(self, link: Sender) -> None:
-        """A reader of the list has gone."""
-        self._readers.discard(link)
-
     def _tell(self) -> None:
-        message = self._list()
-        for link in self._readers:
-            if link.credit:
-                link.send(message, settled=True)
+        self._readers.send(self._list())
 
     def _list(self) -> bytes:
         processes = [
@@ -519,19 +507,6 @@ class _Commander(LinkHandler):
         self._launcher.command(verb, token, arguments)
         log.info("%s: %s %s", link.connection.peer, verb, arguments)
         delivery.accept()
-
-
-class _Reader(LinkHandler):
-    """Someone who wants the list of processes."""
-
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
-
-    def on_credit(self, link: Sender) -> None:
-        self._launcher.join(link)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._launcher.leave(link)
 
 
 @click.command("launch")

@@ -11,7 +11,7 @@ from barker import options
 from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
-from barker.core.barks import Bark, user_name
+from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
 from barker.core.printable import printable
 from barker.terminal import Terminal
@@ -40,7 +40,7 @@ class Listener(PeerHandler[Receiver]):
         """One bark, new or not."""
         delivery.accept()
         try:
-            bark = decode_bark(data)
+            bark = decode_bark(data, any_time=True)
             missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
         except PeerError as error:
             click.echo(printable(f"-- a message that is no bark: {error}"), err=True)
@@ -55,14 +55,20 @@ class Listener(PeerHandler[Receiver]):
         self._show(bark)
 
     def _show(self, bark: Bark) -> None:
-        made = time.strftime("%H:%M:%S", time.localtime(bark.created / 1000))
-        user = click.style(printable(bark.user), bold=True)
+        made, user = clock(bark.created), click.style(printable(bark.user), bold=True)
         click.echo(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
         sys.stdout.flush()
         if self._count is not None:
             self._count -= 1
             if self._count <= 0:
                 self._terminal.stop()
+
+
+def clock(created: int) -> str:
+    """The time of day of a time in milliseconds since 1970; dashes for one that no calendar has."""
+    if not 0 < created <= LAST_TIME:
+        return "--:--:--"
+    return time.strftime("%H:%M:%S", time.localtime(created / 1000))
 
 
 @click.command("listen")

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_map
+from barker.core.reports import reports_in
 
 STALE_SECONDS = 5.0
 """Reports older than this say nothing about now."""
@@ -93,9 +94,9 @@ class Reports(PeerHandler[Receiver]):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """One second's reports."""
+        _, self._reports = reports_in(decode_map(data)[1])
+        self._at = time.monotonic()
         delivery.accept()
-        _, body = decode_map(data)
-        self._reports, self._at = list(body["reports"]), time.monotonic()
 
     def newest(self) -> list[dict[str, Any]]:
         """The reports of all services; none when the monitor has told nothing for some seconds."""
@@ -103,7 +104,8 @@ class Reports(PeerHandler[Receiver]):
 
 
 def exposition(reports: list[dict[str, Any]]) -> bytes:
-    """The reports as text that Prometheus scrapes."""
+    """The reports, checked, as text that Prometheus scrapes."""
     registry = CollectorRegistry()
-    registry.register(_Reports(reports))
+    # Prometheus takes no series twice: of several that call themselves the same, the last is shown.
+    registry.register(_Reports(list({tuple(_labels(report)): report for report in reports}.values())))
     return generate_latest(registry)

@@ -1,11 +1,13 @@
 """The monitor: one message a second with the reports of all agents, at ``monitor``.
 
 It follows the directory, reads every agent there is, and keeps its last messages for who comes later. A
-process that is killed, or frozen, is missing in what follows.
+process that is killed, or frozen, is missing in what follows. What an agent says is checked
+(`core/reports.py`): one that says nonsense is missing too, and harms no other.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from typing import Any
@@ -13,14 +15,18 @@ from typing import Any
 import click
 
 from barker import options
-from barker.amqp.agent import AGENTS, REPORT_SECONDS
-from barker.amqp.engine import Condition, Delivery, Limits, LinkHandler, Receiver, Sender
+from barker.amqp.agent import REPORT_SECONDS
+from barker.amqp.broadcast import Broadcast, Lag
+from barker.amqp.engine import Delivery, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
-from barker.core.errors import NotFound
+from barker.core.errors import InvalidField, NotFound, PeerError
+from barker.core.reports import checked, place
 from barker.core.routes import Route
 from barker.watch import Watcher
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "monitor"
 
@@ -29,6 +35,9 @@ HISTORY = 100
 
 STALE_SECONDS = 2.5
 """An agent that has not reported for so long is not there."""
+
+REPORT_BYTES = 64 * 1024
+"""No report is larger."""
 
 
 class Monitor(Service):
@@ -39,7 +48,7 @@ class Monitor(Service):
     def __init__(self, serving: Serving) -> None:
         super().__init__(serving)
         self._history: deque[bytes] = deque(maxlen=HISTORY)
-        self._readers: set[Sender] = set()
+        self._readers = Broadcast(lambda: self._history, Lag.GAP)
         self._agents: dict[str, PeerLink[Receiver]] = {}
         self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
         self._watcher = Watcher(self.network, self._on_change)
@@ -49,23 +58,24 @@ class Monitor(Service):
         """Someone who watches."""
         if address != self.serving.address:
             raise NotFound(f"{address} is not here; this is {self.serving.address}")
-        return _Reader(self)
+        return self._readers
 
     def _on_change(self, change: str, route: Route | None) -> None:
         """Read the agents that the directory knows, and no others."""
-        known = {route.address for route in self._watcher.routes if route.address.startswith(AGENTS)}
+        known = {route.address for route in self._watcher.routes if place(route.address)}
         for address in known - self._agents.keys():
-            self._agents[address] = receiver_from(self.network, address, _AgentReader(self), settled=True)
+            reader = _AgentReader(self, address)
+            self._agents[address] = receiver_from(self.network, address, reader, settled=True)
         for address in self._agents.keys() - known:
             self._agents.pop(address).close()
         if change == "removed" and route is not None:
             # Not when the directory itself was away: all are missing in a new one, for a moment.
             self._reports.pop(route.address, None)
 
-    def on_report(self, report: dict[str, Any]) -> None:
-        """An agent has reported."""
+    def on_report(self, address: str, report: dict[str, Any]) -> None:
+        """The agent at `address` has reported."""
         self.received += 1
-        self._reports[f"{AGENTS}{report['host']}-{report['port']}"] = time.monotonic(), report
+        self._reports[address] = time.monotonic(), report
 
     def _publish(self) -> None:
         now = time.monotonic()
@@ -76,55 +86,33 @@ class Monitor(Service):
         reports.sort(key=lambda report: (report["type"], report["port"]))
         message = encode_map("reports", {"time": time.time(), "reports": reports})
         self._history.append(message)
-        for link in self._readers:
-            self._send(link, message)
-
-    def join(self, link: Sender) -> None:
-        """A reader has come, and gets the last messages first."""
-        if link not in self._readers and link.credit:
-            self._readers.add(link)
-            for message in self._history:
-                self._send(link, message)
-
-    def leave(self, link: Sender) -> None:
-        """A reader has gone."""
-        self._readers.discard(link)
-
-    def _send(self, link: Sender, message: bytes) -> None:
-        # One that is too slow sees a gap: what is old is of no use.
-        if link.credit:
-            link.send(message, settled=True)
-            self.sent += 1
+        self._readers.send(message)
 
     def state(self) -> dict[str, Any]:
         """How many agents it reads, and how many read it."""
-        return {"agents": len(self._reports), "readers": len(self._readers)}
-
-
-class _Reader(LinkHandler):
-    """One who watches."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-
-    def on_credit(self, link: Sender) -> None:
-        self._monitor.join(link)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._monitor.leave(link)
+        return {"agents": len(self._reports), "readers": len(self._readers), "sent": self._readers.sent}
 
 
 class _AgentReader(PeerHandler[Receiver]):
     """The link to one agent."""
 
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+    def __init__(self, monitor: Monitor, address: str) -> None:
+        self._monitor, self._address = monitor, address
+        self._complained = False
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
-        _, report = decode_map(data)
-        if isinstance(report, dict) and {"name", "type", "host", "port"} <= report.keys():
-            self._monitor.on_report(report)
+        try:
+            if len(data) > REPORT_BYTES:
+                raise InvalidField(f"a report may have {REPORT_BYTES} bytes at most; it has {len(data)}")
+            report = checked(decode_map(data)[1], self._address)
+        except PeerError as error:
+            # It says the same each second: once is enough. It is settled, so there is nothing to reject.
+            if not self._complained:
+                log.warning("%s is left out: %s", self._address, error)
+            self._complained = True
+        else:
+            self._monitor.on_report(self._address, report)
 
 
 @click.command("monitor")

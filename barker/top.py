@@ -17,6 +17,7 @@ from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
 from barker.core.printable import printable
+from barker.core.reports import reports_in
 from barker.terminal import Terminal
 
 WAIT_SECONDS = 5.0
@@ -90,15 +91,14 @@ class Top(PeerHandler[Receiver]):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """One second's reports; of the monitor's past only the end is shown."""
+        self._newest, reports = reports_in(decode_map(data)[1])
         delivery.accept()
-        _, body = decode_map(data)
-        names = {report["name"] for report in body["reports"]}
-        self._known.update(dict.fromkeys(names, body["time"]))
-        self._newest = body["time"]
+        names = {report["name"] for report in reports}
+        self._known.update(dict.fromkeys(names, self._newest))
         if self._newest < time.time() - 1.5:
             return
         gone = [name for name, seen in self._known.items() if name not in names and seen > self._newest - 60]
-        shown = table(body["reports"], gone, body["time"])
+        shown = table(reports, gone, self._newest)
         if self._live is not None:
             self._live.update(shown, refresh=True)
         else:

@@ -11,6 +11,7 @@
 
 const COMMAND_WAIT = 12000;     // milliseconds the launcher has to answer
 const MOST_EVENTS = 100;
+const MOST_TROUBLES = 20;       // different errors of this page that are told
 const LAG = 1.2;                // seconds that graphs are behind: the next report then comes before it is due
 const HUES = [32, 250, 150, 305, 85, 205, 350, 120, 275, 60, 180, 330];
 
@@ -20,14 +21,19 @@ const history_ = new History(), suite = new Suite();
 
 // Colours: each service has one, in the picture and in both graphs
 
-const colours = new Map();
+const colours = new Map();      // by name: a number, the lowest that was free
 
 function colourOf(name) {
     if (!colours.has(name)) {
-        const n = colours.size, ring = Math.floor(n / HUES.length) % 2;
-        colours.set(name, `oklch(${ring ? 52 : 64}% ${ring ? 0.11 : 0.16} ${HUES[n % HUES.length]})`);
+        const taken = new Set(colours.values());
+        let free = 0;
+        while (taken.has(free)) {
+            free += 1;
+        }
+        colours.set(name, free);
     }
-    return colours.get(name);
+    const n = colours.get(name), ring = Math.floor(n / HUES.length) % 2;
+    return `oklch(${ring ? 52 : 64}% ${ring ? 0.11 : 0.16} ${HUES[n % HUES.length]})`;
 }
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -84,7 +90,7 @@ const CAN = {frozen: ["kill", "thaw", "stop"], gone: ["start"]};
 function showCard(name) {
     const {column} = suite.known.get(name);
     const shown = card(name, column), report = suite.report(name), process = suite.processes.get(name);
-    const state = suite.state(name), can = CAN[state] || ["kill", "freeze", "stop"];
+    const state = suite.state(name), can = own(CAN, state) || ["kill", "freeze", "stop"];
     const mine = process && (state === "gone" || !report || report.pid === process.pid);
     shown.dataset.state = state;
     setText(shown.querySelector(".state"), state === "up" ? "" : state);
@@ -101,7 +107,7 @@ function says(name, report, state) {
         return state === "gone" ? "no process" : state === "starting" ? "starts" : "no report";
     }
     const rate = rateText(suite.rates.get(name).sent);
-    return columnOf(report) === "helpers" ? HELPS[report.type]?.(report) || ""
+    return columnOf(report) === "helpers" ? own(HELPS, report.type)?.(report) || ""
         : report.mode === "history" ? `${rateText(suite.rates.get(name).received)}, ${count(report.timelines)} timelines`
         : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
         : report.active === false ? "waits for its turn"
@@ -118,7 +124,7 @@ const HELPS = {
 
 function showReaders() {
     const inboxes = [...suite.reports.values()].filter(({mode}) => mode === "history");
-    const readers = inboxes.reduce((sum, {readers}) => sum + readers, 0);
+    const readers = inboxes.reduce((sum, {readers = 0}) => sum + readers, 0);
     const rate = inboxes.reduce((sum, {name}) => sum + suite.rates.get(name).sent, 0);
     const shown = card("readers", "readers");
     shown.dataset.state = inboxes.length ? "up" : "gone";
@@ -293,8 +299,8 @@ function drawEvents(plot) {
 
 const COLUMNS = {
     "state": ({name}) => suite.state(name),
-    "pid": ({pid}) => String(pid),
-    "up": ({since}) => duration(suite.time - since),
+    "pid": ({pid = ""}) => String(pid),
+    "up": ({since}) => since === undefined ? "" : duration(suite.time - since),
     "in/s": ({received_rate}) => tenths(received_rate),
     "out/s": ({sent_rate}) => tenths(sent_rate),
     "in": ({received}) => count(received),
@@ -382,12 +388,39 @@ const HAPPENED = {
 function notice() {
     for (const name of suite.names()) {
         const state = suite.state(name);
-        if (state !== states.get(name) && HAPPENED[state]) {
+        const happened = own(HAPPENED, state);
+        if (state !== states.get(name) && happened) {
             states.set(name, state);
             if (performance.now() > quiet) {
-                tell(`${name} ${HAPPENED[state]}`, state, true);
+                tell(`${name} ${happened}`, state, true);
             }
         }
+    }
+}
+
+/* Of services that nobody has heard of for long, nothing stays here. */
+function forget() {
+    for (const name of states.keys()) {
+        if (!suite.known.has(name)) {
+            states.delete(name);
+        }
+    }
+    for (const name of colours.keys()) {
+        if (!suite.known.has(name) && !history_.services.has(name) && !cards.has(name)) {
+            colours.delete(name);
+        }
+    }
+}
+
+const troubles = new Set();     // what was told
+
+/* An error of this page: told once, and the page goes on. */
+function onTrouble(error) {
+    const text = `an error of this page: ${error.message}`;
+    if (!troubles.has(text) && troubles.size < MOST_TROUBLES) {
+        troubles.add(text);
+        tell(text, "refused");
+        console.info(error);
     }
 }
 
@@ -461,7 +494,11 @@ function showLines() {
 
 let skew = 0;                   // seconds that the monitor's clock is ahead of ours
 
-function onReports(time, reports) {
+function onReports(time, told) {
+    if (!isTime(time) || !Array.isArray(told)) {
+        return;
+    }
+    const reports = soundReports(told);
     if (history_.add(time, reports)) {
         const ahead = time - Date.now() / 1000;
         skew = Math.abs(ahead - skew) > 2 ? ahead : skew + (ahead - skew) * 0.2;
@@ -471,28 +508,32 @@ function onReports(time, reports) {
 }
 
 function onProcesses({processes, rate}) {
-    suite.onProcesses(processes);
-    if (document.activeElement !== at("rate")) {
+    if (!Array.isArray(processes)) {
+        return;
+    }
+    suite.onProcesses(soundProcesses(processes));
+    if (document.activeElement !== at("rate") && Number.isFinite(rate)) {
         at("rate").value = rate;
     }
     changed = true;
 }
 
+/* Each part for itself: what goes wrong in one leaves the others as they are. */
+const attempt = (part) => contained(part, onTrouble)();
+
 function frame() {
+    requestAnimationFrame(frame);       // first: whatever happens below, there is a next one
     if (changed) {
         changed = false;
-        notice();
-        showSuite();
-        showFigures();
-        graphs.forEach((graph) => graph.update());
+        [notice, showSuite, showFigures, forget].forEach(attempt);
+        graphs.forEach((graph) => attempt(() => graph.update()));
     }
     if (moved) {
         moved = false;
-        lines.forEach(place);
+        attempt(() => lines.forEach(place));
     }
     const now = Date.now() / 1000 + skew - LAG;
-    graphs.forEach((graph) => graph.draw(now, span));
-    requestAnimationFrame(frame);
+    graphs.forEach((graph) => attempt(() => graph.draw(now, span)));
 }
 
 
@@ -535,11 +576,7 @@ new ResizeObserver(() => graphs.forEach((graph) => graph.resize())).observe(at("
 let monitor, launcher;
 if (window.rheaUmd && window.uPlot) {
     monitor = new Line("monitor", (connection) => {
-        connection.on("message", ({message: {body}}) => {
-            if (Array.isArray(body?.reports)) {
-                onReports(body.time, body.reports);
-            }
-        });
+        connection.on("message", contained(({message}) => onReports(message.body?.time, message.body?.reports), onTrouble));
         return connection.open_receiver({source: "monitor", snd_settle_mode: 1, credit_window: 200});
     }, {
         onOpen: () => quiet = performance.now() + 3000,     // a new monitor finds one service after the other
@@ -550,16 +587,12 @@ if (window.rheaUmd && window.uPlot) {
         onChange: showLines,
     });
     launcher = new Line("launcher", (connection) => {
-        connection.on("message", ({message: {body}}) => {
-            if (Array.isArray(body?.processes)) {
-                onProcesses(body);
-            }
-        });
-        connection.on("accepted", ({delivery}) => answered(delivery, ""));
-        connection.on("rejected", ({delivery}) => {
+        connection.on("message", contained(({message}) => onProcesses(message.body || {}), onTrouble));
+        connection.on("accepted", contained(({delivery}) => answered(delivery, ""), onTrouble));
+        connection.on("rejected", contained(({delivery}) => {
             const {description, condition} = delivery.remote_state.error || {};
             answered(delivery, `: ${description || condition || "refused"}`);
-        });
+        }, onTrouble));
         connection.open_receiver({source: "launcher", snd_settle_mode: 1, credit_window: 200});
         return connection.open_sender("launcher");
     }, {onChange: showLines});

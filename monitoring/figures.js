@@ -4,10 +4,34 @@
 const KEEP = 600;               // seconds of past
 const SILENT = 2.5;             // seconds without a message of the monitor that leave a gap in the graphs
 
+const LAST_TIME = 253402300799; // seconds since 1970: the end of the year 9999
+const MOST_TEXT = 1000;         // characters of any text
+
+/* What an object of ours has under a name that others chose, such as "constructor". */
+const own = (object, key) => Object.hasOwn(object, key) ? object[key] : undefined;
+
 /* The kind of a report or process, as the picture has columns for it. */
 const COLUMN = {autobark: "clients", outbox: "queues", bizlogic: "workers", inbox: "timelines"};
 const MODE = {push: "queues", pull: "queues", history: "timelines"};
-const columnOf = ({type, kind, mode}) => COLUMN[type || kind] || MODE[mode] || "helpers";
+const columnOf = ({type, kind, mode}) => own(COLUMN, type || kind) || own(MODE, mode) || "helpers";
+
+
+/* What others say, as far as there is a use for it: messages may hold anything. */
+
+const TEXTS = ["name", "type", "host", "mode", "consumer", "inbox", "outbox", "kind", "state", "does"];
+const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= MOST_TEXT;
+const isTime = (value) => Number.isFinite(value) && value >= 0 && value <= LAST_TIME;
+
+/* The fields of a report or process that are of the right type; nothing without those that are `needed`. */
+function sound(fields, needed) {
+    const kept = Object.entries(fields || {}).filter(([key, value]) => TEXTS.includes(key) ? isText(value)
+        : key === "active" ? typeof value === "boolean" : Number.isFinite(value));
+    const found = Object.fromEntries(kept);
+    return needed.every((key) => Object.hasOwn(found, key)) ? [found] : [];
+}
+
+const soundReports = (reports) => reports.flatMap((report) => sound(report, ["name", "type"]));
+const soundProcesses = (processes) => processes.flatMap((process) => sound(process, ["name", "kind", "state"]));
 
 
 /* The past: for each service a row of values, one for each time; null where it did not report. */
@@ -86,10 +110,9 @@ class Suite {
         this.rates = new Map(reports.map((report) => {
             const old = before.get(report.name);
             const same = old && old.pid === report.pid && seconds > 0 && seconds < SILENT;
-            return [report.name, {
-                received: same ? (report.received - old.received) / seconds : report.received_rate,
-                sent: same ? (report.sent - old.sent) / seconds : report.sent_rate,
-            }];
+            const rate = (key) => same && key in report && key in old ? (report[key] - old[key]) / seconds
+                : report[`${key}_rate`] ?? 0;
+            return [report.name, {received: rate("received"), sent: rate("sent")}];
         }));
         for (const report of reports) {
             this.known.set(report.name, {...this.known.get(report.name), column: columnOf(report), time});

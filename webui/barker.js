@@ -11,8 +11,12 @@
 "use strict";
 
 const MAX_TEXT = 280;           // code points, as core/barks.py counts them
+const MAX_ID = 256;             // characters
+const MAX_USER = 32;
+const LAST_TIME = 253402300799999;      // milliseconds since 1970: the end of the year 9999
 const MOST_SHOWN = 200;         // barks on the page
 const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
+const MOST_WAITING = 1000;      // own barks that are not on the timeline yet
 const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]{1,32})(?![A-Za-z0-9_.-])/g;     // as in core/barks.py
 
 const USER = new URLSearchParams(location.search).get("user") || "ark3";
@@ -26,21 +30,31 @@ const known = new Set();        // ids of barks that were shown
 
 function onMessage({message}) {
     const missed = (message.delivery_annotations || {})["x-opt-missed"];
-    if (missed) {
+    if (missed > 0) {
         prepend(at("barks"), make("li", "missed", `${missed} ${missed === 1 ? "bark" : "barks"} missed`));
+        letGo();
     }
     const {message_id: id, subject, creation_time: created, body: text} = message;
     const {user} = message.application_properties || {};
     // A timeline takes any message from anyone. What is shown are barks, each once.
-    if (subject !== "bark" || known.has(id) || [id, user, text].some((field) => typeof field !== "string")) {
+    if (subject !== "bark" || known.has(id) || [id, user, text].some((field) => typeof field !== "string")
+        || id.length > MAX_ID || user.length > MAX_USER || [...text.slice(0, 2 * MAX_TEXT + 1)].length > MAX_TEXT) {
         return;
     }
     known.add(id);
     if (known.size > MOST_KNOWN) {
         known.delete(known.values().next().value);
     }
-    forget(id);         // should it be our own, which was on its way
-    prepend(at("barks"), entry({id, user, text, created: new Date(created || Date.now())}));
+    if (waiting.has(id)) {
+        letGo(id);      // an author's barks come in order
+        forget(id);
+    }
+    prepend(at("barks"), entry({id, user, text, created: dated(created)}));
+}
+
+/* The date, if it is one that a calendar has: a bark may say it was made at any time. */
+function dated(created) {
+    return created instanceof Date && created >= 0 && created <= LAST_TIME ? created : undefined;
 }
 
 function prepend(list, item) {
@@ -56,12 +70,38 @@ function prepend(list, item) {
 
 const waiting = new Map();      // by id, in the order they were made: those that are not on the timeline yet
 
+/* Whether the bark is on its way; not if too many are, for who knows how long. */
 function say(text) {
+    if (!room()) {
+        return false;
+    }
     const bark = {id: newId(), user: USER, text, created: new Date()};
     bark.item = entry(bark, "sending…");
     waiting.set(bark.id, bark);
     prepend(at("pending"), bark.item);
     send();
+    return true;
+}
+
+/* Whether one more may wait here. */
+function room() {
+    if (waiting.size >= MOST_WAITING) {
+        letGo();
+    }
+    return waiting.size < MOST_WAITING;
+}
+
+/* What an outbox has accepted needs this page no more. Forget it, up to the bark `last` or all: it may have been
+ * on the timeline, among those that were missed. */
+function letGo(last) {
+    for (const {id, accepted} of waiting.values()) {
+        if (id === last) {
+            return;
+        }
+        if (accepted) {
+            forget(id);
+        }
+    }
 }
 
 /* Send what is not accepted yet, as far as there is credit. */
@@ -137,8 +177,8 @@ function entry(bark, note) {
     author.href = pageOf(bark.user);
     author.title = `See Barker as ${bark.user}`;
     const time = make("time", "", ago(bark.created));
-    time.dateTime = bark.created.toISOString();
-    time.title = bark.created.toLocaleString();
+    time.dateTime = bark.created?.toISOString() || "";
+    time.title = bark.created?.toLocaleString() || "Its author's clock showed no time that there is";
     const tag = mine ? [make("span", "tag", "you")] : mentioned ? [make("span", "tag", "mentions you")] : [];
     const head = make("div", "head", author, ...tag, note ? make("span", "note", note) : time);
     const text = make("p", "text", ...marked(bark.text));
@@ -173,9 +213,12 @@ function avatar(user) {
 }
 
 function ago(date) {
+    if (!date) {
+        return "undated";
+    }
     const minutes = Math.floor((Date.now() - date) / 60000);
-    return minutes < 1 ? "now" : minutes < 60 ? `${minutes} min`
-        : minutes < 1440 ? `${Math.floor(minutes / 60)} h` : date.toLocaleDateString();
+    return Math.abs(minutes) >= 1440 ? date.toLocaleDateString()
+        : minutes < 1 ? "now" : minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
 }
 
 function pageOf(user) {
@@ -235,8 +278,10 @@ at("say").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = at("text").value.trim();
     if (text && [...text].length <= MAX_TEXT) {
-        at("text").value = at("problem").textContent = "";
-        say(text);
+        const gone = say(text);
+        at("problem").textContent = gone ? ""
+            : `${MOST_WAITING.toLocaleString("en")} barks wait here to be sent. Bark this one when some have gone.`;
+        at("text").value = gone ? "" : at("text").value;
         showLeft();
     }
 });
@@ -256,21 +301,21 @@ at("user").value = USER;
 showLeft();
 setInterval(() => {
     for (const time of document.querySelectorAll("time")) {
-        time.textContent = ago(new Date(time.dateTime));
+        time.textContent = ago(time.dateTime ? new Date(time.dateTime) : undefined);
     }
 }, 10000);
 
 let inbox, outbox;
 if (window.rheaUmd) {
     inbox = new Line(`inbox/${USER}`, (connection) => {
-        connection.on("message", onMessage);
+        connection.on("message", contained(onMessage));
         // Settled before they are sent (snd_settle_mode 1): what is lost comes again with the history.
         return connection.open_receiver({source: `inbox/${USER}`, snd_settle_mode: 1, credit_window: 200});
     }, {onChange: showLines});
     outbox = new Line("outbox", (connection) => {
-        connection.on("sendable", send);
+        connection.on("sendable", contained(send));
         for (const outcome of ["accepted", "rejected", "released"]) {
-            connection.on(outcome, onOutcome);
+            connection.on(outcome, contained(onOutcome));
         }
         return connection.open_sender("outbox");
     }, {onOpen: send, onLost: unsend, onChange: showLines});

@@ -22,6 +22,17 @@ class Socket extends WebSocket {
     }
 }
 
+/* `handler`, whose errors end no connection and no frame, but are told: what peers send may be anything. */
+function contained(handler, tell = console.error) {
+    return (...args) => {
+        try {
+            handler(...args);
+        } catch (error) {
+            tell(error);
+        }
+    };
+}
+
 /* A link through the gateway that comes back by itself.
  *
  * Each try is a new WebSocket, connection and link: the gateway may find another instance, and nothing is

@@ -14,21 +14,20 @@ from typing import Any
 
 import psutil
 
+from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound
 from barker.core.gauges import Rate
+from barker.core.reports import AGENTS
 from barker.core.routes import Route, normalised
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """How often an agent reports to those who listen."""
-
-AGENTS = "agents/"
-"""What all agents' addresses begin with."""
 
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""
@@ -62,7 +61,7 @@ class Agent(ConnectionHandler):
             "command": " ".join(self.process.cmdline()),
             "since": self.since,
         }
-        self._readers: set[Sender] = set()
+        self._readers = Broadcast(lambda: [encode_map("report", self.report())], Lag.GAP)
         self._rates = {"received": Rate(), "sent": Rate()}
         self._sampled = {"received_rate": 0.0, "sent_rate": 0.0}
         self._cpu = 0.0
@@ -79,7 +78,7 @@ class Agent(ConnectionHandler):
             raise NotFound(f"{link.address} is not here; this is {self.address}")
         if isinstance(link, Receiver):
             raise NotAllowed(f"{self.address} can be received from, not sent to")
-        return _Reader(self)
+        return self._readers
 
     def report(self) -> dict[str, Any]:
         """How the process does now."""
@@ -104,25 +103,7 @@ class Agent(ConnectionHandler):
         (then, before), used = self._cpu_at, _cpu_seconds(self.process)
         self._cpu, self._cpu_at = (used - before) / max(now - then, 1e-3), (now, used)
         if self._readers:
-            message = encode_map("report", self.report())
-            for link in self._readers:
-                if link.credit:
-                    link.send(message, settled=True)
-
-
-class _Reader(LinkHandler):
-    """One who reads the reports."""
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def on_credit(self, link: Sender) -> None:
-        if link not in self._agent._readers and link.credit:
-            self._agent._readers.add(link)
-            link.send(encode_map("report", self._agent.report()), settled=True)
-
-    def on_closed(self, link: Sender, condition: Condition | None) -> None:
-        self._agent._readers.discard(link)
+            self._readers.send(encode_map("report", self.report()))
 
 
 class _Registration(PeerHandler[Sender]):

@@ -66,8 +66,8 @@ def encode_bark(bark: Bark | Follow) -> bytes:
     )
 
 
-def decode_bark(data: bytes) -> Bark | Follow:
-    """The bark or follow that a message is.
+def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
+    """The bark or follow that a message is; with `any_time`, made at any time (:func:`checked`).
 
     :raises DecodeError: when the bytes are no AMQP message.
     :raises InvalidField: when it breaks the rules of a bark.
@@ -75,7 +75,7 @@ def decode_bark(data: bytes) -> Bark | Follow:
     try:
         plain = _plain_bark(data)
         if plain is not None:
-            return checked(*plain)
+            return checked(*plain, any_time=any_time)
         message = _decode(data)
         subject = lib.pn_message_get_subject(message)
         return checked(
@@ -84,6 +84,7 @@ def decode_bark(data: bytes) -> Bark | Follow:
             created=lib.pn_message_get_creation_time(message),
             user=_user_property(lib.pn_message_properties(message)),
             body=_only_string(lib.pn_message_body(message)),
+            any_time=any_time,
         )
     except UnicodeDecodeError:
         raise DecodeError("a string in it is not UTF-8") from None

@@ -17,6 +17,9 @@ MAX_TEXT = 280
 MAX_ID = 256
 """The longest id of a bark, in characters."""
 
+LAST_TIME = 253_402_300_799_999
+"""The last millisecond of the year 9999, since 1970: no calendar goes further."""
+
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)")
 
@@ -43,8 +46,12 @@ class Follow(NamedTuple):
     """True for follow, False for unfollow."""
 
 
-def checked(id: object, subject: object, created: int, user: object, body: object) -> Bark | Follow:
+def checked(
+    id: object, subject: object, created: int, user: object, body: object, any_time: bool = False
+) -> Bark | Follow:
     """The bark or follow that a message's fields make.
+
+    With `any_time`, it may have been made at a time that is none: some were accepted before that was a rule.
 
     :raises InvalidField: when they break a rule, saying which.
     """
@@ -52,6 +59,8 @@ def checked(id: object, subject: object, created: int, user: object, body: objec
         raise InvalidField(f"message-id must be a string of 1 to {MAX_ID} characters, unique for each bark")
     if not created:
         raise InvalidField("creation-time is missing")
+    if not any_time and not 0 < created <= LAST_TIME:
+        raise InvalidField(f"creation-time must be from 1970 to the year 9999; it is {created} ms after 1970")
     if not is_user(user):
         raise InvalidField(f"application property user must be a name: {_USER.pattern}; it is {user!r:.80}")
     if not isinstance(body, str):

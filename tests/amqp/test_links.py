@@ -1,4 +1,4 @@
-"""Links that find their peer: a directory and its services over in-memory pairs, and time that is the test's."""
+"""Links that find their peer: a directory and services over in-memory pairs, and time that is the test's."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from barker.amqp.message import (
     message_id,
     with_delivery_annotations,
 )
-from barker.core.barks import MAX_TEXT, Bark, Follow
+from barker.core.barks import LAST_TIME, MAX_TEXT, Bark, Follow
 from barker.core.errors import DecodeError, InvalidField, PeerError
 
 BARK = Bark("id-1", "rex", "woof @spot", 1700000000123)
@@ -63,7 +63,7 @@ def decoded(data: bytes) -> Message:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_TEXT)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,32}", fullmatch=True)
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
-TIMES = st.integers(1, 2**62)
+TIMES = st.integers(1, LAST_TIME)
 BARKS = st.builds(Bark, id=IDS, user=NAMES, text=TEXTS, created=TIMES)
 FOLLOWS = st.builds(Follow, id=IDS, user=NAMES, other=NAMES, created=TIMES, wanted=st.booleans()).filter(
     lambda follow: follow.user != follow.other

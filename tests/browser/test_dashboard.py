@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from barker.control import read_token
-from benchmarks.dashboard import heap, simulate
+from benchmarks.dashboard import SECOND, heap, simulate
 from tests.harness import ROOT, Launched, Process, free_port, wait_for
 
 pytestmark = pytest.mark.browser
@@ -306,6 +306,105 @@ def test_the_graphs_have_a_gap_where_nobody_watched(page: Page) -> None:
     simulate(page, 30, now)
     for line in page.evaluate("dashboard.plotted().rates").values():
         assert [at for at, value in enumerate(line) if value is None] == [60]
+
+
+def alone(page: Page) -> None:
+    """The dashboard without a suite: what it is told is made up."""
+    page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
+    page.evaluate(SECOND)
+
+
+def names_shown(page: Page) -> list[str]:
+    shown: list[str] = page.evaluate(
+        "[...document.querySelectorAll('#figures tbody th')].map(({textContent}) => textContent)"
+    )
+    return shown
+
+
+def two_frames(page: Page) -> None:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+NONSENSE = """[
+    undefined, null, 5, "woof", [], {}, {name: 5, type: "x"}, {name: "", type: "x"}, {name: "n", type: ["x"]},
+    {name: "x".repeat(5000), type: "x"}, {name: {toString: 5}, type: "x"},
+]"""
+ODD = """[
+    {name: "__proto__", type: "__proto__", mode: "constructor"},
+    {name: "constructor", type: "constructor", pid: "seven", since: {}, sent: NaN, received: 2e400},
+    {name: "toString", type: "hasOwnProperty", active: "yes", depth: "deep", depth_peak: [], mode: "history"},
+    {name: "outbox-1", type: "outbox", consumer: 5, host: {}, port: "x", sent_rate: null, readers: "many"},
+]"""
+
+
+def test_nonsense_in_a_report_costs_only_that(page: Page) -> None:
+    alone(page)
+    now = time.time()
+    for second in range(3):
+        page.evaluate("(t) => second(t)", now + second)
+    two_frames(page)
+    sound = names_shown(page)
+    assert len(sound) == 20
+    page.evaluate(f"(t) => dashboard.onReports(t, {NONSENSE})", now + 3)
+    for when in ("'noon'", "NaN", "-1", "1e300", "{}", "undefined"):
+        page.evaluate(f"dashboard.onReports({when}, [])")
+    for reports in ("undefined", "5", "'reports'", "{length: 3}"):
+        page.evaluate(f"(t) => dashboard.onReports(t, {reports})", now + 4)
+    for body in ("{}", "{processes: 5}", f"{{processes: {NONSENSE}, rate: 'fast'}}"):
+        page.evaluate(f"dashboard.onProcesses({body})")
+    for each in range(5, 8):
+        page.evaluate(f"(t) => dashboard.onReports(t, {ODD})", now + each)
+    state = "{name: 'constructor', kind: 'toString', state: '__proto__', pid: 'x'}"
+    page.evaluate(f"dashboard.onProcesses({{processes: [{state}], rate: 5}})")
+    two_frames(page)
+    odd = {"__proto__", "constructor", "toString", "outbox-1"}
+    assert set(names_shown(page)) == {*sound, *odd}
+    page.evaluate("(t) => second(t)", now + 8)
+    two_frames(page)
+    assert page.evaluate("dashboard.plotted().rates['inbox-5820'].at(-1)") > 0
+    assert "NaN" not in page.inner_text("main")
+    expect(page.locator("#events")).not_to_contain_text("an error of this page")
+
+
+def test_the_page_goes_on_after_an_error_in_a_frame(page: Page) -> None:
+    alone(page)
+    now = time.time()
+    page.evaluate("(t) => second(t)", now)
+    two_frames(page)
+    page.evaluate("window.whole = suite.names; suite.names = () => { throw new Error('a bug') }; null")
+    for second in range(1, 4):
+        page.evaluate("(t) => second(t)", now + second)
+        two_frames(page)
+    told = page.locator("#events li", has_text="an error of this page: a bug")
+    expect(told).to_have_count(1)
+    length = "dashboard.plotted().rates['inbox-5820'].length"
+    assert page.evaluate(length) == 4, "what did not fail is drawn"
+    page.evaluate("suite.names = window.whole; null")
+    page.evaluate("(t) => second(t)", now + 4)
+    page.evaluate("(t) => dashboard.onReports(t, [{name: 'new-1', type: 'x'}])", now + 5)
+    two_frames(page)
+    assert "new-1" in names_shown(page)
+    assert page.evaluate(length) == 6
+
+
+def test_services_that_are_gone_for_long_leave_nothing(page: Page) -> None:
+    alone(page)
+    page.evaluate(
+        """async (ending) => {
+            // Each reports once, 100 s after the one before.
+            for (let n = 0; n < 200; n++) {
+                const sent = {sent: n, sent_rate: 1};
+                dashboard.onReports(ending - 100 * (200 - n), [{name: `service-${n}`, type: "x", ...sent}]);
+                await new Promise(requestAnimationFrame);
+            }
+            await new Promise(requestAnimationFrame);
+        }""",
+        time.time(),
+    )
+    held = page.evaluate("[states.size, rows.size, cards.size - 1, colours.size - 1]")
+    assert held == [7, 7, 7, 7], "those of the last ten minutes; the readers' card and colour stay"
+    assert page.evaluate("new Set(colours.values()).size === colours.size"), "each has a colour of its own"
+    assert page.evaluate("Math.max(...colours.values())") <= 9, "and they are given again"
 
 
 def test_an_hour_takes_no_more_memory_than_a_quarter(page: Page) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from barker.core.barks import Bark
+from barker.core.barks import LAST_TIME, Bark
 from tests.browser.conftest import from_disk
 from tests.harness import ROOT, Client, Suite, wait_for
 
@@ -122,8 +122,8 @@ def test_what_the_outbox_rejects_comes_back_with_the_reason(cast: Cast, page: Pa
 
 def test_a_timeline_that_is_refused_is_told_and_harms_nothing(cast: Cast, page: Page) -> None:
     page.goto(from_disk(cast.gateway, "a b"))
-    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name")
-    expect(page.locator("#outbox")).to_have_text("outbox connected")
+    expect(page.locator("#outbox")).to_have_text("outbox connected", timeout=20_000)
+    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name", timeout=20_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -205,6 +205,60 @@ def test_a_message_that_is_no_bark_harms_nothing(barker: Page, client: Client) -
     client.bark("rex", "still here")
     arrived(barker, "still here")
     expect(barker.locator("#inbox")).to_have_text("inbox connected")
+
+
+def test_barks_of_any_time_are_shown_and_end_no_connection(barker: Page, client: Client) -> None:
+    barker.evaluate("window.before = inbox.connection; null")
+    # As those that stood on timelines before the outbox looked at the time.
+    for created in (2**62, -(2**62), -1, LAST_TIME + 1, 2**63 - 1, LAST_TIME, 1):
+        client.send(Bark(f"at {created}", "rex", f"made at {created}", created), "inbox/ark3")
+    client.bark("rex", "still here")
+    expect(barker.locator("#barks .text").first).to_have_text("still here")
+    assert barker.locator("#barks .bark").count() == 8
+    times = barker.locator("#barks time").all_text_contents()
+    assert times[0] == "now"
+    assert times[3:] == ["undated"] * 5
+    assert all("99" in time or "10000" in time for time in times[2:3])
+    assert barker.evaluate("window.before === inbox.connection"), "the connection has never ended"
+
+
+def test_what_is_too_large_for_a_bark_is_not_shown(barker: Page, client: Client) -> None:
+    client.send(Bark("x" * 257, "rex", "an id too long", 1), "inbox/ark3")
+    client.send(Bark("1", "r" * 33, "a name too long", 1), "inbox/ark3")
+    client.send(Bark("2", "rex", "x" * 100_000, 1), "inbox/ark3")
+    client.send(Bark("3", "rex", "\N{DOG FACE}" * 280, 1), "inbox/ark3")
+    arrived(barker, "\N{DOG FACE}" * 280)
+
+
+def test_no_more_than_1000_barks_wait_and_the_next_stays_in_the_box(barker: Page, cast: Cast) -> None:
+    cast.outbox.kill()
+    expect(barker.locator("#outbox")).to_have_text("outbox reconnecting")
+    barker.evaluate("for (let number = 0; number < 1000; number += 1) say(`bark ${number}`)")
+    say(barker, "one too many")
+    expect(barker.locator("#problem")).to_contain_text("1,000 barks wait here to be sent")
+    assert barker.input_value("#text") == "one too many"
+    assert barker.locator("#pending .bark").count() == 1000
+    cast.outbox.restart()
+    expect(barker.locator("#pending .bark")).to_have_count(0, timeout=60_000)
+    barker.press("#text", "Enter")
+    expect(barker.locator("#barks .text").first).to_have_text("one too many", timeout=20_000)
+    expect(barker.locator("#problem")).to_be_empty()
+    assert barker.input_value("#text") == ""
+
+
+def test_what_the_outbox_has_makes_room(barker: Page, cast: Cast) -> None:
+    cast.bizlogic.kill()
+    say(barker, "safe")
+    expect(barker.locator("#pending .note")).to_have_text("accepted by the outbox")
+    cast.outbox.kill()
+    expect(barker.locator("#outbox")).to_have_text("outbox reconnecting")
+    barker.evaluate("for (let number = 0; number < 999; number += 1) say(`bark ${number}`)")
+    say(barker, "the last")
+    assert barker.locator("#pending .bark").count() == 1000
+    assert barker.locator("#pending .text", has_text="safe").count() == 0
+    assert barker.locator("#pending .text").first.inner_text() == "the last"
+    say(barker, "one too many")
+    expect(barker.locator("#problem")).to_contain_text("1,000 barks wait")
 
 
 def test_the_page_holds_200_barks_and_says_what_it_missed(

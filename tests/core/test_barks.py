@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from barker.core.barks import MAX_ID, MAX_TEXT, Bark, Follow, checked, is_user, mentions, user_name
+from barker.core.barks import LAST_TIME, MAX_ID, MAX_TEXT, Bark, Follow, checked, is_user, mentions, user_name
 from barker.core.errors import InvalidField, Mistake
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,32}", fullmatch=True)
@@ -39,6 +39,8 @@ def test_fields_in_order_make_a_follow(subject: str, wanted: bool) -> None:
         {"body": "\N{DOG FACE}" * MAX_TEXT},
         {"user": "x" * 32},
         {"user": "."},
+        {"created": 1},
+        {"created": LAST_TIME},
     ],
 )
 def test_the_limits_themselves_are_allowed(changes: dict[str, Any]) -> None:
@@ -53,7 +55,10 @@ def test_the_limits_themselves_are_allowed(changes: dict[str, Any]) -> None:
         pytest.param({"id": 7}, "message-id", id="id a number"),
         pytest.param({"id": b"7"}, "message-id", id="id in bytes"),
         pytest.param({"id": "x" * (MAX_ID + 1)}, "message-id", id="id too long"),
-        pytest.param({"created": 0}, "creation-time", id="no creation time"),
+        pytest.param({"created": 0}, "creation-time is missing", id="no creation time"),
+        pytest.param({"created": -1}, "1970 to the year 9999; it is -1 ms", id="made before 1970"),
+        pytest.param({"created": LAST_TIME + 1}, "1970 to the year 9999", id="made after the year 9999"),
+        pytest.param({"created": 2**62}, "1970 to the year 9999", id="made at no time"),
         pytest.param({"user": None}, "user", id="no user"),
         pytest.param({"user": ""}, "user", id="empty user"),
         pytest.param({"user": "x" * 33}, "user", id="user too long"),
@@ -80,6 +85,13 @@ def test_a_broken_rule_is_named(changes: dict[str, Any], named: str) -> None:
         checked(**fields(**changes))
     assert named in caught.value.description
     assert caught.value.condition == "amqp:invalid-field"
+
+
+@pytest.mark.parametrize("created", [-(2**63), -1, LAST_TIME + 1, 2**62])
+def test_what_was_accepted_before_may_be_of_any_time(created: int) -> None:
+    assert checked(**fields(created=created), any_time=True).created == created
+    with pytest.raises(InvalidField, match="missing"):
+        checked(**fields(created=0), any_time=True)
 
 
 def test_a_description_stays_short_however_long_the_mistake() -> None:

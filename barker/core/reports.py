@@ -1,0 +1,128 @@
+"""What agents say of their services, and the monitor of all: checked, for a peer may say anything.
+
+An agent's report is a map. The monitor checks it where it comes in (:func:`checked`); whoever reads the
+monitor checks what that says (:func:`reports_in`). Who reports is known by the address it was read at, and
+never by what the report says of its place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from barker.core.errors import InvalidField
+
+AGENTS = "agents/"
+"""What all agents' addresses begin with; HOST-PORT follows."""
+
+MOST_NAME = 100
+"""The longest name and type of a service, and of a field, in characters."""
+
+MOST_TEXT = 1_000
+"""Any other text is cut after so many characters."""
+
+MOST_FIELDS = 100
+"""No report has more fields."""
+
+MOST_NUMBER = 2**53
+"""No number in a report is larger: up to here JavaScript and Prometheus know every integer."""
+
+LAST_TIME = 253_402_300_799
+"""The last second of the year 9999, in seconds since 1970: no calendar goes further."""
+
+TEXTS = frozenset(("address", "command", "consumer", "inbox", "mode", "outbox"))
+"""Fields that are a text."""
+
+NUMBERS = frozenset(
+    (
+        *("agents", "connections", "cpu", "dead_letters", "delivered", "depth", "depth_peak", "files"),
+        *("in_flight", "journal_bytes", "latency_p50", "latency_p99", "memory", "missed", "queues"),
+        *("readers", "received", "received_rate", "rejected", "repeated", "routes", "sent", "sent_rate"),
+        *("since", "timelines", "users", "watchers", "websockets"),
+    )
+)
+"""Fields that are a number, or None for not known."""
+
+_ADDRESS = re.compile(rf"{AGENTS}(?P<host>.{{1,255}})-(?P<port>[1-9][0-9]{{0,4}})")
+
+
+def place(address: str) -> tuple[str, int] | None:
+    """Host and port in an agent's address, ``agents/HOST-PORT``; None for any other."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not address.isprintable() or int(found["port"]) > 65535:
+        return None
+    return found["host"], int(found["port"])
+
+
+def checked(fields: object, address: str) -> dict[str, Any]:
+    """What the agent at `address` reports; `host` and `port` are those in the address.
+
+    Text is cut to :data:`MOST_TEXT` characters. Of fields that nobody here knows, scalars are kept.
+
+    :raises InvalidField: when a field is of the wrong type, naming it, or the address is no agent's.
+    """
+    where = place(address)
+    if where is None:
+        raise InvalidField(f"an agent's address is {AGENTS}HOST-PORT; it is {address!r:.80}")
+    if not isinstance(fields, dict) or len(fields) > MOST_FIELDS:
+        raise InvalidField(f"a report is a map of {MOST_FIELDS} fields at most")
+    for key in ("name", "type"):
+        value = fields.get(key)
+        if not isinstance(value, str) or not _is_name(value):
+            raise InvalidField(f"{key} must be 1 to {MOST_NAME} printable characters; it is {value!r:.80}")
+    if not isinstance(fields.get("pid"), int) or not _is_number(fields["pid"]):
+        raise InvalidField(f"pid must be a whole number; it is {fields.get('pid')!r:.80}")
+    report: dict[str, Any] = {}
+    for key, value in fields.items():
+        if key in TEXTS and not isinstance(value, str):
+            raise InvalidField(f"{key} must be a text; it is {value!r:.80}")
+        if key in NUMBERS and value is not None and not _is_number(value):
+            raise InvalidField(f"{key} must be a finite number of at most 2^53, or null; it is {value!r:.80}")
+        if key == "active" and not isinstance(value, bool):
+            raise InvalidField(f"active must be true or false; it is {value!r:.80}")
+        if isinstance(key, str) and _is_name(key) and _is_scalar(value):
+            report[str(key)] = _plain(value)
+    return report | {"host": where[0], "port": where[1]}
+
+
+def reports_in(body: object) -> tuple[float, list[dict[str, Any]]]:
+    """The time (seconds since 1970) and the reports of a monitor's message; what is no report is left out.
+
+    :raises InvalidField: when it is no monitor's message.
+    """
+    time, listed = (body.get("time"), body.get("reports")) if isinstance(body, dict) else (None, None)
+    if not isinstance(listed, list) or not isinstance(time, int | float) or not 0 <= time <= LAST_TIME:
+        raise InvalidField("a monitor tells a map of time (seconds since 1970) and reports (a list)")
+    return float(time), list(_sound(listed))
+
+
+def _sound(listed: list[Any]) -> Iterator[dict[str, Any]]:
+    for fields in listed:
+        try:
+            yield checked(fields, AGENTS + fields["host"] + f"-{fields['port']}")
+        except (InvalidField, KeyError, TypeError):
+            continue  # Of others' making: ours checks what it gathers.
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= MOST_NAME and text.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    return sound and math.isfinite(value) and abs(value) <= MOST_NUMBER
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, bool | str) or _is_number(value)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own type, where AMQP has several; as text, only what can be sent on."""
+    if isinstance(value, str):
+        return value[:MOST_TEXT].encode(errors="replace").decode()
+    if value is None or isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, int) else float(value)
