@@ -55,6 +55,9 @@ REASON = 140
 IDLE_SECONDS = 2.0
 """One of our own that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
 
+SILENT = "barker:silent"
+"""The name of the condition for a peer that has said nothing for too long."""
+
 PRODUCT = "barker"
 """What our own say in the property ``product`` of a connection (§2.7.1): all others are strangers."""
 
@@ -698,6 +701,7 @@ class Connection:
         window: int = 100,
         settled: bool = False,
         max_message_size: int = MAX_MESSAGE,
+        properties: dict[str, Any] | None = None,
     ) -> Receiver:
         """Attach a link that receives from the node `address`, with credit for `window` messages.
 
@@ -707,7 +711,7 @@ class Connection:
         lib.pn_terminus_set_address(lib.pn_link_source(impl), address.encode())
         lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
         lib.pn_link_set_max_message_size(impl, max_message_size)
-        receiver: Receiver = self._attach(Receiver(self, impl, handler, address), None)
+        receiver: Receiver = self._attach(Receiver(self, impl, handler, address), properties)
         receiver.max_message_size = max_message_size
         receiver.window = window
         return receiver

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from barker.amqp.engine import (
+    SILENT,
     Condition,
     Connection,
     ConnectionHandler,
@@ -36,6 +37,9 @@ MOST_REDIRECTS = 5
 
 STEADY_SECONDS = 0.1
 """A link that stood so long has worked: the next loss starts with the shortest wait again."""
+
+AVOID = "barker:avoid"
+"""The property of a link to the directory that asks for another place than this one, if there is one."""
 
 L = TypeVar("L", Sender, Receiver)
 
@@ -123,7 +127,7 @@ class PeerLink(LinkHandler, Generic[L]):
         network: Network,
         address: str,
         handler: PeerHandler[L],
-        attach: Callable[[Connection, str, LinkHandler], L],
+        attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.address = address
@@ -131,11 +135,12 @@ class PeerLink(LinkHandler, Generic[L]):
         """The link that stands now, or None."""
         self._network, self._chance = network, chance
         self._handler: PeerHandler[L] = handler
-        self._attach: Callable[[Connection, str, LinkHandler], L] = attach
+        self._attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L] = attach
         self._backoff = Backoff()
         self._closed = False
         self._redirects = 0
         self._pending: L | None = None
+        self._avoid = ""
         self._begin()
 
     @property
@@ -160,7 +165,10 @@ class PeerLink(LinkHandler, Generic[L]):
 
     def _try(self, place: Place, address: str) -> None:
         if not self._closed:
-            self._pending = self._attach(self._network.connection(place), address, self)
+            # The directory may not know yet that somebody hangs: it is asked for another.
+            asks = self._avoid and place == self._network.directory
+            properties = {AVOID: self._avoid} if asks else {}
+            self._pending = self._attach(self._network.connection(place), address, self, properties)
 
     def _again(self, why: Condition | None) -> None:
         seconds = self._backoff.next(self._chance)
@@ -170,7 +178,7 @@ class PeerLink(LinkHandler, Generic[L]):
     # What the link tells
 
     def on_opened(self, link: L) -> None:
-        self._pending, self.link = None, link
+        self._pending, self.link, self._avoid = None, link, ""
         log.info("%s: found at %s", self.address, link.connection.peer)
         self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
         self._handler.on_found(link)
@@ -192,6 +200,8 @@ class PeerLink(LinkHandler, Generic[L]):
         if condition is not None and condition.name == "amqp:link:redirect":
             self._redirected(condition)
             return
+        if condition is not None and condition.name == SILENT:
+            self._avoid = link.connection.peer
         refused = not stood and condition is not None and link.connection.live
         if refused and condition is not None and not self._handler.on_refused(condition):
             self._closed = True
@@ -232,8 +242,10 @@ def sender_to(
 ) -> PeerLink[Sender]:
     """A link that sends to whoever serves `address`; in `batches`, if they take them."""
 
-    def attach(connection: Connection, address: str, link_handler: LinkHandler) -> Sender:
-        return connection.sender(address, link_handler, properties, batches)
+    def attach(
+        connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
+    ) -> Sender:
+        return connection.sender(address, link_handler, (properties or {}) | more, batches)
 
     return PeerLink(network, address, handler, attach)
 
@@ -247,7 +259,9 @@ def receiver_from(
 ) -> PeerLink[Receiver]:
     """A link that receives from whoever serves `address`, with credit for `window` messages."""
 
-    def attach(connection: Connection, address: str, link_handler: LinkHandler) -> Receiver:
-        return connection.receiver(address, link_handler, window, settled)
+    def attach(
+        connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
+    ) -> Receiver:
+        return connection.receiver(address, link_handler, window, settled, properties=more)
 
     return PeerLink(network, address, handler, attach)

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from barker.amqp.engine import DEFAULT_LIMITS, Condition, Connection, ConnectionHandler, Limits, Share
+from barker.amqp.engine import DEFAULT_LIMITS, SILENT, Condition, Connection, ConnectionHandler, Limits, Share
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -273,7 +273,8 @@ class Reactor:
             # Silence is what was looked for and not there: not what still waits to be read.
             if not wire.ready and not connection.tick(self._looked):
                 wire.flush()
-                self._drop(connection, None)  # Also one whose socket is full, and never takes the goodbye.
+                # Also one whose socket is full, and never takes the goodbye.
+                self._drop(connection, Condition(SILENT, "the idle time-out has expired"))
         self.after(SWEEP_SECONDS, self._sweep)
 
     def _mark(self, connection: Connection) -> None:
@@ -370,7 +371,7 @@ class Reactor:
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:
             text = f"no connection was opened within {seconds:g} s"
-            self._drop(connection, Condition("amqp:resource-limit-exceeded", text))
+            self._drop(connection, Condition(SILENT, text))
 
     def _flush(self, connection: Connection) -> None:
         wire = self._wires.get(connection)
