@@ -43,6 +43,7 @@ KEYS_AT_ONCE = 2_000
 SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
+_NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 KEPT = 0xFFFFFFFF
 """The part of a checksum that is of a row's first two columns; the part above it is of the others."""
@@ -148,12 +149,24 @@ class Journal:
             if size < PAGE:  # SQLite would throw the log of such a file away.
                 raise self._damaged("it is cut short")
             # Read only: otherwise SQLite would fold the log into the file, however damaged they are.
-            with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
-                self._check_rows(database)
-            # SQLite leaves its index of the log behind when it may only read; its owner needs none.
-            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+            try:
+                self._check_rows(name)
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) not in _NO_INDEX:
+                    raise
+                # A full disk has no room for SQLite's index of the log. What there is of it may only be read
+                # now, so that SQLite makes another in memory.
+                self._check_rows(name + "&readonly_shm=1")
+            finally:
+                # SQLite leaves its index behind when it may only read; its owner needs none.
+                self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
 
-    def _check_rows(self, database: sqlite3.Connection) -> None:
+    def _check_rows(self, name: str) -> None:
+        """Look through the rows of the file that SQLite is to open under that name."""
+        with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
+            self._check_database(database)
+
+    def _check_database(self, database: sqlite3.Connection) -> None:
         database.execute("BEGIN")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if VERSION < version < NO_VERSION:

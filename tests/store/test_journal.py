@@ -489,3 +489,61 @@ def test_a_long_run_of_commits_does_not_grow_the_write_ahead_log_without_end(tmp
             )
         assert journal.queues() == {"a": 10}
         assert journal.size < 12_000_000, "20 MB went through it"
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from barker.core.errors import StorageError
+from barker.store import journal
+
+kind, path = getattr(journal, sys.argv[1]), Path(sys.argv[2])
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+made = kind(path)
+queues = kind is journal.QueueJournal
+new = ([("a", b"new")], []) if queues else ([journal.Post("", "a", b"new")],)
+try:
+    made.commit(*new)
+except StorageError as error:
+    print(error)
+print([tuple(entry) for entry in (made.load("a", 0, 10) if queues else made.load())])
+made.close()
+made = kind(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+made.commit(*new)
+made.close()
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere SIGXFSZ may not be ignored")
+def test_a_journal_is_opened_and_read_when_nothing_can_be_written(
+    tmp_path: Path, kind: Kind, closed: bool
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(kind(path)) as journal:
+        if isinstance(journal, QueueJournal):
+            journal.commit([("a", b"old")], [])
+        else:
+            journal.commit([Post("", "a", b"old")])
+        if closed:
+            journal.close()
+        else:  # As a kill leaves it: all is in the log.
+            found = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    if not closed:
+        for name, data in found.items():
+            (tmp_path / name).write_bytes(data)
+    command = [sys.executable, "-c", FULL, kind.__name__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{path}: the disk does not take what is written" in done.stdout
+    assert "b'old'" in done.stdout
+    assert "b'new'" not in done.stdout
+    with closing(kind(path)) as journal:
+        data = [
+            entry.data
+            for entry in (journal.load("a", 0, 9) if isinstance(journal, QueueJournal) else journal.load())
+        ]
+    assert data == [b"old", b"new"]
