@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from barker.core.errors import Damaged, StorageError
+from barker.core.old_keys import in_todays_form
 from barker.core.work_queue import Entry, WorkQueue
 from barker.store.errors import START_AGAIN, storage_errors
 from barker.store.pages import HEADER, PAGE, Record, Value, frames, records
@@ -28,8 +29,8 @@ from barker.store.salvage import finish, salvaging
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
-"""The layout of these files (SQLite's user_version); 1 had no checksums, 2 others."""
+VERSION = 4
+"""The layout of these files (SQLite's user_version); 1 had no checksums, 2 others, 3 old forms of keys."""
 
 NO_VERSION = 100
 """A file that claims this layout or a higher one does not come from a newer Barker, but from damage."""
@@ -72,7 +73,7 @@ def _checksum_of_layout_2(*values: Value) -> int:
     return zlib.crc32(data or b"", zlib.crc32(repr((head, data is None)).encode()))  # type: ignore[arg-type]
 
 
-CHECKSUMS: dict[int, Callable[..., int]] = {2: _checksum_of_layout_2, 3: checksum}
+CHECKSUMS: dict[int, Callable[..., int]] = {2: _checksum_of_layout_2, 3: checksum, 4: checksum}
 """That of each layout that has them."""
 
 
@@ -83,6 +84,8 @@ class Journal:
     schema = ""
     columns: tuple[str, ...] = ()
     """Those of its table, without the checksum."""
+    renewal: tuple[str, ...] = ()
+    """What makes rows of an older layout what they would be today, but for their checksums."""
 
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open `path`, make it if it is not there; salvage what can be read if it is damaged.
@@ -110,9 +113,9 @@ class Journal:
             raise
 
     def _prepare(self, sync: str) -> None:
-        columns = ", ".join(self.columns)
         with storage_errors(self.path):
             self._db.create_function("checksum_of", -1, checksum, deterministic=True)
+            self._db.create_function("in_todays_form", 2, in_todays_form, deterministic=True)
             # One owner: a second process on the same file would deliver everything twice.
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute(f"PRAGMA page_size={PAGE}")
@@ -125,12 +128,16 @@ class Journal:
                 self._db.execute(self.schema)
                 if version == 1:
                     self._db.execute("ALTER TABLE messages ADD COLUMN checksum INTEGER")
-                if version:
-                    self._db.execute(f"UPDATE messages SET checksum = checksum_of({columns})")
+                for statement in self._renewal if version else ():
+                    self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={VERSION}")
                 self._db.execute("COMMIT")
             # Takes the lock, whatever else has been done.
             self._db.execute("SELECT count(*) FROM sqlite_schema")
+
+    @property
+    def _renewal(self) -> tuple[str, ...]:
+        return *self.renewal, f"UPDATE messages SET checksum = checksum_of({', '.join(self.columns)})"
 
     # Damage
 
@@ -217,6 +224,8 @@ class Journal:
                     rows = [(*values, checksum(*values)) for *values, _ in true]
                     lost += len(some) - len(rows)
                     saved._write([(insert, rows)])
+            # Whatever its layout was: where that stands in the file may be damaged, too.
+            saved._write((statement, [()]) for statement in self._renewal)
             count = next(saved._read("SELECT count(*) FROM messages WHERE data NOTNULL"))[0]
         log.warning(
             "%s was damaged (%s): it is set aside as %s. Messages saved, which go on in order: %d; not "
@@ -366,6 +375,7 @@ class TimelineJournal(Journal):
     """
     holds = "timelines"
     columns = ("sequence", "key", "users", "data")
+    renewal = ("UPDATE messages SET key = in_todays_form(key, users) WHERE key != ''",)
 
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
