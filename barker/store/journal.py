@@ -256,6 +256,7 @@ class Journal:
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         """All of it in one transaction, or nothing."""
         with storage_errors(self.path):
+            self._roll_back()  # One that failed, and then could not even be rolled back.
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 for statement, rows in statements:
@@ -263,14 +264,17 @@ class Journal:
                         self._db.executemany(statement, rows)
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
     def _read(self, statement: str, *values: object) -> Generator[Any, None, None]:
-        """The rows of a query, one by one."""
-        with storage_errors(self.path):
-            yield from self._db.execute(statement, values)
+        """The rows of a query, one by one; whoever stops before the last one ends the query."""
+        with storage_errors(self.path), contextlib.closing(self._db.execute(statement, values)) as rows:
+            yield from rows
 
 
 class QueueJournal(Journal):

@@ -13,6 +13,7 @@ import pytest
 
 from barker.amqp.message import decode_bark, encode_bark
 from barker.core.barks import Bark
+from barker.core.old_keys import in_todays_form
 from barker.store.journal import VERSION, QueueJournal, TimelineJournal
 from tests.harness import Client, Suite, wait_for
 
