@@ -1,14 +1,16 @@
 """`barker chaos`: breaks a suite of its own again and again, and sees whether the promises are kept.
 
 Authors bark at a steady rate, as clients that count only what was accepted, while services are killed, frozen
-and restarted by a schedule that a seed reproduces. In the end everything runs again, every timeline is read
-from its beginning, and compared with what was accepted. What is decided is `core/chaos.py`.
+and restarted, and their disks fill, by a schedule that a seed reproduces. In the end everything runs again,
+every timeline is read from its beginning, and compared with what was accepted. What is decided is
+`core/chaos.py`.
 
 The suite is the one that the launcher starts, but for timelines that are long enough to hold the whole run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -35,7 +38,7 @@ from barker.amqp.message import decode_map, encode_bark, message_id
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
-from barker.core.chaos import Fault, Ledger, Verdict, longest_gaps, schedule
+from barker.core.chaos import KINDS, Fault, Ledger, Verdict, longest_gaps, schedule
 from barker.core.errors import BarkerError, Mistake
 from barker.launcher import Child, free_offset
 from barker.store.users import FILE_NAME, Users
@@ -61,6 +64,17 @@ SETTLE_SECONDS = 4.0
 
 STOP_SECONDS = 10.0
 """How long a service may take to end when it is told to."""
+
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "fresh": signal.SIGKILL,
+    "restart": signal.SIGTERM,
+    "freeze": signal.SIGSTOP,
+}
+"""What a service is sent when a fault begins."""
+
+FAULTS = KINDS if sys.platform == "linux" else tuple(kind for kind in KINDS if kind != "full")
+"""What can befall a service here: the disk of one process alone is full by a means that only Linux has."""
 
 
 class Population:
@@ -94,6 +108,7 @@ class Suite:
             port_offset=free_offset(), inboxes=inboxes, autobarks=0, data=data, log_level="error"
         )
         self.children: dict[str, Child] = {}
+        self._full: set[str] = set()
         for program in plan(self.shape):
             if program.kind == "inbox":
                 at = program.arguments.index("--history") + 1
@@ -105,19 +120,38 @@ class Suite:
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""
-        number = {"freeze": signal.SIGSTOP, "restart": signal.SIGTERM}.get(fault.kind, signal.SIGKILL)
+        if fault.kind == "full":
+            self._full.update(fault.names)
         for name in fault.names:
-            self.children[name].signal(number)
+            if fault.kind == "full":
+                self._limit(name)
+            else:
+                self.children[name].signal(SIGNALS[fault.kind])
 
     def heal(self, fault: Fault) -> None:
         """A fault ends."""
+        if fault.kind == "full":
+            self._full.difference_update(fault.names)
         for name in fault.names:
             child = self.children[name]
             if fault.kind == "freeze":
                 child.signal(signal.SIGCONT)
-            else:
+            elif fault.kind != "full":
                 child.wait(STOP_SECONDS)
                 child.start()
+            self._limit(name)
+
+    def _limit(self, name: str) -> None:
+        """Let a process write no file while its disk is full, or as it likes: no mounts and no root needed.
+
+        Each write fails (EFBIG); what is there can be read, and be deleted.
+        """
+        if sys.platform == "linux" and self.children[name].runs:
+            # It may have died, and this is not to be about that.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(self.children[name].pid)
+                _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+                process.rlimit(psutil.RLIMIT_FSIZE, (0 if name in self._full else hard, hard))
 
     def dead(self) -> str:
         """Who has ended without being told to; empty if nobody has."""
@@ -419,7 +453,7 @@ def main(
     population = Population(authors, readers, chance)
     suite = Suite(folder, population, int(rate * minutes * 60) + 1000, inboxes)
     kinds = {name: child.program.kind for name, child in suite.children.items()}
-    run = Run(suite, population, rate, minutes * 60, schedule(seed, kinds, minutes * 60, faults))
+    run = Run(suite, population, rate, minutes * 60, schedule(seed, kinds, minutes * 60, faults, FAULTS))
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[says]}"))
     kept = False
     try:

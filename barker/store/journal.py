@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from barker.core.errors import Damaged, StorageError
+from barker.core.old_keys import in_todays_form
 from barker.core.work_queue import Entry, WorkQueue
 from barker.store.errors import START_AGAIN, storage_errors
 from barker.store.pages import HEADER, PAGE, Record, Value, frames, records
@@ -28,8 +29,8 @@ from barker.store.salvage import finish, salvaging
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
-"""The layout of these files (SQLite's user_version); 1 had no checksums, 2 others."""
+VERSION = 4
+"""The layout of these files (SQLite's user_version); 1 had no checksums, 2 others, 3 old forms of keys."""
 
 NO_VERSION = 100
 """A file that claims this layout or a higher one does not come from a newer Barker, but from damage."""
@@ -43,6 +44,7 @@ KEYS_AT_ONCE = 2_000
 SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
+_NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 KEPT = 0xFFFFFFFF
 """The part of a checksum that is of a row's first two columns; the part above it is of the others."""
@@ -71,7 +73,7 @@ def _checksum_of_layout_2(*values: Value) -> int:
     return zlib.crc32(data or b"", zlib.crc32(repr((head, data is None)).encode()))  # type: ignore[arg-type]
 
 
-CHECKSUMS: dict[int, Callable[..., int]] = {2: _checksum_of_layout_2, 3: checksum}
+CHECKSUMS: dict[int, Callable[..., int]] = {2: _checksum_of_layout_2, 3: checksum, 4: checksum}
 """That of each layout that has them."""
 
 
@@ -82,6 +84,8 @@ class Journal:
     schema = ""
     columns: tuple[str, ...] = ()
     """Those of its table, without the checksum."""
+    renewal: tuple[str, ...] = ()
+    """What makes rows of an older layout what they would be today, but for their checksums."""
 
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open `path`, make it if it is not there; salvage what can be read if it is damaged.
@@ -109,9 +113,9 @@ class Journal:
             raise
 
     def _prepare(self, sync: str) -> None:
-        columns = ", ".join(self.columns)
         with storage_errors(self.path):
             self._db.create_function("checksum_of", -1, checksum, deterministic=True)
+            self._db.create_function("in_todays_form", 2, in_todays_form, deterministic=True)
             # One owner: a second process on the same file would deliver everything twice.
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute(f"PRAGMA page_size={PAGE}")
@@ -124,12 +128,16 @@ class Journal:
                 self._db.execute(self.schema)
                 if version == 1:
                     self._db.execute("ALTER TABLE messages ADD COLUMN checksum INTEGER")
-                if version:
-                    self._db.execute(f"UPDATE messages SET checksum = checksum_of({columns})")
+                for statement in self._renewal if version else ():
+                    self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={VERSION}")
                 self._db.execute("COMMIT")
             # Takes the lock, whatever else has been done.
             self._db.execute("SELECT count(*) FROM sqlite_schema")
+
+    @property
+    def _renewal(self) -> tuple[str, ...]:
+        return *self.renewal, f"UPDATE messages SET checksum = checksum_of({', '.join(self.columns)})"
 
     # Damage
 
@@ -148,12 +156,24 @@ class Journal:
             if size < PAGE:  # SQLite would throw the log of such a file away.
                 raise self._damaged("it is cut short")
             # Read only: otherwise SQLite would fold the log into the file, however damaged they are.
-            with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
-                self._check_rows(database)
-            # SQLite leaves its index of the log behind when it may only read; its owner needs none.
-            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+            try:
+                self._check_rows(name)
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) not in _NO_INDEX:
+                    raise
+                # A full disk has no room for SQLite's index of the log. What there is of it may only be read
+                # now, so that SQLite makes another in memory.
+                self._check_rows(name + "&readonly_shm=1")
+            finally:
+                # SQLite leaves its index behind when it may only read; its owner needs none.
+                self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
 
-    def _check_rows(self, database: sqlite3.Connection) -> None:
+    def _check_rows(self, name: str) -> None:
+        """Look through the rows of the file that SQLite is to open under that name."""
+        with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
+            self._check_database(database)
+
+    def _check_database(self, database: sqlite3.Connection) -> None:
         database.execute("BEGIN")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if VERSION < version < NO_VERSION:
@@ -204,6 +224,8 @@ class Journal:
                     rows = [(*values, checksum(*values)) for *values, _ in true]
                     lost += len(some) - len(rows)
                     saved._write([(insert, rows)])
+            # Whatever its layout was: where that stands in the file may be damaged, too.
+            saved._write((statement, [()]) for statement in self._renewal)
             count = next(saved._read("SELECT count(*) FROM messages WHERE data NOTNULL"))[0]
         log.warning(
             "%s was damaged (%s): it is set aside as %s. Messages saved, which go on in order: %d; not "
@@ -234,6 +256,7 @@ class Journal:
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         """All of it in one transaction, or nothing."""
         with storage_errors(self.path):
+            self._roll_back()  # One that failed, and then could not even be rolled back.
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 for statement, rows in statements:
@@ -241,14 +264,17 @@ class Journal:
                         self._db.executemany(statement, rows)
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
 
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
     def _read(self, statement: str, *values: object) -> Generator[Any, None, None]:
-        """The rows of a query, one by one."""
-        with storage_errors(self.path):
-            yield from self._db.execute(statement, values)
+        """The rows of a query, one by one; whoever stops before the last one ends the query."""
+        with storage_errors(self.path), contextlib.closing(self._db.execute(statement, values)) as rows:
+            yield from rows
 
 
 class QueueJournal(Journal):
@@ -353,6 +379,7 @@ class TimelineJournal(Journal):
     """
     holds = "timelines"
     columns = ("sequence", "key", "users", "data")
+    renewal = ("UPDATE messages SET key = in_todays_form(key, users) WHERE key != ''",)
 
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.chaos import Fault, Ledger, longest_gaps, schedule
+from barker.core.chaos import KINDS, Fault, Ledger, longest_gaps, schedule
 
 SERVICES = {
     "directory-1": "directory",
@@ -26,15 +26,20 @@ def test_the_seed_makes_the_schedule(seed: int, seconds: float, per_minute: floa
     faults = schedule(seed, SERVICES, seconds, per_minute)
     assert faults == schedule(seed, SERVICES, seconds, per_minute)
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
-    free = dict.fromkeys(SERVICES, 0.0)
+    free = {(name, disk): 0.0 for name in SERVICES for disk in (False, True)}
     for fault in faults:
         assert fault.end <= seconds
         assert len(set(fault.names)) == len(fault.names)
         for name in fault.names:
-            assert fault.at > free[name], "nobody is hit while he is down"
-            free[name] = fault.end
+            place = name, fault.kind == "full"
+            assert fault.at > free[place], "nobody is hit while he is down, no disk filled while it is full"
+            free[place] = fault.end
         if fault.kind == "freeze":
             assert 0.1 <= fault.seconds <= 10
+        if fault.kind == "full":
+            assert 0.5 <= fault.seconds <= 6
+            kinds = [SERVICES[name] for name in fault.names]
+            assert kinds in (["outbox"], ["inbox"], ["outbox", "inbox"]), "others have no journal"
 
 
 def test_every_service_and_kind_has_its_turn() -> None:
@@ -43,6 +48,23 @@ def test_every_service_and_kind_has_its_turn() -> None:
     labels = {fault.label for fault in faults}
     assert {"kill inbox", "freeze bizlogic", "restart gateway", "fresh outbox"} <= labels
     assert {"kill outbox and outbox", "kill directory and bizlogic"} <= labels
+    assert {"full outbox", "full inbox", "full outbox and inbox"} <= labels
+
+
+def test_services_are_killed_and_started_while_their_disk_is_full() -> None:
+    faults = schedule(1, SERVICES, 3600, 60)
+    full = [fault for fault in faults if fault.kind == "full"]
+    assert any(
+        disk.at < fault.at and fault.end < disk.end and set(fault.names) & set(disk.names)
+        for disk in full
+        for fault in faults
+        if fault.kind == "kill"
+    )
+
+
+def test_only_kinds_that_there_are_come() -> None:
+    faults = schedule(1, SERVICES, 3600, 60, [kind for kind in KINDS if kind != "full"])
+    assert {fault.kind for fault in faults} == {"kill", "restart", "freeze", "fresh"}
 
 
 def ledger() -> tuple[Ledger, dict[str, list[Bark]]]:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barker.core.errors import StorageError
+from barker.core.errors import Damaged, StorageError
 from barker.core.work_queue import Entry
 from barker.store.journal import (
     CHECKSUMS,
@@ -465,6 +465,73 @@ def test_a_commit_that_fails_for_any_reason_leaves_the_journal_in_order(tmp_path
         assert journal.commit([("a", b"1")], []) == [Entry(1, b"1")]
 
 
+NO_MEMORY = """
+import sys
+from pathlib import Path
+from barker.store.journal import QueueJournal
+
+journal = QueueJournal(Path(sys.argv[1]))
+journal.commit([("a", b"1")], [])
+journal._db.execute("PRAGMA hard_heap_limit=4000000")
+try:
+    journal.commit([("a", b"2"), ("a", bytes(8_000_000))], [("a", 1)])
+except MemoryError:
+    print("no memory", journal._db.in_transaction)
+print(journal.commit([("a", b"3")], []), [entry.data for entry in journal.load("a", 0, 9)])
+"""
+
+
+def test_a_commit_that_finds_no_memory_changes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NO_MEMORY, str(tmp_path / "j.sqlite3")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "no memory False\n[Entry(sequence=2, data=b'3')] [b'1', b'3']\n"
+
+
+def test_what_a_commit_left_behind_is_no_part_of_the_next(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        journal._db.execute("BEGIN")
+        journal._db.execute("INSERT INTO messages VALUES ('never committed', 5000, 'x', 0)")
+        assert journal.commit([("a", b"1")], []) == [Entry(1, b"1")]
+        assert everything(journal) == {"a": [(1, b"1")]}
+
+
+def nothing_is_read(journal: Journal) -> bool:
+    """Whether the log can be begun anew: not while somebody reads in it."""
+    try:
+        return bool(journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    except sqlite3.OperationalError:
+        return False
+
+
+def test_reading_that_stops_midway_leaves_nothing_open(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([("a", b"%d" % at) for at in range(10)], [])
+        rows = journal.load("a", 0, 10)
+        assert next(rows).data == b"0"
+        journal.commit([("a", b"10")], [("a", 1)])
+        assert not nothing_is_read(journal)
+        del rows
+        assert nothing_is_read(journal)
+        journal._db.execute("UPDATE messages SET data = 'another' WHERE sequence = 5")
+        with pytest.raises(Damaged) as caught:
+            list(journal.load("a", 0, 10))
+        assert nothing_is_read(journal), f"although somebody still has {caught}"
+
+
+def test_a_timeline_journal_that_is_read_halfway_goes_on(tmp_path: Path) -> None:
+    with closing(TimelineJournal(tmp_path / "j.sqlite3")) as journal:
+        journal.commit([Post("", "rex", b"%d" % at) for at in range(10)])
+        rows = iter(journal.load())
+        next(rows)
+        fill(journal)
+        with pytest.raises(StorageError, match="full"):
+            journal.commit([Post("", "rex", b"x" * 1_000_000)])
+        make_room(journal)
+        del rows
+        assert nothing_is_read(journal)
+        assert journal.commit([Post("", "rex", b"10")])[0].sequence == 11
+
+
 @pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])
 def test_sync_is_how_sure_a_commit_is(tmp_path: Path, sync: str, level: int) -> None:
     with closing(QueueJournal(tmp_path / "j.sqlite3", sync)) as journal:
@@ -489,3 +556,61 @@ def test_a_long_run_of_commits_does_not_grow_the_write_ahead_log_without_end(tmp
             )
         assert journal.queues() == {"a": 10}
         assert journal.size < 12_000_000, "20 MB went through it"
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from barker.core.errors import Damaged, StorageError
+from barker.store import journal
+
+kind, path = getattr(journal, sys.argv[1]), Path(sys.argv[2])
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+made = kind(path)
+queues = kind is journal.QueueJournal
+new = ([("a", b"new")], []) if queues else ([journal.Post("", "a", b"new")],)
+try:
+    made.commit(*new)
+except StorageError as error:
+    print(error)
+print([tuple(entry) for entry in (made.load("a", 0, 10) if queues else made.load())])
+made.close()
+made = kind(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+made.commit(*new)
+made.close()
+"""
+
+
+@BOTH
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere SIGXFSZ may not be ignored")
+def test_a_journal_is_opened_and_read_when_nothing_can_be_written(
+    tmp_path: Path, kind: Kind, closed: bool
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(kind(path)) as journal:
+        if isinstance(journal, QueueJournal):
+            journal.commit([("a", b"old")], [])
+        else:
+            journal.commit([Post("", "a", b"old")])
+        if closed:
+            journal.close()
+        else:  # As a kill leaves it: all is in the log.
+            found = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    if not closed:
+        for name, data in found.items():
+            (tmp_path / name).write_bytes(data)
+    command = [sys.executable, "-c", FULL, kind.__name__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{path}: the disk does not take what is written" in done.stdout
+    assert "b'old'" in done.stdout
+    assert "b'new'" not in done.stdout
+    with closing(kind(path)) as journal:
+        data = [
+            entry.data
+            for entry in (journal.load("a", 0, 9) if isinstance(journal, QueueJournal) else journal.load())
+        ]
+    assert data == [b"old", b"new"]
