@@ -324,7 +324,7 @@ class ForgettingMachine(RuleBasedStateMachine):
         self.cursors: dict[tuple[str, str], Cursor[str]] = {}
         self.places: dict[tuple[str, str], int] = {}
         self.last: list[str] = []
-        self.sequence = self.forgotten = 0
+        self.sequence = self.forgotten = self.largest = self.most_read = 0
 
     @property
     def read(self) -> set[str]:
@@ -351,7 +351,8 @@ class ForgettingMachine(RuleBasedStateMachine):
             self.sent.setdefault(user, []).append(self.sequence)
         assert sorted(woken) == sorted(reader for user, reader in self.cursors if user in users)
         if self.looked:
-            assert len(self.timelines) <= max(self.most, len(self.read)) + len(users)
+            self.largest = max(self.largest, len(users))
+            assert len(self.timelines) <= self.most + self.most_read + self.largest
         self.last = users
 
     @precondition(lambda self: getattr(self, "last", None))
@@ -363,6 +364,7 @@ class ForgettingMachine(RuleBasedStateMachine):
     def follow(self, user: str, reader: str) -> None:
         self.cursors[user, reader] = self.timelines.follow(user, reader)
         self.places[user, reader] = max(0, len(self.sent.get(user, ())) - self.history)
+        self.most_read = max(self.most_read, len(self.read))
 
     @precondition(lambda self: getattr(self, "cursors", None))
     @rule(data=st.data())
