@@ -1,7 +1,8 @@
 """The directory: tells everyone where everyone is.
 
 A link to ``directory`` with the properties of a route registers it, for as long as the link lives. A link
-to any other address is redirected to who serves that (AMQP 1.0 §2.8.18). A receiver from ``directory``
+to any other address is redirected to who serves that (AMQP 1.0 §2.8.18). A place that another link holds is
+refused with ``amqp:resource-locked``, for as long as that link stands. A receiver from ``directory``
 watches: one message ``routes`` with all there is, then ``added`` and ``removed``.
 
 The table and the policies are `core/routes.py`.
@@ -10,18 +11,19 @@ The table and the policies are `core/routes.py`.
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import click
 
 from barker import options
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import Condition, Limits, LinkHandler, Receiver, Sender
-from barker.amqp.links import Place
+from barker.amqp.engine import Condition, Limits, Link, LinkHandler, Receiver, Sender
+from barker.amqp.links import AVOID, Place
 from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
-from barker.core.errors import NotFound, PeerError, Redirect
-from barker.core.routes import Route, Routes
+from barker.core.errors import Held, NotFound, PeerError, Redirect
+from barker.core.routes import Ages, Holder, Route, Routes
 
 ADDRESS = "directory"
 
@@ -34,6 +36,7 @@ class Directory(Service):
     def __init__(self, host: str, port: int, limits: Limits) -> None:
         super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits))
         self.routes = Routes()
+        self._ages = Ages(time.time())
         self.watchers = Broadcast(self._table, Lag.END)
         self._chance = random.Random()
         self.routes.add(self.agent.route(host, self.port))
@@ -41,18 +44,27 @@ class Directory(Service):
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A registration, or a sender that looks for its peer."""
         if address == ADDRESS:
-            return _Registration(self, Route.from_map(link.properties))
-        raise self.resolve(address)
+            return self._register(link, Route.from_map(link.properties))
+        raise self.resolve(address, link)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A watcher, or a receiver that looks for its peer."""
         if address == ADDRESS:
             return self.watchers
-        raise self.resolve(address)
+        raise self.resolve(address, link)
 
-    def resolve(self, address: str) -> PeerError:
+    def _register(self, link: Receiver, route: Route) -> LinkHandler:
+        holder = Holder(link, link.connection, link.connection.peer_container)
+        route = self._ages.believed(route, holder.container, time.time())
+        replaced = self.routes.add(route, holder)
+        if replaced is not None:
+            # If there is somebody at its other end after all, that one registers again.
+            replaced.link.refuse(Held(f"{holder.container} has registered over another connection"))
+        return _Registration(self, route, holder)
+
+    def resolve(self, address: str, link: Link) -> PeerError:
         """What a link to `address` is answered with."""
-        route = self.routes.choose(address, self._chance)
+        route = self.routes.choose(address, self._chance, str(link.properties.get(AVOID, "")))
         if route is None:
             return NotFound(f"nobody serves {address} now")
         return Redirect(route.host, route.port, address)
@@ -72,15 +84,14 @@ class Directory(Service):
 class _Registration(LinkHandler):
     """A service's link: while it stands, so does the route."""
 
-    def __init__(self, directory: Directory, route: Route) -> None:
-        self._directory, self._route = directory, route
+    def __init__(self, directory: Directory, route: Route, holder: Holder) -> None:
+        self._directory, self._route, self._holder = directory, route, holder
 
     def on_opened(self, link: Receiver) -> None:
-        self._directory.routes.add(self._route, link)
         self._directory.tell("added", self._route)
 
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
-        if self._directory.routes.remove(self._route, link):
+        if self._directory.routes.remove(self._route, self._holder):
             self._directory.tell("removed", self._route)
 
 

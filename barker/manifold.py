@@ -54,6 +54,14 @@ from barker.timelines import TimelineManifold
     help="With --history: how many messages are known again when they come twice.",
 )
 @click.option(
+    "--max-timelines",
+    type=click.IntRange(1),
+    default=2_000_000,
+    show_default=True,
+    metavar="TIMELINES",
+    help="With --history: beyond so many, the quietest that nobody reads are forgotten.",
+)
+@click.option(
     "--partition",
     metavar="K/N",
     help="With --history: only the timelines of the K-th of N partitions of all names.",
@@ -84,6 +92,7 @@ def main(
     max_message_size: int,
     max_depth: int,
     remember: int,
+    max_timelines: int,
     partition: str | None,
     journal: str | None,
     no_journal: bool,
@@ -112,7 +121,9 @@ def main(
     manifold: Service
     if history is not None:
         timelines = TimelineJournal(file, sync)
-        manifold = TimelineManifold(serving, timelines, history, remember, max_message_size, part)
+        manifold = TimelineManifold(
+            serving, timelines, history, remember, max_message_size, part, max_timelines
+        )
     else:
         check = decode_bark if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)

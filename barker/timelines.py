@@ -26,11 +26,19 @@ from barker.amqp.message import (
     with_delivery_annotations,
 )
 from barker.amqp.service import Service, Serving, only_send, too_large
-from barker.core.errors import Damaged, DecodeError, InvalidField, NotFound, StorageError
-from barker.core.fan_out import same_or_wider
+from barker.core.barks import MAX_ID
+from barker.core.errors import (
+    Damaged,
+    DecodeError,
+    InvalidField,
+    LimitExceeded,
+    NotFound,
+    StorageError,
+)
+from barker.core.fan_out import checked_key, same_or_wider
 from barker.core.partitions import Partition
 from barker.core.routes import Route
-from barker.core.timelines import Cursor, Seen, Timelines
+from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
 from barker.intake import Intake, Producer
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
 
@@ -38,6 +46,9 @@ log = logging.getLogger(__name__)
 
 FORGET_AT = 500
 """When so many messages are on no timeline any more, the journal forgets them: few, so that nobody waits."""
+
+MOST_RECIPIENTS = 200_000
+"""How many timelines one message may name; bizlogic names about 100,000 (`core/fan_out.py`)."""
 
 MOST_UNSETTLED = 2_000
 """How many messages one reader may have unsettled, however much credit it gives."""
@@ -56,14 +67,16 @@ class TimelineManifold(Service):
         remember: int = 1_000_000,
         max_message_size: int = 16 * 1024 * 1024,
         partition: Partition | None = None,
+        max_timelines: int = 2_000_000,
     ) -> None:
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice.
 
-        `partition`: the users whose timelines are here; None: all of them.
+        `partition`: the users whose timelines are here; None: all of them. `max_timelines`: beyond so many,
+        the quietest are forgotten.
         """
         super().__init__(serving)
         self.journal = journal
-        self.timelines: Timelines[Sender] = Timelines(history)
+        self.timelines: Timelines[Sender] = Timelines(history, max_timelines)
         self._seen = Seen(remember)
         self._max_message_size = max_message_size
         self._partition = partition
@@ -75,6 +88,7 @@ class TimelineManifold(Service):
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
+        self._warned = False
         for entry in journal.load():
             self._put(entry)
         self.reactor.each_turn(self._end_turn)
@@ -101,6 +115,10 @@ class TimelineManifold(Service):
             raise NotFound(f"{address} is not here; this manifold serves {self.serving.address}/USER")
         if any(character.isspace() for character in user):
             raise InvalidField(f"{user!r} is no timeline's name: there is a space in it")
+        if len(user) > MAX_NAME:
+            raise InvalidField(
+                f"a timeline's name has {MAX_NAME} characters at most; this one has {len(user)}"
+            )
         if self._partition is not None and not self._partition.holds(user):
             raise NotFound(f"{address} is not here; this is partition {self._partition} of {own}")
         return user
@@ -133,6 +151,13 @@ class TimelineManifold(Service):
         self._commit()
         if len(self.timelines.gone) >= self._forget_at:
             self._forget()
+        if self.timelines.forgotten and not self._warned:
+            self._warned = True
+            log.warning(
+                "there are more than %d timelines: the quietest that nobody reads are forgotten from now on; "
+                "--max-timelines allows for more (some 220 bytes each, empty)",
+                self.timelines.most,
+            )
 
     def _commit(self) -> None:
         """What came, in one transaction; then onto the timelines; only then is it accepted."""
@@ -209,7 +234,7 @@ class TimelineManifold(Service):
     # Its state
 
     def state(self) -> dict[str, Any]:
-        """Timelines, deliveries to them, readers and what these missed; journal size in bytes."""
+        """Timelines, those forgotten, deliveries, readers and what these missed; journal size in bytes."""
         return {
             "mode": "history",
             "received": self.intake.received,
@@ -217,6 +242,7 @@ class TimelineManifold(Service):
             "in_flight": 0,
             "dead_letters": 0,
             "timelines": len(self.timelines),
+            "forgotten": self.timelines.forgotten,
             "delivered": self._delivered,
             "repeated": self._repeated,
             "readers": len(self._readers),
@@ -260,8 +286,14 @@ def _read_fan_out(data: bytes) -> Post:
         raise InvalidField(
             f"who is it for? Annotate it with {RECIPIENTS} (a string of names), or attach to one timeline"
         )
+    recipients = users.count(" ") + 1
+    if recipients > MOST_RECIPIENTS:
+        raise LimitExceeded(
+            f"{recipients} recipients are more than the {MOST_RECIPIENTS} that one message may name: send it "
+            f"in parts, each with its own {KEY}, which ends in a newline and 0/2, 1/2 or such"
+        )
     check_sections(sections.rest)
-    return Post(key, users, sections.header + sections.rest)
+    return Post(checked_key(key), users, sections.header + sections.rest)
 
 
 def _read_single(data: bytes, user: str) -> Post:
@@ -269,6 +301,8 @@ def _read_single(data: bytes, user: str) -> Post:
     sections = cut(data)
     found = message_id(data)
     # It ends as no part of a fan-out does.
+    if len(found) > MAX_ID:
+        raise InvalidField(f"a message-id has {MAX_ID} characters at most here; this one has {len(found)}")
     return Post(f"{user}\n{found}\n" if found else "", user, sections.header + sections.rest)
 
 

@@ -109,9 +109,20 @@ class Agent(ConnectionHandler):
 class _Registration(PeerHandler[Sender]):
     """The link that is a registration: nothing is ever sent on it, it only has to stand."""
 
+    def __init__(self) -> None:
+        self._refused = ""
+
+    def on_found(self, link: Sender) -> None:
+        """The directory knows this service."""
+        if self._refused:
+            log.warning("the directory takes this service now")
+        self._refused = ""
+
     def on_refused(self, condition: Condition) -> bool:
-        """A registration that breaks the rules, or a place that is no directory."""
-        log.error("the directory refuses this service: %s", condition)
+        """A registration that breaks the rules, a place that is held, or one that is no directory."""
+        if str(condition) != self._refused:
+            log.error("the directory refuses this service: %s", condition)
+        self._refused = str(condition)
         return True
 
 

@@ -673,6 +673,11 @@ class Connection:
         return self._opened
 
     @property
+    def peer_container(self) -> str:
+        """The container id that the peer says it has (AMQP 1.0 §2.7.1); empty before it has opened."""
+        return "" if self._lost else _text(lib.pn_connection_remote_container(self._connection)) or ""
+
+    @property
     def links(self) -> list[Link]:
         """The links that stand."""
         return list(self._links.values())

@@ -26,7 +26,7 @@ from barker.amqp.engine import (
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
 from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound
-from barker.core.routes import Route, normalised
+from barker.core.routes import Route, checked_address
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Service(Process, ConnectionHandler):
 
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Find the node that a peer's link is for."""
-        address = normalised(link.address)
+        address = checked_address(link.address)
         if address == self.agent.address:
             return self.agent.on_attach(link)
         if isinstance(link, Receiver):

@@ -6,6 +6,7 @@
     ├── PeerError               what a peer did; carries the AMQP condition that the peer is told
     │   ├── NotFound            amqp:not-found
     │   ├── NotAllowed          amqp:not-allowed
+    │   ├── Held                amqp:resource-locked
     │   ├── NotSupported        amqp:not-implemented
     │   ├── InvalidField        amqp:invalid-field
     │   ├── DecodeError         amqp:decode-error
@@ -52,6 +53,12 @@ class NotAllowed(PeerError):
     """The address exists, but not for this use."""
 
     condition = "amqp:not-allowed"
+
+
+class Held(PeerError):
+    """Another has what the peer wants, and keeps it for as long as it is there (AMQP 1.0 §2.8.15)."""
+
+    condition = "amqp:resource-locked"
 
 
 class NotSupported(PeerError):

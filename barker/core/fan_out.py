@@ -5,10 +5,12 @@ One transfer goes to each inbox; one that would name very many goes in parts.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from barker.core.errors import InvalidField
 from barker.core.graph import SocialGraph
 from barker.core.partitions import number_of
 
@@ -98,6 +100,31 @@ def parts(recipients: list[str], size: int) -> list[list[str]]:
 def part_key(author: str, id: str, part: str) -> str:
     """What makes a part of a bark's fan-out the same when it comes again; `part` is such as ``0/1``."""
     return f"{author}/{id}\n{part}"
+
+
+def checked_key(key: str) -> str:
+    """A key, as one may be: what stands behind its last newline, if there is one, is a part or empty.
+
+    :raises InvalidField: when it is too long, or that is no part.
+    """
+    if len(key) > MAX_KEY:
+        raise InvalidField(f"a key has {MAX_KEY} characters at most; this one has {len(key)}")
+    _, newline, part = key.rpartition("\n")
+    # Nearly all fan-outs are one part.
+    if newline and part and part != "0/1":
+        found = _PART.fullmatch(part)
+        if found is None or int(found[1]) >= int(found[2]):
+            raise InvalidField(
+                "a key with a newline ends in its part, k/n (n is 1, 2, 4 … 65536; k is less), or in nothing "
+                f"behind it; this one ends in {part!r:.80}"
+            )
+    return key
+
+
+MAX_KEY = 600
+"""The longest key, in characters: a timeline's name, an id, and a part."""
+
+_PART = re.compile(rf"([0-9]{{1,5}})/({'|'.join(str(1 << power) for power in range(17))})")
 
 
 def same_or_wider(key: str) -> Iterator[str]:

@@ -3,18 +3,28 @@
 An address is served by whoever registered its longest prefix: ``inbox/ark3`` by a registration of
 ``inbox/ark3``, else by one of ``inbox``. Among several, the policy of the oldest decides; where each has a
 partition of the names below the prefix, among those that have the name.
+
+A place (address, host and port) has one holder. Another who wants it is refused for as long as it is held,
+but for the same container over a new connection: its old connection is dead, and only not yet known to be.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Any, NamedTuple
 
-from barker.core.errors import InvalidField, Mistake
+from barker.core.errors import Held, InvalidField, Mistake
 from barker.core.partitions import Partition
+
+MAX_ADDRESS = 512
+"""The longest address, in characters."""
+
+MAX_HOST = 255
+"""The longest name of a host, in characters (RFC 1035 §2.3.4)."""
 
 POLICIES = ("ordered", "round-robin", "random", "consistent")
 """``ordered``: the oldest (failover). ``round-robin``: each in turn. ``random``: by chance.
@@ -30,7 +40,7 @@ class Route:
     port: int
     policy: str = "round-robin"
     since: float = 0.0
-    """When the service started, in seconds since 1970: who is oldest survives the directory's restart."""
+    """When the service started, in seconds since 1970, as far as it is believed (:class:`Ages`)."""
     partition: str = ""
     """Which of the names below the address it serves, such as ``2/4`` (`partitions.py`); empty: all."""
 
@@ -63,7 +73,7 @@ class Route:
         partition = fields.get("partition", "")
         if not isinstance(address, str) or not normalised(address):
             raise InvalidField(f"address must be a name; it is {address!r:.80}")
-        if not isinstance(host, str) or not host:
+        if not isinstance(host, str) or not 1 <= len(host) <= MAX_HOST:
             raise InvalidField(f"host must be a name or a number; it is {host!r:.80}")
         if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
             raise InvalidField(f"port must be a number from 1 to 65535; it is {port!r:.80}")
@@ -77,46 +87,78 @@ class Route:
             partition = str(Partition.parse(partition)) if partition else ""
         except Mistake as mistake:
             raise InvalidField(str(mistake)) from None
-        return Route(normalised(address), str(host), int(port), str(policy), float(since), partition)
+        return Route(checked_address(address), str(host), int(port), str(policy), float(since), partition)
+
+
+Place = tuple[str, str, int]
+
+
+class Holder(NamedTuple):
+    """Who serves a route: the link that registered it, its connection, and the container at the other end."""
+
+    link: Any = None
+    connection: Hashable = None
+    container: str = ""
+    """The peer's own word (AMQP 1.0 §2.7.1): enough against accidents, not against malice."""
+
+    def follows(self, other: Holder) -> bool:
+        """Whether this is the same container as `other`, back over a new connection."""
+        same = bool(self.container) and self.container == other.container
+        return same and self.connection != other.connection
+
+
+NOBODY = Holder()
 
 
 class Routes:
-    """The table: every live route, with who holds it."""
+    """The table: every live route, with who holds it. Other threads may iterate over it."""
 
     def __init__(self) -> None:
-        self._routes: dict[tuple[str, str, int], tuple[Route, Hashable]] = {}
-        self._turns: dict[str, deque[Route]] = {}
+        self._routes: dict[Place, tuple[Route, Holder]] = {}
+        self._root = _Node()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(sorted((route for route, _ in self._routes.values()), key=_age))
+    def __iter__(self) -> Iterator[Route]:
+        """The routes of this moment, the oldest first."""
+        return iter(sorted((route for route, _ in list(self._routes.values())), key=_age))
 
     def __len__(self) -> int:
         return len(self._routes)
 
-    def add(self, route: Route, holder: Hashable = None) -> None:
-        """`holder` (a link) serves `route`; who held the same place before holds it no more."""
-        self._forget(route)
-        self._routes[route.place] = route, holder
-        self._turns.setdefault(route.address, deque()).appendleft(route)
+    def add(self, route: Route, holder: Holder = NOBODY) -> Holder | None:
+        """`holder` serves `route`; the one whose place it takes, if there is one: its link is to be ended.
 
-    def remove(self, route: Route, holder: Hashable = None) -> bool:
+        :raises Held: when another holds the place and keeps it.
+        """
+        current = self._routes.get(route.place)
+        if current is not None:
+            if holder != current[1] and not holder.follows(current[1]):
+                raise Held(
+                    f"{route.address} at {route.host}:{route.port} is held by another registration, which "
+                    "keeps it while its link stands: try again later, or register another port"
+                )
+            self._forget(current[0])
+        self._routes[route.place] = route, holder
+        self._root.grown(route.address).turns.appendleft(route)
+        return current[1] if current is not None and current[1] != holder else None
+
+    def remove(self, route: Route, holder: Holder = NOBODY) -> bool:
         """Take `route` away, if `holder` is still the one who holds it; whether it was."""
         current = self._routes.get(route.place)
         if current is None or current[1] != holder:
             return False
-        self._forget(route)
+        self._forget(current[0])
         return True
 
-    def choose(self, address: str, chance: Random) -> Route | None:
-        """The route that serves `address` now, by the policy of its longest prefix; None if there is none."""
-        prefix = normalised(address)
-        while prefix not in self._turns:
-            prefix, found, _ = prefix.rpartition("/")
-            if not found:
-                return None
-        turns = self._turns[prefix]
-        name = normalised(address)[len(prefix) + 1 :]
+    def choose(self, address: str, chance: Random, avoid: str = "") -> Route | None:
+        """The route that serves `address` now, by the policy of its longest prefix; None if there is none.
+
+        `avoid`: a HOST:PORT that does not answer, and is chosen only if there is no other.
+        """
+        address = normalised(address)
+        turns, name = self._root.longest(address)
         candidates = [route for route in turns if _holds(route, name)]
+        if avoid:
+            candidates = [each for each in candidates if f"{each.host}:{each.port}" != avoid] or candidates
         if not candidates:
             return None
         oldest = min(candidates, key=_age)
@@ -131,12 +173,84 @@ class Routes:
         return candidates[0]
 
     def _forget(self, route: Route) -> None:
-        known = self._routes.pop(route.place, None)
-        if known is not None:
-            turns = self._turns[route.address]
-            turns.remove(known[0])
-            if not turns:
-                del self._turns[route.address]
+        del self._routes[route.place]
+        self._root.pruned(route)
+
+
+class _Node:
+    """One word of the tree of all addresses, which is walked once to find the longest prefix of one."""
+
+    __slots__ = ("below", "turns")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Node] = {}
+        self.turns: deque[Route] = deque()
+        """The routes of the address that ends here, in the order of their turns."""
+
+    def grown(self, address: str) -> _Node:
+        """The node where `address` ends, made if need be."""
+        node = self
+        for word in address.split("/"):
+            node = node.below.setdefault(word, _Node())
+        return node
+
+    def longest(self, address: str) -> tuple[deque[Route], str]:
+        """The routes of the longest prefix of `address` that has any, and what of the address is below it."""
+        node, turns, rest = self, self.turns, 0
+        words = address.split("/")
+        for at, word in enumerate(words, 1):
+            below = node.below.get(word)
+            if below is None:
+                break
+            node = below
+            if node.turns:
+                turns, rest = node.turns, at
+        return turns, "/".join(words[rest:])
+
+    def pruned(self, route: Route) -> None:
+        """Take `route` away, and what leads nowhere any more."""
+        way = [(self, "")]
+        for word in route.address.split("/"):
+            way.append((way[-1][0].below[word], word))
+        way[-1][0].turns.remove(route)
+        while len(way) > 1 and not way[-1][0].turns and not way[-1][0].below:
+            _, word = way.pop()
+            del way[-1][0].below[word]
+
+
+class Ages:
+    """How old each service is held to be: when it started is its own word, and that decides who is first.
+
+    Nobody starts later than now, which is also when those did who do not say. Who registers has started at
+    most :data:`START_SECONDS` ago, as services register at once; but one that comes again, to the same place
+    and from the same container, is as old as it was. So nobody comes before those who were there, whatever
+    it says. A directory that has just begun knows nobody: for its first :data:`START_SECONDS` it believes
+    what it is told, as all come again then, and the order survives its restart on their word.
+    """
+
+    def __init__(self, now: float) -> None:
+        """`now` is in seconds since 1970, here as below."""
+        self._began = now
+        self._known: dict[tuple[Place, str], float] = {}
+
+    def believed(self, route: Route, container: str, now: float) -> Route:
+        """`route` with the age that it is held to have."""
+        key = route.place, container
+        young = 0 <= now - self._began < START_SECONDS
+        known = self._known.pop(key, 0.0)
+        since = min(route.since, now) or known or now
+        since = max(since, known or (0.0 if young else now - START_SECONDS))
+        self._known[key] = since
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return replace(route, since=since)
+
+
+START_SECONDS = 30.0
+"""A service registers within so long of its start, and all of them within so long of the directory's."""
+
+REMEMBERED = 10_000
+"""So many places' ages are remembered, the last ones that registered."""
 
 
 def normalised(address: str) -> str:
@@ -144,6 +258,16 @@ def normalised(address: str) -> str:
     if address.startswith("//"):
         address = address[2:].partition("/")[2]
     return address.strip("/")
+
+
+def checked_address(address: str) -> str:
+    """An address, :func:`normalised`.
+
+    :raises InvalidField: when it is longer than any is.
+    """
+    if len(address) > MAX_ADDRESS:
+        raise InvalidField(f"an address has {MAX_ADDRESS} characters at most; this one has {len(address)}")
+    return normalised(address)
 
 
 def _holds(route: Route, name: str) -> bool:
@@ -158,4 +282,4 @@ def _age(route: Route) -> tuple[float, str, int]:
 def _weight(route: Route, address: str) -> float:
     """Rendezvous hashing (Thaler and Ravishankar, 1998): the highest weight serves the address."""
     # A generator with a text for a seed is a good hash of it. Not hashlib: it brings OpenSSL, 2 MB a process.
-    return Random(f"{route.host}:{route.port} {normalised(address)}").random()
+    return Random(f"{route.host}:{route.port} {address}").random()

@@ -3,6 +3,9 @@
 A timeline holds its last `history` messages and counts all it ever had. A reader has no queue of its own,
 only a cursor: the position of what it reads next. One that falls behind by more than the history goes on
 with the oldest that is still there, and is told how many it missed.
+
+There are so many timelines at most: beyond that, those that nobody reads and that had nothing new for longest
+are forgotten with what they hold.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 R = TypeVar("R", bound=Hashable)
@@ -57,6 +61,11 @@ class Timeline(list[Message], Generic[R]):
         self.readers: Readers[R] | None = None
         """None while there never was one, as of most timelines."""
 
+    @property
+    def unread(self) -> bool:
+        """Whether it holds something and nobody reads it."""
+        return bool(self) and (self.readers is None or not self.readers.cursors)
+
 
 class Cursor(Generic[R]):
     """One reader's place on one timeline."""
@@ -98,14 +107,23 @@ class Cursor(Generic[R]):
 class Timelines(Generic[R]):
     """Everybody's timelines; a reader is whatever the owner knows it by."""
 
-    def __init__(self, history: int) -> None:
-        """`history`: how many messages each keeps."""
-        self.history = history
+    def __init__(self, history: int, most: int = 2_000_000) -> None:
+        """`history`: how many messages each keeps. `most`: how many there may be; for a while a part more.
+
+        One that is forgotten, and then is sent something, begins anew.
+        """
+        self.history, self.most = history, most
+        self.forgotten = 0
+        """How many were forgotten, as there were too many."""
         self.gone: list[int] = []
         """The sequence numbers of messages that no timeline holds any more; for the owner to clear."""
         self._timelines: defaultdict[str, Timeline[R]] = defaultdict(Timeline)
         self._audiences: dict[str, list[Timeline[R]]] = {}
         self._audience = 0
+        self._doubtful: tuple[list[str], list[Timeline[R]]] = [], []
+        """While there are too many: those that are still to be looked at, with their names."""
+        self._quiet_since = 0
+        """Those may be forgotten that had nothing new after the message with this sequence number."""
 
     def __len__(self) -> int:
         return len(self._timelines)
@@ -114,18 +132,65 @@ class Timelines(Generic[R]):
         """The timelines of those who are named, with spaces between; for :meth:`deliver`, at once.
 
         An author has the same audience with each message: the last ones are remembered, as it takes longer
-        to find so many timelines by their names than to put something on them.
+        to find so many timelines by their names than to put something on them. A name that is empty, or
+        longer than :data:`MAX_NAME`, has no timeline.
         """
         found = self._audiences.get(names)
         if found is None:
-            found = list(map(self._timelines.__getitem__, names.split()))
-            size = len(found) + OVERHEAD
+            if self._doubtful[0] or len(self._timelines) > self.most:
+                self._forget_some(names.count(" ") + 1)
+            found = self._find(names.split(" "))
+            size = max(len(found), len(names) // USUAL_NAME) + OVERHEAD
             self._audience += size
             if self._audience > AUDIENCE:
                 self._audiences.clear()
                 self._audience = size
             self._audiences[names] = found
         return found
+
+    def _find(self, names: list[str]) -> list[Timeline[R]]:
+        timelines = self._timelines
+        before = len(timelines)
+        found = list(map(timelines.__getitem__, names))
+        # Only new ones are looked at: a dictionary keeps the order in which they were put in.
+        new = islice(reversed(timelines), len(timelines) - before)
+        wrong = [name for name in new if not 0 < len(name) <= MAX_NAME]
+        if wrong:
+            for name in wrong:
+                del timelines[name]
+            found = [timelines[name] for name in names if name in timelines]
+        return found
+
+    def _forget_some(self, wanted: int) -> None:
+        """Look at some timelines, and forget the quiet ones; `wanted`: how many may be made then.
+
+        To look at all of them takes a second: so it is done bit by bit, while others are made.
+        """
+        timelines, least = self._timelines, self.most - self.most // FORGOTTEN
+        names, doubtful = self._doubtful
+        if not names:
+            # A sample of them tells how long those have been quiet that are to go.
+            each = 1 + len(timelines) // SAMPLE
+            some = islice(timelines.values(), 0, None, each)
+            newest = sorted(timeline[-1].sequence for timeline in some if timeline.unread)
+            if not newest:
+                return
+            self._quiet_since = newest[: max(1, (len(timelines) - least) // each)][-1]
+            names[:], doubtful[:] = timelines.keys(), timelines.values()
+        before, quiet_since = len(timelines), self._quiet_since
+        for _ in range(min(len(names), LOOKED + wanted * FORGOTTEN)):
+            name, timeline = names.pop(), doubtful.pop()
+            if timeline and timeline[-1].sequence <= quiet_since and timeline.unread:
+                del timelines[name]
+                if len(timelines) <= least:
+                    names.clear()
+                    doubtful.clear()
+                    break
+        if len(timelines) < before:
+            self.forgotten += before - len(timelines)
+            # They may hold timelines that are no longer anybody's.
+            self._audiences.clear()
+            self._audience = 0
 
     def deliver(self, sequence: int, data: bytes, audience: Iterable[Timeline[R]]) -> list[R]:
         """Put a message on each of these timelines; the readers who are awake to read it now."""
@@ -174,6 +239,21 @@ AUDIENCE = 2_000_000
 
 OVERHEAD = 10
 """What an audience takes besides, in timelines: many that are small are bounded as well."""
+
+USUAL_NAME = 12
+"""A name's characters in an audience; longer ones count as several."""
+
+MAX_NAME = 255
+"""The longest name of a timeline, in characters."""
+
+FORGOTTEN = 5
+"""When there are too many timelines, this part of them is forgotten."""
+
+SAMPLE = 1_000
+"""About so many timelines are looked at to know which have been quiet for longest."""
+
+LOOKED = 1_000
+"""So many timelines are looked at in one go, to forget those that are quiet; more if many are made."""
 
 
 class Seen:

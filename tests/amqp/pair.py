@@ -87,10 +87,11 @@ class Pair:
         answer: Callable[[Any], LinkHandler] = lambda link: Recorder(),
         server_peer: Peer | None = None,
         client_peer: Peer | None = None,
+        container: str = "client",
     ) -> None:
         self.client_peer = client_peer or Peer(answer)
         self.server_peer = server_peer or Peer(answer)
-        self.client = Connection(self.client_peer, "client", server=False, hostname="test")
+        self.client = Connection(self.client_peer, container, server=False, hostname="test")
         self.server = Connection(self.server_peer, "server", server=True)
         self.to_server: list[bytes] = []
         self.to_client: list[bytes] = []

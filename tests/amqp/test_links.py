@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from barker.amqp.engine import ACCEPTED, Condition, Connection, LinkHandler, Receiver, Sender
-from barker.amqp.links import MOST_REDIRECTS, Network, PeerHandler, Place, receiver_from, sender_to
+from barker.amqp.engine import ACCEPTED, SILENT, Condition, Connection, LinkHandler, Receiver, Sender
+from barker.amqp.links import AVOID, MOST_REDIRECTS, Network, PeerHandler, Place, receiver_from, sender_to
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound, PeerError, Redirect
 from tests.amqp.pair import Pair, Peer, Recorder
@@ -195,6 +195,27 @@ def test_a_link_that_is_closed_stays_closed_whenever_that_is(world: World) -> No
         world.wait(2)
         assert owner.told == told
         assert not any(pair.client.links for pair in world.pairs.values() if pair.client.live)
+
+
+def test_who_was_lost_by_silence_is_not_asked_for_again_at_once(world: World) -> None:
+    avoided: list[Any] = []
+
+    def ask(link: Any) -> LinkHandler:
+        avoided.append(link.properties.get(AVOID))
+        return world._ask(link)
+
+    world.answers[DIRECTORY] = ask
+    sender_to(world, "outbox", Owner())
+    world.wait(0.5)
+    pair = world.pairs.pop(ONE)
+    pair.client.peer = "one:1"
+    pair.client.lost(Condition(SILENT, "the idle time-out has expired"))
+    pair.server.lost()
+    world.wait(0.5)
+    assert avoided == [None, "one:1"]
+    world.lose(ONE)
+    world.wait(0.5)
+    assert avoided == [None, "one:1", None], "a link that stands has put it right"
 
 
 # Whatever happens

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.fan_out import FanOuts, Share, part_key, parts, same_or_wider
+from barker.core.errors import InvalidField
+from barker.core.fan_out import MAX_KEY, FanOuts, Share, checked_key, part_key, parts, same_or_wider
 from barker.core.graph import SocialGraph
 from barker.core.partitions import Partition
 
@@ -147,3 +148,72 @@ def test_a_fan_out_that_is_cut_and_repeated_after_others_came_serves_everyone_on
 )
 def test_which_parts_hold_a_part(key: str, wider: list[str]) -> None:
     assert list(same_or_wider(key)) == [key, *wider]
+
+
+# Keys from strangers
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "17",
+        "ann/id\n0/1",
+        "ann/id\n",
+        "ann/id\n1/2",
+        "ann/id\n65535/65536",
+        "ann/a\nb\n0/1",
+        "9" * MAX_KEY,
+        "x" * (MAX_KEY - 4) + "\n0/1",
+    ],
+)
+def test_a_key_that_is_one(key: str) -> None:
+    assert checked_key(key) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("x" * (MAX_KEY + 1), "600 characters at most; this one has 601"),
+        ("ann/id\n0/" + "1" + "0" * 5_000, "600 characters"),
+        ("ann/id\n" + "0" * 500 + "/1", "ends in '000"),
+        ("ann/id\n0/3", "ends in '0/3'"),
+        ("ann/id\n2/2", "ends in '2/2'"),
+        ("ann/id\n0/0", "k/n"),
+        ("ann/id\n0/131072", "k/n"),
+        ("ann/id\n0/02", "k/n"),
+        ("ann/id\n-1/2", "k/n"),
+        ("ann/id\n 0/1", "k/n"),
+        ("ann/id\n1", "k/n"),
+        ("ann/id\n\u0661/2", "k/n"),
+        ("ann/id\nx", "ends in 'x'"),
+    ],
+)
+def test_a_key_that_is_none(key: str, named: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        checked_key(key)
+    assert named in caught.value.description
+    assert len(caught.value.description) < 300
+
+
+@given(st.text("ann/id\n0123456789", max_size=700) | st.text(max_size=40))
+def test_what_is_a_key_has_few_wider_ones_and_they_are_keys(key: str) -> None:
+    try:
+        checked_key(key)
+    except InvalidField:
+        return
+    wider = list(same_or_wider(key))
+    assert 1 <= len(wider) <= 17
+    assert [checked_key(each) for each in wider] == wider
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9_.-]{1,32}", fullmatch=True),
+    st.text(min_size=1, max_size=256),
+    st.integers(0, 16),
+)
+def test_every_part_of_a_bark_has_a_key(author: str, id: str, power: int) -> None:
+    count = 1 << power
+    for number in {0, count // 2, count - 1}:
+        key = part_key(author, id, f"{number}/{count}")
+        assert checked_key(key) == key

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
+import time
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from barker.core.errors import InvalidField
+from barker.core.errors import Held, InvalidField
 from barker.core.partitions import number_of
-from barker.core.routes import POLICIES, Route, Routes, normalised
+from barker.core.routes import (
+    MAX_ADDRESS,
+    POLICIES,
+    REMEMBERED,
+    START_SECONDS,
+    Ages,
+    Holder,
+    Route,
+    Routes,
+    checked_address,
+    normalised,
+)
 
 CHANCE = Random(1)
 
@@ -68,6 +82,24 @@ def test_what_is_normalised_does_not_begin_with_a_slash(address: str) -> None:
     assert not normalised(address).startswith("/")
 
 
+def test_an_address_is_as_long_as_it_may_be_and_no_longer() -> None:
+    longest = "/" + "x" * (MAX_ADDRESS - 1)
+    assert checked_address(longest) == longest[1:]
+    with pytest.raises(InvalidField, match="512 characters at most; this one has 513"):
+        checked_address(longest + "x")
+    with pytest.raises(InvalidField, match="512 characters"):
+        Route.from_map(fields(address=longest + "x"))
+
+
+def test_to_choose_takes_no_longer_than_to_read_the_address() -> None:
+    routes = table(route(1, address="a"))
+    for address in ("a" + "/" * 1_000_000 + "a", "b/" * 500_000, "/" * 1_000_000):
+        begun = time.monotonic()
+        routes.choose(address, CHANCE)
+        # A look at each prefix would take minutes.
+        assert time.monotonic() - begun < 2
+
+
 def fields(**changes: Any) -> dict[str, Any]:
     route = {"address": "inbox", "host": "::1", "port": 5820, "policy": "ordered", "since": 12.5}
     return {**route, "partition": "2/4", **changes}
@@ -96,6 +128,7 @@ def test_policy_start_time_and_partition_may_be_left_out() -> None:
         (fields(address=b"inbox"), "address"),
         (fields(host=None), "host"),
         (fields(host=""), "host"),
+        (fields(host="h" * 256), "host"),
         (fields(host=127), "host"),
         (fields(port=None), "port"),
         (fields(port="5820"), "port"),
@@ -309,30 +342,222 @@ def test_consistent_spreads_addresses_over_all_routes() -> None:
 # Who holds a route
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_route_that_is_registered_again_stays_when_the_old_holder_goes(policy: str) -> None:
-    routes = Routes()
-    routes.add(route(1, policy), "old link")
-    routes.add(route(1, policy), "new link")
-    assert len(routes) == 1
-    assert not routes.remove(route(1, policy), "old link")
-    assert port_of(routes) == 1
-    assert routes.remove(route(1, policy), "new link")
-    assert port_of(routes) is None
-    assert len(routes) == 0
+STANDING = Holder("link", "connection", "inbox-5820")
 
 
-def test_what_is_registered_again_is_as_it_was_said_last() -> None:
+@pytest.mark.parametrize(
+    ("holder", "wins"),
+    [
+        (Holder("link", "connection", "inbox-5820"), True),
+        (Holder("another", "new connection", "inbox-5820"), True),
+        (Holder("another", "connection", "inbox-5820"), False),
+        (Holder("another", "new connection", "stranger"), False),
+        (Holder("another", "new connection", ""), False),
+        (Holder(), False),
+    ],
+)
+def test_a_place_that_is_held_is_refused_but_to_who_comes_back(holder: Holder, wins: bool) -> None:
     routes = Routes()
-    routes.add(route(1, "ordered", since=1), "old link")
-    routes.add(route(1, "random", since=9), "new link")
-    assert list(routes) == [route(1, "random", since=9)]
-    assert routes.remove(route(1, "ordered", since=1), "new link"), "it is the same place"
+    routes.add(route(1, "ordered", since=1), STANDING)
+    if wins:
+        assert routes.add(route(1, "random", since=9), holder) == (STANDING if holder != STANDING else None)
+        assert list(routes) == [route(1, "random", since=9)], "as it was said last"
+    else:
+        with pytest.raises(Held, match=r"inbox at .* is held"):
+            routes.add(route(1, "random", since=9), holder)
+        assert list(routes) == [route(1, "ordered", since=1)]
+    assert routes.remove(route(1), holder) == wins
+    assert routes.remove(route(1), STANDING) == (not wins)
     assert list(routes) == []
+    assert routes.choose("inbox", CHANCE) is None
+
+
+def test_two_without_a_container_are_not_the_same() -> None:
+    routes = Routes()
+    routes.add(route(1), Holder("link", "connection"))
+    with pytest.raises(Held):
+        routes.add(route(1), Holder("another", "new connection"))
+
+
+def test_in_a_copy_of_the_table_nobody_holds_anything() -> None:
+    routes = table(route(1, since=1))
+    assert routes.add(route(1, since=2)) is None
+    assert list(routes) == [route(1, since=2)]
 
 
 def test_nobody_takes_away_what_is_not_there() -> None:
     routes = table(route(1))
     assert not routes.remove(route(2))
-    assert not routes.remove(route(1), "somebody else")
+    assert not routes.remove(route(1), STANDING)
     assert port_of(routes) == 1
+
+
+def test_another_thread_may_read_the_table_while_it_changes() -> None:
+    routes, errors, ended = table(*map(route, range(1, 200))), [], threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            try:
+                list(routes)
+            except RuntimeError as error:
+                errors.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for port in itertools.islice(itertools.cycle(range(200, 400)), 20_000):
+        if not routes.remove(route(port)):
+            routes.add(route(port))
+    ended.set()
+    reader.join()
+    assert errors == []
+
+
+# Whoever runs is known
+
+
+ADDRESS_TREE = ("inbox", "inbox/eu", "inbox/eu/rex", "inbox//eu", "in", "outbox")
+
+
+class RoutesMachine(RuleBasedStateMachine):
+    """The model: for each place the one who holds it, and everybody who ever wanted one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.routes = Routes()
+        self.holders: dict[tuple[str, int], Holder] = {}
+        self.everybody: list[tuple[tuple[str, int], Holder]] = []
+
+    @rule(
+        address=st.sampled_from(ADDRESS_TREE),
+        port=st.integers(1, 2),
+        container=st.sampled_from(["", "one", "two"]),
+        connection=st.integers(1, 3),
+    )
+    def register(self, address: str, port: int, container: str, connection: int) -> None:
+        place, before = (address, port), self.holders.get((address, port))
+        holder = Holder(len(self.everybody), connection, container)
+        self.everybody.append((place, holder))
+        back = before and container and (container, True) == (before[2], connection != before[1])
+        if before and not back:
+            with pytest.raises(Held):
+                self.routes.add(route(port, address=address), holder)
+        else:
+            assert self.routes.add(route(port, address=address), holder) == before
+            self.holders[place] = holder
+
+    @precondition(lambda self: self.everybody)
+    @rule(data=st.data())
+    def detach(self, data: st.DataObject) -> None:
+        place, holder = data.draw(st.sampled_from(self.everybody))
+        held = self.holders.get(place) == holder
+        assert self.routes.remove(route(place[1], address=place[0]), holder) == held
+        if held:
+            del self.holders[place]
+
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
+        self.routes = Routes()
+        for place in data.draw(st.permutations(sorted(self.holders))):
+            assert self.routes.add(route(place[1], address=place[0]), self.holders[place]) is None
+
+    @rule(address=st.sampled_from([*ADDRESS_TREE, "inbox/", "inbox/eu/rex/x", "inbox///eu", "inbox/us", "x"]))
+    def choose(self, address: str) -> None:
+        whole = f"{normalised(address)}/"
+        serve = [known for known, _ in self.holders if whole.startswith(f"{known}/")]
+        longest = max(serve, key=len, default=None)
+        chosen = self.routes.choose(address, CHANCE)
+        assert (chosen and chosen.address) == longest
+
+    @invariant()
+    def whoever_runs_is_known(self) -> None:
+        assert {(each.address, each.port) for each in self.routes} == self.holders.keys()
+        assert len(self.routes) == len(self.holders)
+
+
+TestRoutesMachine = RoutesMachine.TestCase
+TestRoutesMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# Who is how old
+
+NOW = 1_000_000.0
+OLD = NOW + 1_000  # The directory has run for a while.
+
+
+def age(ages: Ages, since: float, now: float, port: int = 1, container: str = "one") -> float:
+    return ages.believed(route(port, since=since), container, now).since
+
+
+@pytest.mark.parametrize(
+    ("since", "now", "believed"),
+    [
+        (NOW - 5_000, NOW + 1, NOW - 5_000),  # The directory is new: it was there before.
+        (NOW - 5_000, NOW + START_SECONDS, NOW),
+        (NOW + 5_000, NOW + 1, NOW + 1),
+        (0.0, NOW + 1, NOW + 1),
+        (OLD - 1, OLD, OLD - 1),
+        (OLD + 1, OLD, OLD),
+        (0.0, OLD, OLD),
+        (1.0, OLD, OLD - START_SECONDS),
+        (NOW - 5_000, NOW - 5, NOW - 5 - START_SECONDS),  # The clock was put back.
+    ],
+)
+def test_what_is_believed(since: float, now: float, believed: float) -> None:
+    assert age(Ages(NOW), since, now) == believed
+
+
+@pytest.mark.parametrize("again", [OLD + 5, OLD + 5_000, NOW - 5_000])
+def test_who_comes_again_is_as_old_as_it_was(again: float) -> None:
+    ages = Ages(NOW)
+    first = age(ages, OLD - 10, OLD)
+    assert age(ages, OLD - 10, again) == first
+    assert age(ages, 1.0, again) == first, "and claims in vain to be older"
+    assert age(ages, 0.0, again) == first, "or says nothing of it"
+
+
+def test_one_that_was_started_again_is_new() -> None:
+    ages = Ages(NOW)
+    assert age(ages, OLD - 10, OLD) == OLD - 10
+    assert age(ages, OLD + 4, OLD + 5) == OLD + 4
+
+
+def test_a_stranger_at_the_same_place_is_not_as_old() -> None:
+    ages = Ages(NOW)
+    age(ages, NOW - 100, NOW)
+    assert age(ages, NOW - 100, OLD, container="two") == OLD - START_SECONDS
+
+
+def test_few_ages_are_remembered() -> None:
+    ages = Ages(NOW)
+    for port in range(1, REMEMBERED + 2):
+        age(ages, NOW - port, NOW, port)
+    assert age(ages, 1.0, OLD, port=REMEMBERED + 1) == NOW - REMEMBERED - 1
+    assert age(ages, 1.0, OLD, port=1) == OLD - START_SECONDS
+
+
+@given(st.lists(st.floats(1, NOW), min_size=1, max_size=8, unique=True), st.randoms(use_true_random=False))
+def test_the_order_survives_a_restart_of_the_directory(starts: list[float], shuffler: Random) -> None:
+    def table_of(ages: Ages, now: float) -> list[int]:
+        services = list(enumerate(starts, 1))
+        shuffler.shuffle(services)
+        return [
+            each.port
+            for each in table(
+                *(ages.believed(route(port, since=since), str(port), now) for port, since in services)
+            )
+        ]
+
+    assert table_of(Ages(NOW), NOW + 1) == table_of(Ages(OLD), OLD + 1)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_who_does_not_answer_is_chosen_only_if_there_is_no_other(policy: str) -> None:
+    routes = Routes()
+    one, two = Route("x", "h", 1, policy, 1.0), Route("x", "h", 2, policy, 2.0)
+    routes.add(one)
+    assert routes.choose("x", Random(), avoid="h:1") == one
+    routes.add(two)
+    assert {routes.choose("x", Random(), avoid="h:1") for _ in range(10)} == {two}
+    assert {routes.choose("x", Random(), avoid="h:2") for _ in range(10)} == {one}
+    routes.remove(two)
+    assert routes.choose("x", Random(), avoid="h:1") == one

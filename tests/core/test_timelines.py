@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from barker.core.timelines import DROPPED, GENERATIONS, Cursor, Seen, Timelines
+from barker.core.timelines import DROPPED, FORGOTTEN, GENERATIONS, MAX_NAME, Cursor, Seen, Timelines
 
 
 def deliver(timelines: Timelines[str], sequences: range, *users: str) -> None:
@@ -153,6 +154,85 @@ def test_audiences_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert len(timelines) == 3
 
 
+def test_an_audience_of_long_names_counts_as_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barker.core.timelines.AUDIENCE", 1_000)
+    timelines: Timelines[str] = Timelines(3)
+    for at in range(100):
+        timelines.audience(f"{at}{'x' * 10_000}")
+    assert sum(map(len, timelines._audiences)) < 20_000
+    assert len(timelines) == 0
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * (MAX_NAME + 1), "x" * 100_000])
+def test_a_name_that_none_has_makes_no_timeline(wrong: str) -> None:
+    timelines: Timelines[str] = Timelines(3)
+    longest = "x" * MAX_NAME
+    for sequence, names in enumerate((wrong, f"{wrong} rex", f"rex {wrong} {longest} {wrong}", "rex"), 1):
+        for _ in range(2):
+            put(timelines, sequence, names)
+    assert {user for user, _ in timelines} == {"rex", longest}
+    assert timelines.gone == [1, 1, 2, 2], "rex has the last three, and the longest name both that are 3"
+    assert [sequence for sequence, _ in read_all(timelines.follow("rex", "reader"))] == [3, 4, 4]
+
+
+# Too many
+
+
+def test_the_quietest_that_nobody_reads_are_forgotten() -> None:
+    timelines: Timelines[str] = Timelines(3, most=10)
+    for sequence in range(1, 12):
+        put(timelines, sequence, f"user{sequence}")
+    timelines.follow("user1", "reader")
+    put(timelines, 12, "user2")
+    assert (len(timelines), timelines.forgotten) == (11, 0)
+    put(timelines, 13, "new")
+    kept = {"user1", "user2", "new", *(f"user{at}" for at in range(6, 12))}
+    assert {user for user, _ in timelines} == kept
+    assert timelines.forgotten == 3
+    assert sorted(timelines.gone) == [3, 4, 5]
+
+
+def test_an_audience_that_is_remembered_revives_nobody() -> None:
+    timelines: Timelines[str] = Timelines(3, most=10)
+    put(timelines, 1, "rex", "spot")
+    for sequence in range(2, 12):
+        put(timelines, sequence, f"user{sequence}")
+    put(timelines, 12, "user2", "user3")
+    assert timelines.forgotten == 3
+    assert not {"rex", "spot"} & {user for user, _ in timelines}
+    put(timelines, 13, "rex", "spot")
+    assert read_all(timelines.follow("rex", "reader")) == [(13, 0)], "it begins anew"
+    put(timelines, 14, "rex", "spot")
+    assert read_all(timelines.follow("spot", "reader")) == [(13, 0), (14, 0)]
+
+
+def test_where_all_are_read_none_is_forgotten() -> None:
+    timelines: Timelines[str] = Timelines(3, most=5)
+    for at in range(20):
+        timelines.follow(f"user{at}", "reader")
+        put(timelines, at + 1, f"user{at}")
+    assert (len(timelines), timelines.forgotten) == (20, 0)
+
+
+def test_those_that_are_looked_at_bit_by_bit_are_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barker.core.timelines.LOOKED", 1)
+    monkeypatch.setattr("barker.core.timelines.SAMPLE", 30)
+    most, largest = 1_000, 0
+    timelines: Timelines[str] = Timelines(3, most)
+    cursor = timelines.follow("read", "reader")
+    put(timelines, 1, "read")
+    for sequence in range(2, 10_000):
+        # Those of the first hundred are sent something again and again, and are never the quietest.
+        put(timelines, sequence, f"made{sequence}", f"known{sequence % 100}")
+        largest = max(largest, len(timelines))
+    assert most < largest <= most + most // FORGOTTEN
+    users = {user for user, _ in timelines}
+    assert {"read", *(f"known{at}" for at in range(100))} <= users
+    assert read_all(cursor) == [(1, 0)]
+    assert timelines.forgotten == 9_998 + 101 - len(timelines)
+    assert len(timelines.gone) == len(set(timelines.gone))
+
+
 # Everything at once, against a model
 
 USERS, READERS = ("rex", "spot", "ark3"), ("a", "b", "c")
@@ -228,6 +308,98 @@ class TimelinesMachine(RuleBasedStateMachine):
 
 TestTimelinesMachine = TimelinesMachine.TestCase
 TestTimelinesMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+MANY = [f"user{at}" for at in range(40)]
+
+
+class ForgettingMachine(RuleBasedStateMachine):
+    """The model: what each user was sent since its timeline began, and how far each reader is."""
+
+    @initialize(most=st.integers(1, 20), history=st.integers(1, 4), looked=st.sampled_from([0, 1_000]))
+    def begin(self, most: int, history: int, looked: int) -> None:
+        self.most, self.history, self.looked = most, history, looked
+        self.timelines: Timelines[str] = Timelines(history, most)
+        self.sent: dict[str, list[int]] = {}
+        self.cursors: dict[tuple[str, str], Cursor[str]] = {}
+        self.places: dict[tuple[str, str], int] = {}
+        self.last: list[str] = []
+        self.sequence = self.forgotten = self.largest = self.most_read = 0
+
+    @property
+    def read(self) -> set[str]:
+        return {user for user, _ in self.cursors}
+
+    @rule(users=st.lists(st.sampled_from(MANY), min_size=1, max_size=12, unique=True))
+    def deliver(self, users: list[str]) -> None:
+        self.sequence += 1
+        newest = {user: sent[-1] for user, sent in self.sent.items()}
+        count = len(self.timelines)
+        with patch("barker.core.timelines.LOOKED", self.looked):
+            audience = self.timelines.audience(" ".join(users))
+        gone = newest.keys() - {user for user, timeline in self.timelines if timeline}
+        assert not gone & self.read, "nobody is forgotten who is read"
+        if gone and self.looked:
+            unread = sorted(at for user, at in newest.items() if user not in self.read)
+            to_go = count - (self.most - self.most // FORGOTTEN)
+            assert all(newest[user] <= unread[:to_go][-1] for user in gone), "the quietest"
+        for user in gone:
+            del self.sent[user]
+        self.forgotten += len(gone)
+        woken = self.timelines.deliver(self.sequence, b"%d" % self.sequence, audience)
+        for user in users:
+            self.sent.setdefault(user, []).append(self.sequence)
+        assert sorted(woken) == sorted(reader for user, reader in self.cursors if user in users)
+        if self.looked:
+            self.largest = max(self.largest, len(users))
+            assert len(self.timelines) <= self.most + self.most_read + self.largest
+        self.last = users
+
+    @precondition(lambda self: getattr(self, "last", None))
+    @rule()
+    def deliver_to_the_same(self) -> None:
+        self.deliver(self.last)
+
+    @rule(user=st.sampled_from(MANY), reader=st.sampled_from(READERS))
+    def follow(self, user: str, reader: str) -> None:
+        self.cursors[user, reader] = self.timelines.follow(user, reader)
+        self.places[user, reader] = max(0, len(self.sent.get(user, ())) - self.history)
+        self.most_read = max(self.most_read, len(self.read))
+
+    @precondition(lambda self: getattr(self, "cursors", None))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(sorted(self.cursors)))
+        self.timelines.leave(*place)
+        del self.cursors[place]
+
+    @precondition(lambda self: getattr(self, "cursors", None))
+    @rule(data=st.data(), count=st.integers(1, 8))
+    def read_on(self, data: st.DataObject, count: int) -> None:
+        place = data.draw(st.sampled_from(sorted(self.cursors)))
+        cursor, sent = self.cursors[place], self.sent.get(place[0], [])
+        for _ in range(count):
+            assert cursor.behind == len(sent) - self.places[place]
+            found = cursor.read()
+            if self.places[place] == len(sent):
+                assert found is None
+                return
+            at = max(self.places[place], len(sent) - self.history)
+            assert found is not None
+            assert (found[0].sequence, found[1]) == (sent[at], at - self.places[place])
+            self.places[place] = at + 1
+
+    @invariant()
+    def what_is_held_is_the_last_of_each(self) -> None:
+        if hasattr(self, "timelines"):
+            held = {sequence for sent in self.sent.values() for sequence in sent[-self.history :]}
+            assert sorted(self.timelines.gone) == sorted(set(range(1, self.sequence + 1)) - held)
+            assert {user for user, _ in self.timelines} == self.sent.keys() | self.read
+            assert self.timelines.forgotten == self.forgotten
+
+
+TestForgettingMachine = ForgettingMachine.TestCase
+TestForgettingMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 # What was seen

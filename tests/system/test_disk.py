@@ -67,7 +67,8 @@ def test_a_manifold_that_meets_damage_ends_and_salvages_at_the_next_start(
     suite: Suite, client: Client
 ) -> None:
     orders = suite.start("manifold", "orders")
-    sent = [b"%06d " % number * 100 for number in range(16_000)]
+    # Messages with a data section of 700 bytes.
+    sent = [b"\x00\x53\x75\xb0\x00\x00\x02\xbc" + b"%06d " % number * 100 for number in range(16_000)]
     for message in sent:
         client.send_raw("orders", message)
     wait_for(lambda: len(client.accepted) == len(sent), "all are accepted", 30)
