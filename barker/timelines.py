@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from barker.amqp.batch import PROPERTY
 from barker.amqp.engine import Condition, LinkHandler, Receiver, Sender
 from barker.amqp.message import (
     KEY,
@@ -99,7 +100,9 @@ class TimelineManifold(Service):
         """A producer: bizlogic, or someone who writes on one timeline."""
         link.max_message_size = self._max_message_size
         if address == self._own_address:
-            return Producer(self.intake, _read_fan_out, batches=True)
+            # Bizlogic sends batches, and knows who is where.
+            ours = link.properties.get(PROPERTY) is True
+            return Producer(self.intake, _read_fan_out if ours else self._read_others, batches=True)
         user = self._user(address)
         return Producer(self.intake, lambda data: _read_single(data, user))
 
@@ -108,6 +111,15 @@ class TimelineManifold(Service):
         if address == self.serving.address:
             raise only_send(f"{address}, but {address}/USER")
         return _Reader(self, self._user(address))
+
+    def _read_others(self, data: bytes) -> Post:
+        """A stranger's message: it may name no one whose timeline is elsewhere."""
+        post = _read_fan_out(data)
+        if self._partition is not None:
+            for user in post.users.split(" "):
+                if not self._partition.holds(user):
+                    raise InvalidField(f"{user!r:.80} is not of partition {self._partition}, which this is")
+        return post
 
     def _user(self, address: str) -> str:
         own, _, user = address.partition("/")

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from barker.amqp.engine import ACCEPTED, Condition, Receiver, Sender
 from barker.amqp.message import KEY, MISSED, RECIPIENTS, annotations_in, cut, with_delivery_annotations
 from barker.core.errors import StorageError
+from barker.core.partitions import Partition
 from barker.intake import RETRY_SECONDS
 from barker.store.journal import TimelineJournal
 from barker.timelines import TimelineManifold
@@ -193,6 +194,24 @@ def test_a_reader_that_takes_no_message_of_that_size_is_told_so(timelines: Open)
     pair.client.receiver("inbox/rex", small, 10, max_message_size=1_000)
     stage.turn()
     assert small.closed == ["amqp:link:message-size-exceeded"]
+
+
+def test_a_partition_takes_no_message_for_those_of_another(tmp_path: Path) -> None:
+    part = Partition.parse("1/2")
+    ours = next(name for name in map(str, range(100)) if part.holds(name))
+    theirs = next(name for name in map(str, range(100)) if not part.holds(name))
+    journal = TimelineJournal(tmp_path / "inbox.sqlite3")
+    manifold = TimelineManifold(serving("inbox"), journal, HISTORY, partition=part)
+    with contextlib.closing(Stage(manifold)) as stage:
+        producer, sent = stage.sender(stage.connect(), "inbox-1-of-2")
+        producer.send(fan_out(1, ours), 1)
+        producer.send(fan_out(2, f"{ours} {theirs}"), 2)
+        stage.turn()
+    outcomes = {token: str(why) for token, _, why in sent.outcomes}
+    assert outcomes == {
+        1: "None",
+        2: f"amqp:invalid-field: {theirs!r} is not of partition 1/2, which this is",
+    }
 
 
 # A life of timelines
