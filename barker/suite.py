@@ -33,6 +33,8 @@ class Shape:
     """Whether what manifolds accept is safe against power loss too: full."""
     inboxes: int = 1
     """How many inboxes there are; several have a partition of the users each."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names that browsers may reach the gateway by."""
 
     @property
     def directory(self) -> Place:
@@ -78,6 +80,8 @@ def service(kind: str, shape: Shape, number: int = 0) -> Program:
     places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
     if kind != "directory":
         places += ["--directory", str(shape.directory)]
+    if kind == "gateway":
+        places += [word for name in shape.allow_hosts for word in ("--allow-host", name)]
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):

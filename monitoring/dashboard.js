@@ -394,8 +394,7 @@ function notice() {
 
 // Commands
 
-// The run's token is for its own gateway.
-let token = (window.BARKER_SESSION || {}).gateway === GATEWAY && window.BARKER_SESSION.token || "";
+let token = runToken();
 const sent = new Map();         // by delivery: what was ordered
 
 const DONE = {
