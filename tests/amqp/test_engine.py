@@ -700,7 +700,8 @@ def test_a_bug_in_a_handler_costs_only_its_connection(
 
 @pytest.mark.parametrize(
     ("side", "place"),
-    [("server", "on_opened")] + [("client", each) for each in ("on_opened", "on_credit", "on_outcome")],
+    [("server", "on_opened")]
+    + [("client", each) for each in ("on_opened", "on_credit", "on_outcome")],
 )
 def test_a_peers_error_in_a_handler_costs_only_its_link(side: str, place: str) -> None:
     faulty, sound = Faulty(place, NotAllowed("not like this")), Recorder()

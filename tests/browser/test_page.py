@@ -92,6 +92,7 @@ def test_from_the_disk_without_the_runs_token_it_says_what_to_do(cast: Cast, chr
     page.goto(from_disk(cast.gateway, "ark3"))
     there = f"http://127.0.0.1:{cast.gateway.port}/"
     expect(page.locator("#status")).to_contain_text(f"or open {there} instead. Trying again.")
+    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
     page.goto(there)
     connected(page)
     page.close()
@@ -118,7 +119,7 @@ def test_a_page_from_the_disk_finds_the_next_run_by_its_token(
 
 FRAME = """
 <iframe sandbox="allow-scripts" srcdoc="<script>
-    const socket = new WebSocket('ws://{gateway}/amqp/outbox', ['amqp']);
+    const socket = new WebSocket('ws://{gateway}/amqp/outbox', {protocols});
     socket.onopen = () => parent.postMessage('in', '*');
     socket.onclose = () => parent.postMessage('out', '*');
 </script>"></iframe>
@@ -128,18 +129,25 @@ FRAME = """
 
 
 def test_a_sandboxed_frame_of_another_sites_page_stays_out(
-    cast: Cast, chromium: Browser, tmp_path: Path
+    cast: Cast, whole: Suite, chromium: Browser, tmp_path: Path
 ) -> None:
-    (tmp_path / "evil.html").write_text(FRAME.format(gateway=f"127.0.0.1:{cast.gateway.port}"))
+    whole.wait_for_state(cast.outbox)
+    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
+    gateway = f"127.0.0.1:{cast.gateway.port}"
+    # The second has what no other site's page can have: it shows that the token is all that is lacking.
+    for name, protocols in (("evil", ["amqp"]), ("knows", ["amqp", f"barker-token.{TOKEN}"])):
+        (tmp_path / f"{name}.html").write_text(FRAME.format(gateway=gateway, protocols=protocols))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{site.server_port}/evil.html")
         expect(page.locator("p")).to_have_text("out")
+        assert "is refused: a page from the disk needs" in cast.gateway.log
+        page.goto(f"http://127.0.0.1:{site.server_port}/knows.html")
+        expect(page.locator("p")).to_have_text("in")
         page.close()
         site.shutdown()
-    wait_for(lambda: "is refused: a page from the disk needs" in cast.gateway.log, "it says why")
 
 
 def test_own_barks_mentions_and_others_are_told_apart(barker: Page, client: Client) -> None:
