@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -15,7 +19,11 @@ import aiohttp
 import psutil
 import pytest
 
+from barker.amqp.agent import register
+from barker.amqp.links import Network, Place
+from barker.amqp.reactor import Reactor
 from barker.core.partitions import number_of
+from barker.core.routes import Route
 from tests.harness import ROOT, Process, Suite, free_port, wait_for
 
 pytestmark = pytest.mark.system
@@ -76,7 +84,7 @@ def _ask(raw: socket.socket, path: str, headers: dict[str, str]) -> tuple[int, s
     while not answer.startswith(b"HTTP/1.1 101 ") and (data := raw.recv(65536)):
         answer += data
     head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode()
+    return int(head.split()[1]), body.decode(errors="replace")
 
 
 def _get(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
@@ -428,6 +436,216 @@ def test_what_a_stopped_service_does_not_take_is_not_held(gateway: Process, outb
         with pytest.raises(TimeoutError):
             raw.sendall(frames * 100)
         assert psutil.Process(gateway.pid).memory_info().rss - before < 32 << 20
+
+
+# What a browser may cost
+
+
+def _altered(suite: Suite, alter: str, *arguments: str) -> Process:
+    """A gateway with some of its constants altered, as nobody waits half a minute here."""
+    port = free_port()
+    program = f"import time; import barker.gateway as gateway; {alter}; gateway.main()"
+    command = [sys.executable, "-c", program, "--port", str(port), "--directory", suite.place, *arguments]
+    process = Process(suite.folder / "altered.log", [*command, "--log-level", "info"], port)
+    suite.processes.append(process)
+    wait_for(lambda: "gateway serves" in process.log, "the gateway listens")
+    return process
+
+
+@pytest.fixture
+def service(suite: Suite) -> Iterator[socket.socket]:
+    """A listening socket that the directory knows as `launcher`, for services that Barker has not."""
+    reactor = Reactor("test-service")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        route = Route("launcher", *listener.getsockname(), "ordered", time.time())
+        register(Network(reactor, Place.parse(suite.place)), route)
+        thread = threading.Thread(target=reactor.run, daemon=True)
+        thread.start()
+        wait_for(lambda: "launcher" in _routes(suite), "the service is registered")
+        yield listener
+        reactor.call_from_thread(reactor.stop)
+        thread.join(10)
+
+
+def _files(process: Process) -> int:
+    return psutil.Process(process.pid).num_fds()
+
+
+def _reached(gateway: Process) -> None:
+    wait_for(lambda: _knock(gateway, "/amqp/launcher")[0] == 101, "the service is reached")
+
+
+def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: socket.socket) -> None:
+    gateway = _altered(suite, "pass", "--max-connections", "3")
+    _reached(gateway)
+
+    async def talk(session: aiohttp.ClientSession, url: str) -> list[int]:
+        async def knock() -> int:
+            try:
+                await session.ws_connect(f"{url}/amqp/launcher", protocols=["amqp"])
+            except aiohttp.WSServerHandshakeError as error:
+                return error.status
+            return 101
+
+        return await asyncio.gather(*(knock() for _ in range(30)))
+
+    wait_for(lambda: sorted(_web(gateway, talk)) == [101] * 3 + [503] * 27, "three are let in")
+    _reached(gateway)
+
+
+def test_a_dial_that_times_out_leaves_nothing_open(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.DIAL_SECONDS = 0.1")
+    reactor = Reactor("test-service")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+        place = listener.getsockname()
+        for _ in range(4):  # Nobody accepts these, and the kernel takes no more.
+            raw = waiting.enter_context(socket.socket())
+            raw.setblocking(False)
+            raw.connect_ex(place)
+        network = Network(reactor, Place.parse(suite.place))
+        register(network, Route("launcher", *place, "ordered", time.time()))
+        threading.Thread(target=reactor.run, daemon=True).start()
+        wait_for(lambda: "takes no connection" in _knock(gateway, "/amqp/launcher")[1], "it times out")
+        before = _files(gateway)
+        for _ in range(20):
+            status, text = _knock(gateway, "/amqp/launcher")
+            assert (status, text) == (503, f"launcher at 127.0.0.1:{place[1]} takes no connection\n")
+        assert _files(gateway) <= before
+        reactor.call_from_thread(reactor.stop)
+
+
+def test_health_is_asked_of_the_thread_that_owns_the_routes(suite: Suite) -> None:
+    # The agent asks for figures in the reactor's thread, once a second: from then on it does nothing more.
+    stuck = "gateway.Gateway._figures = lambda self: time.sleep(60)"
+    gateway = _altered(suite, f"gateway.REACTOR_SECONDS = 0.2; {stuck}")
+    wait_for(lambda: "too much to do" in _get(gateway, "/healthz")[1], "it says that there is no answer")
+    assert _get(gateway, "/healthz")[0] == 503
+    assert _knock(gateway, "/amqp/inbox") == (503, "the gateway has too much to do; try again later\n")
+    assert _get(gateway, "/session.js")[0] == 200
+
+
+def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: socket.socket) -> None:
+    gateway = _altered(suite, "gateway.STALL_SECONDS = gateway.CLOSE_SECONDS = gateway.ANSWER_SECONDS = 0.3")
+
+    def speak() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                dialled, _ = service.accept()
+                with dialled, contextlib.suppress(ConnectionError):
+                    while True:
+                        dialled.sendall(bytes(64 << 10))
+
+    threading.Thread(target=speak, daemon=True).start()
+    _reached(gateway)
+    wait_for(lambda: _count(gateway) == 0, "that one is gone")
+    with _connect(gateway) as raw:
+        assert _ask(raw, "/amqp/launcher", HANDSHAKE)[0] == 101
+        wait_for(lambda: _count(gateway) == 0, "its connection is closed")
+    assert _get(gateway, "/session.js")[0] == 200
+    assert "Traceback" not in gateway.log
+
+
+def _count(gateway: Process) -> int:
+    """How many connections stand at the gateway's port."""
+    found = psutil.Process(gateway.pid).net_connections("tcp")
+    return sum(one.laddr.port == gateway.port and one.status != psutil.CONN_LISTEN for one in found)
+
+
+def test_who_takes_no_answer_is_cut_off(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.ANSWER_SECONDS = 0.5")
+    asked = b"GET /webui/node_modules/uplot/dist/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"
+    with _connect(gateway) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(1)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            raw.sendall(asked % gateway.port * 500_000)
+        wait_for(lambda: _count(gateway) == 0, "its connection is closed")
+    assert psutil.Process(gateway.pid).memory_info().rss < 120 << 20
+
+
+@pytest.mark.parametrize("again", [b"", b"GET /session.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"])
+def test_half_a_request_is_not_waited_for(suite: Suite, again: bytes) -> None:
+    gateway = _altered(suite, "gateway.ASK_SECONDS = 0.5")
+    with _connect(gateway) as raw:
+        raw.sendall(again % gateway.port if again else b"")
+        raw.sendall(b"GET / HTTP/1.1\r\n")
+
+        def trickles() -> bool:
+            try:
+                raw.sendall(b"X")
+            except ConnectionError:
+                return True
+            return False
+
+        wait_for(trickles, "it is cut off")
+
+
+def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.MOST_PAGES = 4", "--max-connections", "1")
+    with contextlib.ExitStack() as all_of_them:
+        held = [all_of_them.enter_context(_connect(gateway)) for _ in range(5)]
+        wait_for(lambda: _count(gateway) == 5, "they are there")
+        with _connect(gateway) as raw:
+            answer = b""
+            while data := raw.recv(1000):
+                answer += data
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert answer.endswith(b"\r\n\r\ntoo many connections; try again later\n")
+        assert _ask(held[0], "/session.js", {})[0] == 200
+    wait_for(lambda: _count(gateway) == 0, "they are gone")
+    assert _get(gateway, "/session.js")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        _frame(300 << 10),
+        _frame(200 << 10, 0x02) + _frame(200 << 10, 0x80),
+        _frame(0)[:2] + b"\x00\x00\x01" + bytes(9),
+    ],
+)
+def test_a_message_too_large_ends_its_websocket(gateway: Process, outbox: Process, sent: bytes) -> None:
+    with _connect(gateway) as raw:
+        assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
+        raw.sendall(sent)
+        answer = raw.recv(65536)
+    # RFC 6455 §5.5.1: a close frame, and 1009 for a message that is too big.
+    assert answer[0] == 0x88
+    assert int.from_bytes(answer[2:4], "big") == 1009
+    assert "Traceback" not in gateway.log
+
+
+@pytest.mark.parametrize("header", [b"X: " + b"x" * 100_000, b"\r\n".join([b"X: " + b"x" * 8000] * 5000)])
+def test_endless_headers_are_one_line(lone: Process, header: bytes) -> None:
+    before = psutil.Process(lone.pid).memory_info().rss
+    with _connect(lone) as raw, contextlib.suppress(ConnectionError):
+        raw.sendall(b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n")
+        answer = raw.recv(65536)
+        assert answer.startswith(b"HTTP/1.0 400 ")
+        assert answer.partition(b"\r\n\r\n")[2].count(b"\n") <= 1
+    assert psutil.Process(lone.pid).memory_info().rss - before < 16 << 20
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "PURGE"])
+def test_there_is_only_get(lone: Process, method: str) -> None:
+    with _connect(lone) as raw:
+        host = f"127.0.0.1:{lone.port}"
+        raw.sendall(f"{method} / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        answer = b""
+        while data := raw.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\nthere is only GET here\n")
+
+
+def test_at_any_port_its_agent_has_that_ports_name(suite: Suite) -> None:
+    command = [sys.executable, "-m", "barker.gateway", "--port", "0", "--directory", suite.place]
+    gateway = Process(suite.folder / "gateway.log", [*command, "--log-level", "info"])
+    suite.processes.append(gateway)
+    port = wait_for(lambda: re.search(r"serves http://127\.0\.0\.1:(\d+)/", gateway.log), "it serves")[1]
+    wait_for(lambda: f"agents/127.0.0.1-{port}" in _routes(suite), "its agent is registered")
+    assert "agents/127.0.0.1-0" not in _routes(suite)
 
 
 def test_a_port_in_use_is_one_line_and_status_2(gateway: Process, suite: Suite) -> None:
