@@ -4,6 +4,9 @@ A browser speaks AMQP to a service through here, at a path that names it, such a
 gateway finds an instance as the directory would (`watch.py`), dials it, and from then on copies bytes, both
 ways, without a look into them (OASIS, AMQP WebSocket Binding 1.0). When one side ends, so does the other.
 
+A page of another site can have a browser dial this port, too: each request shows whose it is
+(`core/admission.py`), and what comes from a page is never handed to the directory.
+
 The pages are webui/ and monitoring/. asyncio and aiohttp run here, with a reactor in a thread of its own for
 the directory.
 """
@@ -18,20 +21,23 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 
 from barker import options
-from barker.amqp.agent import LAUNCHED, Agent, register
+from barker.amqp.agent import LAUNCHED, TOKEN, Agent, register
 from barker.amqp.engine import DEFAULT_LIMITS, ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.process import raise_file_limit
 from barker.amqp.reactor import Reactor, cannot_listen
+from barker.core.admission import Admission
 from barker.core.errors import Mistake
 from barker.core.routes import Route
 from barker.metrics import CONTENT_TYPE, Reports, exposition
@@ -41,11 +47,15 @@ log = logging.getLogger(__name__)
 
 ADDRESS = "gateway"
 
-SERVICES = ("inbox", "outbox", "directory", "monitor", "launcher")
-"""What browsers can reach, each at ``/amqp/`` and its name."""
+SERVICES = ("inbox", "outbox", "monitor", "launcher")
+"""What browsers can reach, each at ``/amqp/`` and its name. Not the directory: what registers is dialled."""
 
 SUBPROTOCOLS = ("amqp", "AMQPWSB10")
 """The WebSocket subprotocols taken: the standard's, and an older draft's, which rhea's examples use."""
+
+TOKEN_PROTOCOL = "barker-token."
+"""A page from the disk offers this and the run's token as one subprotocol more: headers are in no log, and
+neither in a browser's console, where each URL is."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,8 +109,25 @@ CLOSE_SECONDS = 1.0
 READ_BYTES = 64 * 1024
 """How much is copied at a time; the most that is held of one direction is a few times that."""
 
-MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 256 * 1024
 """The largest WebSocket message taken; rhea sends one for each AMQP frame, of 64 KiB at most."""
+
+ASK_SECONDS = 10.0
+"""Who has asked for nothing after so long is cut off, however busily it trickles a request's bytes."""
+
+ANSWER_SECONDS = 30.0
+"""Who has not taken the answer after so long is cut off."""
+
+MOST_PAGES = 1_000
+"""How many connections there may be besides the WebSockets: those that ask, and fetch the pages' files."""
+
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\ntoo many connections; try again later\n"
+"""What a connection too many is told."""
+
+REACTOR_SECONDS = 2.0
+"""How long the reactor may take to say what it knows of the routes."""
+
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -110,20 +137,24 @@ class Unreachable(Exception):
 class Gateway:
     """The process: an HTTP server, and a reactor that follows the directory."""
 
-    def __init__(self, host: str, port: int, directory: Place, max_connections: int) -> None:
+    def __init__(
+        self, host: str, port: int, directory: Place, max_connections: int, allow: tuple[str, ...], token: str
+    ) -> None:
+        """`allow` are further names it goes by; `token` is the run's, which pages from the disk show.
+
+        :raises Mistake: for a name that is none.
+        """
         self.host, self.port, self.directory = host, port, directory
-        self._max_connections = max_connections
+        self._max_connections, self._allow, self._token = max_connections, allow, token
+        self._admission = Admission(host, port, allow, token)
         self.reactor = Reactor(f"{ADDRESS}-{host}-{port}")
         self.network = Network(self.reactor, directory)
         self.watcher = Watcher(self.network, lambda change, route: None)
         self.reports = Reports(self.network)
-        listener = self.reactor.listen(host, 0, ConnectionHandler())
-        # Its address has the gateway's port; AMQP is spoken at another, for this one speaks HTTP.
-        self.agent = Agent(self.reactor, ADDRESS, ADDRESS, host, port, self._figures)
-        listener.handler = self.agent
-        self._agent_port = listener.port
         self._to_services = self._to_browsers = 0
         self._chance = random.Random()
+        self._websockets = 0
+        """How many are taken, or about to be: while their service is dialled, too."""
         self._dialled: set[asyncio.StreamWriter] = set()
 
     async def run(self) -> None:
@@ -137,36 +168,41 @@ class Gateway:
             loop.add_signal_handler(number, ended.set)
         if os.environ.get(LAUNCHED):
             loop.add_reader(sys.stdin.fileno(), self._on_launcher, ended)
-        app = web.Application()
-        app.router.add_get("/amqp/{service:.+}", self._on_websocket)
-        app.router.add_get("/healthz", self._on_health)
-        app.router.add_get("/metrics", self._on_metrics)
-        app.router.add_get("/{path:.*}", _on_page)
-        app.on_response_prepare.append(_add_headers)
-        app.on_shutdown.append(self._hang_up)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2 * CLOSE_SECONDS)
+        self._server = _Server(self._answer, MOST_PAGES + self._max_connections)
+        runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
         await runner.setup()
         thread = threading.Thread(target=self.reactor.run, name="reactor", daemon=True)
         try:
             await self._listen(runner)
-            register(self.network, Route(ADDRESS, self.host, self.port, "ordered", self.agent.since))
-            register(self.network, self.agent.route(self.host, self._agent_port))
+            self._register()
             thread.start()
-            log.info("gateway serves http://%s:%d/", self.host, self.port)
+            log.info("gateway serves http://%s/", self._admission.home)
             await ended.wait()
         finally:
+            for writer in self._dialled:
+                writer.transport.abort()
             await runner.cleanup()
             if thread.is_alive():
                 self.reactor.call_from_thread(self.reactor.stop)
                 thread.join(CLOSE_SECONDS)
         log.info("gateway at port %d has ended", self.port)
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, runner: web.ServerRunner) -> None:
         try:
             await web.TCPSite(runner, self.host, self.port, backlog=1024).start()
         except OSError as error:
             raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]
+        self._admission = Admission(self.host, self.port, self._allow, self._token)
+
+    def _register(self) -> None:
+        """Have the directory know this gateway, and its agent. The port is known by now."""
+        listener = self.reactor.listen(self.host, 0, ConnectionHandler())
+        # Its address has the gateway's port; AMQP is spoken at another, for this one speaks HTTP.
+        agent = Agent(self.reactor, ADDRESS, ADDRESS, self.host, self.port, self._figures)
+        listener.handler = agent
+        register(self.network, Route(ADDRESS, self.host, self.port, "ordered", agent.since))
+        register(self.network, agent.route(self.host, listener.port))
 
     def _on_launcher(self, ended: asyncio.Event) -> None:
         if not os.read(sys.stdin.fileno(), 4096):
@@ -174,9 +210,35 @@ class Gateway:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             ended.set()
 
-    async def _hang_up(self, app: web.Application) -> None:
-        for writer in self._dialled:
-            writer.transport.abort()
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Whatever is asked; first, whether it may be."""
+        self._server.expect_end(request)
+        response = await self._respond(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        host, origin = request.headers.get("Host"), request.headers.get("Origin")
+        protocols = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        tokens = [name for name in protocols if name.startswith(TOKEN_PROTOCOL)]
+        token = tokens[0].removeprefix(TOKEN_PROTOCOL) if tokens else ""
+        refusal = self._admission.refusal(host, origin, token)
+        if refusal:
+            log.info("%s is refused: %s", request.remote, refusal)
+            return _line(403, refusal)
+        if request.method not in ("GET", "HEAD"):
+            return _line(405, "there is only GET here")
+        if request.path.startswith("/amqp/"):
+            return await self._on_websocket(request, request.path.removeprefix("/amqp/"), protocols)
+        if request.path == "/healthz":
+            return await self._on_health()
+        if request.path == "/metrics":
+            # The agents' figures, for Prometheus; empty but for a comment while no monitor runs.
+            return web.Response(
+                body=exposition(self.reports.newest()), headers={"Content-Type": CONTENT_TYPE}
+            )
+        return _page(request.path)
 
     # For those who watch
 
@@ -187,51 +249,82 @@ class Gateway:
             "sent": self._to_browsers,
         }
 
-    async def _on_health(self, request: web.Request) -> web.StreamResponse:
+    async def _on_health(self) -> web.StreamResponse:
         """200 while the directory is in sight, and inbox and outbox are served; else 503 with what lacks."""
-        known = {route.address for route in list(self.watcher.routes)}
+
+        def look() -> tuple[bool, set[str]]:
+            return self.watcher.current, {route.address for route in self.watcher.routes}
+
+        try:
+            current, known = await self._ask_reactor(look)
+        except Unreachable as error:
+            return _line(503, str(error))
         lacks = [f"nobody serves {address}" for address in ("inbox", "outbox") if address not in known]
-        if not self.watcher.current:
+        if not current:
             lacks.insert(0, f"the directory at {self.directory} is away")
         return _line(503, "; ".join(lacks)) if lacks else web.Response(text="ok\n")
 
-    async def _on_metrics(self, request: web.Request) -> web.StreamResponse:
-        """The agents' figures, for Prometheus; empty but for a comment while no monitor runs."""
-        text = exposition(self.reports.newest())
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+    async def _ask_reactor(self, question: Callable[[], T]) -> T:
+        """What `question()` returns in the reactor's thread, which owns the table of routes.
+
+        :raises Unreachable: when there is no answer in time.
+        """
+        answer: Future[T] = Future()
+
+        def ask() -> None:
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(question())
+
+        self.reactor.call_from_thread(ask)
+        try:
+            async with asyncio.timeout(REACTOR_SECONDS):
+                return await asyncio.wrap_future(answer)
+        except TimeoutError:
+            raise Unreachable("the gateway has too much to do; try again later") from None
 
     # AMQP over WebSocket
 
-    async def _on_websocket(self, request: web.Request) -> web.StreamResponse:
+    async def _on_websocket(
+        self, request: web.BaseRequest, service: str, protocols: list[str]
+    ) -> web.StreamResponse:
         """Dial the service that the path names; only when it answers, take the WebSocket."""
-        service = request.match_info["service"]
         if service.partition("/")[0] not in SERVICES:
             there_are = ", ".join(f"/amqp/{name}" for name in SERVICES)
-            return _line(404, f"there is no {request.path} here; there are {there_are}")
-        if not _same_site(request):
-            return _line(403, "WebSockets are not for other sites' pages")
+            return _line(404, f"there is no {request.path!r:.100} here; there are {there_are}")
         socket = web.WebSocketResponse(
             protocols=SUBPROTOCOLS, compress=False, max_msg_size=MOST_BYTES, timeout=CLOSE_SECONDS
         )
-        if not socket.can_prepare(request).protocol:
+        # Looked at before aiohttp does, which would log them: one may be the token.
+        if not set(protocols) & set(SUBPROTOCOLS) or not socket.can_prepare(request).ok:
             return _line(400, f"this is for WebSockets of subprotocol {' or '.join(SUBPROTOCOLS)}")
-        if len(self._dialled) >= self._max_connections:
+        if self._websockets >= self._max_connections:
             return _line(503, f"{self._max_connections} WebSockets are all there may be; try again later")
+        self._websockets += 1
         try:
-            reader, writer = await self._dial(service)
+            return await self._serve(request, service, socket)
         except Unreachable as error:
             # A WebSocket that is taken tells its client all is well, and the client's back-off begins anew.
             log.info("%s", error)
             return _line(503, str(error))
+        finally:
+            self._websockets -= 1
+
+    async def _serve(
+        self, request: web.BaseRequest, service: str, socket: web.WebSocketResponse
+    ) -> web.StreamResponse:
+        """A WebSocket, from the dial of its service to the end of both.
+
+        :raises Unreachable: when there is nobody to dial; the WebSocket is not taken then.
+        """
+        reader, writer = await self._dial(service)
         self._dialled.add(writer)
         try:
             await socket.prepare(request)
+            self._server.let_last(request)
             await self._join(socket, reader, writer)
         finally:
+            self._server.expect_end(request)
             self._dialled.discard(writer)
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
             writer.transport.abort()
         return socket
 
@@ -246,29 +339,20 @@ class Gateway:
             if place is None:
                 break
             try:
-                dialling = asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
-                return await asyncio.wait_for(dialling, DIAL_SECONDS)
+                async with asyncio.timeout(DIAL_SECONDS):
+                    return await asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
             except TimeoutError:
                 why = f"{service} at {place} takes no connection"
             except OSError as error:
                 why = f"{service} at {place}: {error.strerror or error}"
-        if service != "directory" and not self.watcher.current:
+        if not self.watcher.current:
             why += f"; and the directory at {self.directory} is away"
         raise Unreachable(why)
 
     async def _find(self, service: str) -> Place | None:
         """Where `service` is by the directory's policy; while that is away, where it was last."""
-        if service == "directory":
-            return self.directory
-        found: Future[Route | None] = Future()
-
-        def choose() -> None:
-            # In the reactor's thread, which owns the table: a choice changes whose turn is next.
-            if found.set_running_or_notify_cancel():
-                found.set_result(self.watcher.routes.choose(service, self._chance))
-
-        self.reactor.call_from_thread(choose)
-        route = await asyncio.wrap_future(found)
+        # A choice changes whose turn is next.
+        route = await self._ask_reactor(lambda: self.watcher.routes.choose(service, self._chance))
         return None if route is None else Place(route.host, route.port)
 
     async def _join(
@@ -287,7 +371,8 @@ class Gateway:
                 copy.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
             with contextlib.suppress(ConnectionError, TimeoutError):
-                await socket.close(code=code)
+                async with asyncio.timeout(2 * CLOSE_SECONDS):  # It waits for who does not read, too.
+                    await socket.close(code=code)
 
     async def _to_service(self, socket: web.WebSocketResponse, writer: asyncio.StreamWriter) -> int:
         """Until the browser ends. Waiting for the other side to take it is all the back-pressure there is."""
@@ -309,29 +394,61 @@ class Gateway:
         return WSCloseCode.GOING_AWAY
 
 
-def _same_site(request: web.Request) -> bool:
-    """Whether a page of ours asks, or one from the disk, or no browser: those send no Origin."""
-    origin = request.headers.get("Origin")
-    return origin in (None, "null", "file://") or origin.partition("://")[2] == request.host
+class _Server(web.Server):
+    """aiohttp's server, with bounds: at most so many connections, and an end to each that is no WebSocket."""
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], most: int) -> None:
+        super().__init__(answer, access_log=None, keepalive_timeout=ASK_SECONDS)
+        self._most = most
+        self._ends: dict[RequestHandler, asyncio.TimerHandle | None] = {}
+        """Every connection, with what will cut it off; None for WebSockets."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """aiohttp's call for each that comes."""
+        super().connection_made(handler, transport)
+        self._ends[handler] = _end(transport)
+        if len(self._ends) > self._most:
+            transport.write(FULL)
+            transport.close()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """aiohttp's call for each that has gone."""
+        super().connection_lost(handler, exc)
+        end = self._ends.pop(handler, None)
+        if end is not None:
+            end.cancel()
+
+    def expect_end(self, request: web.BaseRequest) -> None:
+        """Cut its connection off in a while, unless it asks for something more by then."""
+        if request.transport is not None:
+            self.let_last(request)
+            self._ends[request.protocol] = _end(request.transport)
+
+    def let_last(self, request: web.BaseRequest) -> None:
+        """Its connection may last as long as it likes."""
+        end = self._ends.get(request.protocol)
+        if end is not None:
+            end.cancel()
+            self._ends[request.protocol] = None
+
+
+def _end(transport: asyncio.Transport) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(ANSWER_SECONDS, transport.abort)
 
 
 # Pages
 
 
-async def _on_page(request: web.Request) -> web.StreamResponse:
+def _page(path: str) -> web.StreamResponse:
     """One of the files that are served."""
-    if request.path in ("/session.js", "/webui/session.js"):
+    if path in ("/session.js", "/webui/session.js"):
         return web.Response(text=SESSION, content_type="text/javascript")
-    if request.path not in PAGES:
-        return _line(404, f"there is no {request.path} here")
-    file = ROOT / PAGES[request.path]
+    if path not in PAGES:
+        return _line(404, f"there is no {path!r:.100} here")
+    file = ROOT / PAGES[path]
     if not file.is_file():
-        return _line(404, f"{PAGES[request.path]} is missing; make setup brings what the pages need")
+        return _line(404, f"{PAGES[path]} is missing; make setup brings what the pages need")
     return web.FileResponse(file)
-
-
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
 
 
 def _line(status: int, text: str) -> web.Response:
@@ -360,11 +477,18 @@ def _tell_in_a_line(record: logging.LogRecord) -> bool:
     show_default=True,
     help="How many WebSockets there may be at one time; more are turned away.",
 )
+@options.allow_host
 @options.program
-def main(host: str, port: int, directory_place: Place, max_connections: int) -> None:
-    """Run the gateway: the web pages, and AMQP over WebSocket for them."""
+def main(
+    host: str, port: int, directory_place: Place, max_connections: int, allow_hosts: tuple[str, ...]
+) -> None:
+    """Run the gateway: the web pages, and AMQP over WebSocket for them.
+
+    Pages from the disk show the run's token, which the launcher hands on in BARKER_TOKEN.
+    """
     logging.getLogger("aiohttp.server").addFilter(_tell_in_a_line)
-    asyncio.run(Gateway(host, port, directory_place, max_connections).run())
+    token = os.environ.get(TOKEN, "")
+    asyncio.run(Gateway(host, port, directory_place, max_connections, allow_hosts, token).run())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import click
 import psutil
 
 from barker import options
-from barker.amqp.agent import LAUNCHED
+from barker.amqp.agent import LAUNCHED, TOKEN
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.engine import Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Place
@@ -134,8 +134,10 @@ def write_session(file: Path, gateway: Place, token: str) -> None:
 class Child:
     """One program that was started, and may be started again."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, environment: dict[str, str] | None = None) -> None:
+        """`environment` is what it finds in its own besides the launcher's."""
         self.program = program
+        self._environment = environment or {}
         self.frozen = False
         self.stopped = False
         """Whether it was told to end: then nobody starts it again by himself."""
@@ -165,7 +167,7 @@ class Child:
         self._popen = subprocess.Popen(
             self.program.command,
             stdin=subprocess.PIPE,
-            env={**os.environ, LAUNCHED: self.program.name},
+            env={**os.environ, **self._environment, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
         self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False
@@ -225,10 +227,13 @@ class Launcher(Service):
         :raises Mistake: when a port is taken.
         """
         self.shape, self._session, self._keep_alive = shape, session, keep_alive
-        self.children = {program.name: Child(program) for program in plan(shape)}
+        self.token = secrets.token_urlsafe(24)
+        self.children = {
+            program.name: Child(program, {TOKEN: self.token} if program.kind == "gateway" else None)
+            for program in plan(shape)
+        }
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
-        self.token = secrets.token_urlsafe(24)
         self._ready = False
         self._stage = 0
         self._begun = time.monotonic()
@@ -546,6 +551,7 @@ class _Commander(LinkHandler):
     default=WEBUI / "session.js",
     help="Where the pages look for the gateway's address (default: beside them).",
 )
+@options.allow_host
 @options.data
 @options.sync
 @options.program
@@ -565,6 +571,7 @@ def main(
     keep_alive: bool,
     monitoring: bool,
     session: Path,
+    allow_hosts: tuple[str, ...],
     data: Path,
     sync: str,
 ) -> None:
@@ -585,6 +592,7 @@ def main(
         log_level=log_level,
         monitoring=monitoring,
         sync=sync,
+        allow_hosts=allow_hosts,
     )
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):

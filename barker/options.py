@@ -52,6 +52,15 @@ directory = click.option(
     metavar="HOST:PORT",
     help="Where the directory is.",
 )
+allow_host = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="A further name that browsers may reach the gateway by; may be repeated. Needed for those that come "
+    "from other machines, as with --host 0.0.0.0 or ::, for each name or address that they type in; "
+    "without a port it is the gateway's own.",
+)
 data = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

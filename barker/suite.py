@@ -48,6 +48,8 @@ class Shape:
     """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
     inbox_journals: tuple[str, ...] = ()
     """The inboxes' journals likewise."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names that browsers may reach the gateway by."""
 
     @property
     def directory(self) -> Place:
@@ -98,6 +100,8 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
     if kind != "directory":
         places += ["--directory", str(shape.directory)]
+    if kind == "gateway":
+        places += [word for name in shape.allow_hosts for word in ("--allow-host", name)]
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):

@@ -24,7 +24,7 @@ from barker.amqp.message import decode_bark, encode_bark
 from barker.bark import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
-from benchmarks.dashboard import ARGUMENTS, PAGE, chromium
+from benchmarks.dashboard import ARGUMENTS, chromium
 from benchmarks.stand import Stand, stand, until
 from benchmarks.suite import Suite, make_users
 
@@ -187,8 +187,7 @@ def _page(suite: Suite, user: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page()
-        file = PAGE.parent.parent / "webui" / "index.html"
-        page.goto(f"{file.as_uri()}?gateway={gateway.place}&user={user}")
+        page.goto(f"http://{gateway.place}/?user={user}")
         readers = suite.readers
         until(lambda: suite.readers > readers, lambda: None, "the page follows its timeline")
         page.evaluate(WATCH)

@@ -427,8 +427,7 @@ function onTrouble(error) {
 
 // Commands
 
-// The run's token is for its own gateway.
-let token = (window.BARKER_SESSION || {}).gateway === GATEWAY && window.BARKER_SESSION.token || "";
+let token = runToken();
 const sent = new Map();         // by delivery: what was ordered
 
 const DONE = {

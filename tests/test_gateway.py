@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest
 
+from barker.amqp.agent import register
+from barker.amqp.links import Network, Place
+from barker.amqp.reactor import Reactor
 from barker.core.partitions import number_of
+from barker.core.routes import Route
 from tests.harness import ROOT, Process, Suite, free_port, wait_for
 
 pytestmark = pytest.mark.system
@@ -31,12 +39,27 @@ def gateway(suite: Suite) -> Process:
     return gateway
 
 
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A gateway with nothing but a directory, for all tests that leave it as it was."""
+    suite = Suite(tmp_path_factory.mktemp("lone"))
+    try:
+        gateway = suite.start("gateway")
+        wait_for(lambda: "gateway" in _routes(suite), "the gateway is registered")
+        yield gateway
+    finally:
+        suite.end()
+
+
 def _routes(suite: Suite) -> list[str]:
     """The addresses that the directory knows, one for each route."""
     command = [sys.executable, "-m", "barker.routes", "--directory", suite.place]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20).stdout
     return [line.split()[0] for line in shown.splitlines()]
 
+
+LET_IN = 503
+"""What a WebSocket's handshake is told that would be let in, were there an outbox: nobody serves that now."""
 
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -61,19 +84,27 @@ def _ask(raw: socket.socket, path: str, headers: dict[str, str]) -> tuple[int, s
     while not answer.startswith(b"HTTP/1.1 101 ") and (data := raw.recv(65536)):
         answer += data
     head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode()
+    return int(head.split()[1]), body.decode(errors="replace")
 
 
-def _get(gateway: Process, path: str) -> tuple[int, str]:
+def _get(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
     """Status and text of a page."""
     with _connect(gateway) as raw:
-        return _ask(raw, path, {})
+        return _ask(raw, path, headers)
 
 
 def _knock(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
     """Status and text of the answer to a WebSocket's handshake; 101 lets it in."""
     with _connect(gateway) as raw:
         return _ask(raw, path, HANDSHAKE | {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@pytest.fixture
+def outbox(suite: Suite, gateway: Process) -> Process:
+    """An outbox that the gateway reaches."""
+    outbox = suite.outbox()
+    wait_for(lambda: _knock(gateway, "/amqp/outbox")[0] == 101, "the outbox is reached")
+    return outbox
 
 
 def _web(gateway: Process, talk: Callable[[aiohttp.ClientSession, str], Awaitable[Any]]) -> Any:
@@ -84,6 +115,11 @@ def _web(gateway: Process, talk: Callable[[aiohttp.ClientSession, str], Awaitabl
             return await talk(session, f"http://127.0.0.1:{gateway.port}")
 
     return asyncio.run(run())
+
+
+def _frame(size: int, opcode: int = 0x82) -> bytes:
+    """RFC 6455 §5.2: a frame of so many zeros, masked with zeros; 0x82 is a whole binary message."""
+    return bytes([opcode, 0xFF]) + size.to_bytes(8, "big") + bytes(4) + bytes(size)
 
 
 async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADER, **options: Any) -> bytes:
@@ -119,8 +155,8 @@ async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADE
         ("/webui/node_modules/uplot/dist/uPlot.min.css", ".uplot"),
     ],
 )
-def test_the_page_and_what_it_needs_are_served(gateway: Process, path: str, holds: str) -> None:
-    status, text = _get(gateway, path)
+def test_the_page_and_what_it_needs_are_served(lone: Process, path: str, holds: str) -> None:
+    status, text = _get(lone, path)
     assert status == 200
     assert holds in text
 
@@ -140,26 +176,26 @@ def test_the_page_and_what_it_needs_are_served(gateway: Process, path: str, hold
         "/amqp/",
     ],
 )
-def test_nothing_else_is_served(gateway: Process, path: str) -> None:
-    status, text = _get(gateway, path)
+def test_nothing_else_is_served(lone: Process, path: str) -> None:
+    status, text = _get(lone, path)
     assert status in (400, 404)
     assert "import" not in text
     assert "root:" not in text
 
 
-def test_the_runs_token_is_not_served(gateway: Process) -> None:
+def test_the_runs_token_is_not_served(lone: Process) -> None:
     for path in ("/session.js", "/session%2ejs", "/./session.js", "/SESSION.JS"):
-        assert "token" not in _get(gateway, path)[1]
+        assert "token" not in _get(lone, path)[1]
 
 
-def test_an_unknown_service_is_told_which_there_are(gateway: Process) -> None:
-    status, text = _knock(gateway, "/amqp/bizlogic")
+def test_an_unknown_service_is_told_which_there_are(lone: Process) -> None:
+    status, text = _knock(lone, "/amqp/bizlogic")
     assert status == 404
-    assert "/amqp/inbox, /amqp/outbox, /amqp/directory, /amqp/monitor" in text
+    assert "there are /amqp/inbox, /amqp/outbox, /amqp/monitor, /amqp/launcher" in text
 
 
-def test_a_service_that_nobody_serves_is_503_and_says_so(gateway: Process) -> None:
-    status, text = _knock(gateway, "/amqp/inbox")
+def test_a_service_that_nobody_serves_is_503_and_says_so(lone: Process) -> None:
+    status, text = _knock(lone, "/amqp/inbox")
     assert (status, text) == (503, "nobody serves inbox now\n")
 
 
@@ -207,6 +243,38 @@ def test_of_several_instances_one_that_is_away_is_passed_over(suite: Suite, gate
     assert [_knock(gateway, "/amqp/outbox")[0] for _ in range(4)] == [101] * 4
 
 
+PATHS = ["/", "/session.js", "/metrics", "/healthz", "/amqp/outbox", "/nothing"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_name_that_somebody_has_made_to_resolve_here_is_refused(lone: Process, path: str) -> None:
+    evil = f"evil.example:{lone.port}"
+    for headers in ({"Host": evil, "Origin": f"http://{evil}"}, {"Host": evil}, {"Host": ""}):
+        status, text = _knock(lone, path, **headers)
+        assert status == 403
+        assert f"open http://127.0.0.1:{lone.port}/" in text
+        assert "--allow-host" in text
+        assert text.count("\n") == 1
+
+
+def test_the_gateway_goes_by_this_machines_names_and_those_it_is_given(suite: Suite) -> None:
+    gateway = suite.start("gateway", "--allow-host", "barker.example", "--allow-host", "proxy.example:8443")
+    wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+    own = [f"{name}:{gateway.port}" for name in ("127.0.0.1", "localhost", "[::1]", "barker.example")]
+    for host in [*own, "barker.example", "proxy.example:8443"]:
+        for origin in (f"http://{host}", f"https://{host}"):
+            assert _get(gateway, "/session.js", Host=host, Origin=origin)[0] == 200
+    for host in (f"proxy.example:{gateway.port}", "barker.example:1", "localhost", "localhost:80"):
+        assert _get(gateway, "/session.js", Host=host)[0] == 403
+
+
+def test_a_name_that_is_none_is_one_line_and_status_2() -> None:
+    command = [sys.executable, "-m", "barker.gateway", "--port", "0", "--allow-host", "http://x/"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("barker: --allow-host 'http://x/' is no NAME or NAME:PORT")
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -214,40 +282,92 @@ def test_of_several_instances_one_that_is_away_is_passed_over(suite: Suite, gate
         ("http://127.0.0.1:1", 403),
         ("http://[::1", 403),
         ("https://evil.example:5673/127.0.0.1", 403),
-        ("null", 101),
-        (None, 101),
-        ("http://127.0.0.1:{port}", 101),
+        ("null", 403),
+        ("file://", 403),
+        (None, LET_IN),
+        ("http://127.0.0.1:{port}", LET_IN),
+        ("http://localhost:{port}", LET_IN),
     ],
 )
-def test_pages_of_other_sites_are_refused(gateway: Process, origin: str | None, status: int) -> None:
-    headers = {} if origin is None else {"Origin": origin.format(port=gateway.port)}
-    assert _knock(gateway, "/amqp/directory", **headers)[0] == status
+def test_pages_of_other_sites_are_refused(lone: Process, origin: str | None, status: int) -> None:
+    headers = {} if origin is None else {"Origin": origin.format(port=lone.port)}
+    assert _knock(lone, "/amqp/outbox", **headers)[0] == status
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_a_page_from_the_disk_shows_the_runs_token(
+    suite: Suite, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BARKER_TOKEN", "the-runs-token")
+    gateway = suite.start("gateway")
+    wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+
+    def knock(protocols: str) -> tuple[int, str]:
+        return _knock(gateway, "/amqp/outbox", Origin=origin, Sec_WebSocket_Protocol=protocols)
+
+    for protocols in (
+        "amqp, AMQPWSB10",
+        "amqp, barker-token.",
+        "amqp, barker-token.guessed",
+        "the-runs-token",
+    ):
+        status, text = knock(protocols)
+        assert status == 403
+        assert "needs this run's token, which the launcher writes to webui/session.js" in text
+    assert knock("amqp, AMQPWSB10, barker-token.the-runs-token")[0] == LET_IN
+    assert knock("barker-token.the-runs-token")[0] == 400
+    evil = _knock(
+        gateway,
+        "/amqp/outbox",
+        Origin="http://evil.example",
+        Sec_WebSocket_Protocol="amqp, barker-token.the-runs-token",
+    )
+    assert evil[0] == 403
+    assert "the-runs-token" not in gateway.log
+
+
+def test_a_gateway_without_a_token_says_so_to_pages_from_the_disk(lone: Process) -> None:
+    status, text = _knock(lone, "/amqp/outbox", Origin="null", Sec_WebSocket_Protocol="amqp, barker-token.")
+    assert status == 403
+    assert "this gateway was started without one (BARKER_TOKEN)" in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/amqp/directory",
+        "/amqp//directory",
+        "/amqp/%64irectory",
+        "/amqp/agents/x",
+        "/amqp/./directory",
+        "/amqp/",
+    ],
+)
+def test_nothing_can_be_registered_through_the_gateway(lone: Process, path: str) -> None:
+    status, text = _knock(lone, path)
+    assert status == 404
+    assert "there are /amqp/inbox, /amqp/outbox, /amqp/monitor, /amqp/launcher" in text
 
 
 @pytest.mark.parametrize("protocol", ["", "chat", "amqpx"])
-def test_a_websocket_for_something_else_is_refused(gateway: Process, protocol: str) -> None:
-    status, text = _knock(gateway, "/amqp/directory", Sec_WebSocket_Protocol=protocol)
+def test_a_websocket_for_something_else_is_refused(lone: Process, protocol: str) -> None:
+    status, text = _knock(lone, "/amqp/outbox", Sec_WebSocket_Protocol=protocol)
     assert status == 400
     assert "amqp or AMQPWSB10" in text
-    assert _get(gateway, "/amqp/directory")[0] == 400
+    assert _get(lone, "/amqp/outbox")[0] == 400
 
 
 @pytest.mark.parametrize("protocol", ["amqp", "AMQPWSB10"])
-@pytest.mark.parametrize("service", ["directory", "inbox"])
-def test_bytes_go_there_and_come_back(suite: Suite, gateway: Process, service: str, protocol: str) -> None:
-    if service == "inbox":
-        suite.inbox()
-        wait_for(lambda: _knock(gateway, "/amqp/inbox")[0] == 101, "the inbox is reached")
-
+def test_bytes_go_there_and_come_back(gateway: Process, outbox: Process, protocol: str) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
-        return await _echo_of(session, f"{url}/amqp/{service}", protocols=[protocol])
+        return await _echo_of(session, f"{url}/amqp/outbox", protocols=[protocol])
 
     assert _web(gateway, talk).startswith(HEADER)
 
 
-def test_text_ends_the_websocket(gateway: Process) -> None:
+def test_text_ends_the_websocket(gateway: Process, outbox: Process) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
-        async with session.ws_connect(f"{url}/amqp/directory", protocols=["amqp"]) as websocket:
+        async with session.ws_connect(f"{url}/amqp/outbox", protocols=["amqp"]) as websocket:
             await websocket.send_str("woof")
             await websocket.receive(timeout=10)
             return websocket.close_code
@@ -255,9 +375,11 @@ def test_text_ends_the_websocket(gateway: Process) -> None:
     assert _web(gateway, talk) == aiohttp.WSCloseCode.UNSUPPORTED_DATA
 
 
-def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(gateway: Process) -> None:
+def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(
+    gateway: Process, outbox: Process
+) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
-        path = f"{url}/amqp/directory"
+        path = f"{url}/amqp/outbox"
         async with session.ws_connect(path, protocols=["amqp"]) as websocket:
             await websocket.send_bytes(os.urandom(100_000))
             async for _ in websocket:  # Whatever the directory answers, the end comes.
@@ -268,14 +390,14 @@ def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(gateway: Pr
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x00\xff\xff", b"GET / HTTP/9.9", b"A" * 100_000, HEADER])
-def test_garbage_instead_of_http_leaves_no_traceback(gateway: Process, garbage: bytes) -> None:
-    with _connect(gateway) as raw:
+def test_garbage_instead_of_http_leaves_no_traceback(lone: Process, garbage: bytes) -> None:
+    with _connect(lone) as raw:
         raw.sendall(garbage + b"\r\n\r\n")
         raw.shutdown(socket.SHUT_WR)
         while raw.recv(65536):
             pass
-    assert _get(gateway, "/")[0] == 200
-    assert "Traceback" not in gateway.log
+    assert _get(lone, "/")[0] == 200
+    assert "Traceback" not in lone.log
 
 
 def test_the_services_end_ends_the_websocket(suite: Suite, gateway: Process) -> None:
@@ -292,27 +414,238 @@ def test_the_services_end_ends_the_websocket(suite: Suite, gateway: Process) -> 
     assert "Traceback" not in gateway.log
 
 
-def test_the_browsers_end_ends_the_connection_to_the_service(suite: Suite, gateway: Process) -> None:
+def test_the_browsers_end_ends_the_connection_to_the_service(
+    suite: Suite, gateway: Process, outbox: Process
+) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> None:
-        await _echo_of(session, f"{url}/amqp/directory")
+        await _echo_of(session, f"{url}/amqp/outbox")
 
-    before = suite.state(suite.directory)["connections"]
+    before = suite.state(outbox)["connections"]
     for _ in range(5):
         _web(gateway, talk)
-    suite.wait_for_state(suite.directory, connections=before)
+    suite.wait_for_state(outbox, connections=before)
 
 
-def test_what_a_stopped_service_does_not_take_is_not_held(suite: Suite, gateway: Process) -> None:
-    # RFC 6455 §5.2: a binary frame of 1 MiB, masked with zeros.
-    frame = b"\x82\xff" + (1 << 20).to_bytes(8, "big") + bytes(4) + bytes(1 << 20)
+def test_what_a_stopped_service_does_not_take_is_not_held(gateway: Process, outbox: Process) -> None:
+    frames = _frame(64 << 10) * 16
     before = psutil.Process(gateway.pid).memory_info().rss
     with _connect(gateway) as raw:
-        assert _ask(raw, "/amqp/directory", HANDSHAKE)[0] == 101
-        suite.directory.kill(signal.SIGSTOP)
+        assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
+        outbox.kill(signal.SIGSTOP)
         raw.settimeout(2)
         with pytest.raises(TimeoutError):
-            raw.sendall(frame * 100)
+            raw.sendall(frames * 100)
         assert psutil.Process(gateway.pid).memory_info().rss - before < 32 << 20
+
+
+# What a browser may cost
+
+
+def _altered(suite: Suite, alter: str, *arguments: str) -> Process:
+    """A gateway with some of its constants altered, as nobody waits half a minute here."""
+    port = free_port()
+    program = f"import time; import barker.gateway as gateway; {alter}; gateway.main()"
+    command = [sys.executable, "-c", program, "--port", str(port), "--directory", suite.place, *arguments]
+    process = Process(suite.folder / "altered.log", [*command, "--log-level", "info"], port)
+    suite.processes.append(process)
+    wait_for(lambda: "gateway serves" in process.log, "the gateway listens")
+    return process
+
+
+@pytest.fixture
+def service(suite: Suite) -> Iterator[socket.socket]:
+    """A listening socket that the directory knows as `launcher`, for services that Barker has not."""
+    reactor = Reactor("test-service")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        route = Route("launcher", *listener.getsockname(), "ordered", time.time())
+        register(Network(reactor, Place.parse(suite.place)), route)
+        thread = threading.Thread(target=reactor.run, daemon=True)
+        thread.start()
+        wait_for(lambda: "launcher" in _routes(suite), "the service is registered")
+        yield listener
+        reactor.call_from_thread(reactor.stop)
+        thread.join(10)
+
+
+def _files(process: Process) -> int:
+    return psutil.Process(process.pid).num_fds()
+
+
+def _reached(gateway: Process) -> None:
+    wait_for(lambda: _knock(gateway, "/amqp/launcher")[0] == 101, "the service is reached")
+
+
+def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: socket.socket) -> None:
+    gateway = _altered(suite, "pass", "--max-connections", "3")
+    _reached(gateway)
+
+    async def talk(session: aiohttp.ClientSession, url: str) -> list[int]:
+        async def knock() -> int:
+            try:
+                await session.ws_connect(f"{url}/amqp/launcher", protocols=["amqp"])
+            except aiohttp.WSServerHandshakeError as error:
+                return error.status
+            return 101
+
+        return await asyncio.gather(*(knock() for _ in range(30)))
+
+    wait_for(lambda: sorted(_web(gateway, talk)) == [101] * 3 + [503] * 27, "three are let in")
+    _reached(gateway)
+
+
+def test_a_dial_that_times_out_leaves_nothing_open(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.DIAL_SECONDS = 0.1")
+    reactor = Reactor("test-service")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+        place = listener.getsockname()
+        for _ in range(4):  # Nobody accepts these, and the kernel takes no more.
+            raw = waiting.enter_context(socket.socket())
+            raw.setblocking(False)
+            raw.connect_ex(place)
+        network = Network(reactor, Place.parse(suite.place))
+        register(network, Route("launcher", *place, "ordered", time.time()))
+        threading.Thread(target=reactor.run, daemon=True).start()
+        wait_for(lambda: "takes no connection" in _knock(gateway, "/amqp/launcher")[1], "it times out")
+        before = _files(gateway)
+        for _ in range(20):
+            status, text = _knock(gateway, "/amqp/launcher")
+            assert (status, text) == (503, f"launcher at 127.0.0.1:{place[1]} takes no connection\n")
+        assert _files(gateway) <= before
+        reactor.call_from_thread(reactor.stop)
+
+
+def test_health_is_asked_of_the_thread_that_owns_the_routes(suite: Suite) -> None:
+    # The agent asks for figures in the reactor's thread, once a second: from then on it does nothing more.
+    stuck = "gateway.Gateway._figures = lambda self: time.sleep(60)"
+    gateway = _altered(suite, f"gateway.REACTOR_SECONDS = 0.2; {stuck}")
+    wait_for(lambda: "too much to do" in _get(gateway, "/healthz")[1], "it says that there is no answer")
+    assert _get(gateway, "/healthz")[0] == 503
+    assert _knock(gateway, "/amqp/inbox") == (503, "the gateway has too much to do; try again later\n")
+    assert _get(gateway, "/session.js")[0] == 200
+
+
+def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: socket.socket) -> None:
+    gateway = _altered(suite, "gateway.STALL_SECONDS = gateway.CLOSE_SECONDS = gateway.ANSWER_SECONDS = 0.3")
+
+    def speak() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                dialled, _ = service.accept()
+                with dialled, contextlib.suppress(ConnectionError):
+                    while True:
+                        dialled.sendall(bytes(64 << 10))
+
+    threading.Thread(target=speak, daemon=True).start()
+    _reached(gateway)
+    wait_for(lambda: _count(gateway) == 0, "that one is gone")
+    with _connect(gateway) as raw:
+        assert _ask(raw, "/amqp/launcher", HANDSHAKE)[0] == 101
+        wait_for(lambda: _count(gateway) == 0, "its connection is closed")
+    assert _get(gateway, "/session.js")[0] == 200
+    assert "Traceback" not in gateway.log
+
+
+def _count(gateway: Process) -> int:
+    """How many connections stand at the gateway's port."""
+    found = psutil.Process(gateway.pid).net_connections("tcp")
+    return sum(one.laddr.port == gateway.port and one.status != psutil.CONN_LISTEN for one in found)
+
+
+def test_who_takes_no_answer_is_cut_off(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.ANSWER_SECONDS = 0.5")
+    asked = b"GET /webui/node_modules/uplot/dist/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"
+    with _connect(gateway) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(1)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            raw.sendall(asked % gateway.port * 500_000)
+        wait_for(lambda: _count(gateway) == 0, "its connection is closed")
+    assert psutil.Process(gateway.pid).memory_info().rss < 120 << 20
+
+
+@pytest.mark.parametrize("again", [b"", b"GET /session.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"])
+def test_half_a_request_is_not_waited_for(suite: Suite, again: bytes) -> None:
+    gateway = _altered(suite, "gateway.ASK_SECONDS = 0.5")
+    with _connect(gateway) as raw:
+        raw.sendall(again % gateway.port if again else b"")
+        raw.sendall(b"GET / HTTP/1.1\r\n")
+
+        def trickles() -> bool:
+            try:
+                raw.sendall(b"X")
+            except ConnectionError:
+                return True
+            return False
+
+        wait_for(trickles, "it is cut off")
+
+
+def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
+    gateway = _altered(suite, "gateway.MOST_PAGES = 4", "--max-connections", "1")
+    with contextlib.ExitStack() as all_of_them:
+        held = [all_of_them.enter_context(_connect(gateway)) for _ in range(5)]
+        wait_for(lambda: _count(gateway) == 5, "they are there")
+        with _connect(gateway) as raw:
+            answer = b""
+            while data := raw.recv(1000):
+                answer += data
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert answer.endswith(b"\r\n\r\ntoo many connections; try again later\n")
+        assert _ask(held[0], "/session.js", {})[0] == 200
+    wait_for(lambda: _count(gateway) == 0, "they are gone")
+    assert _get(gateway, "/session.js")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        _frame(300 << 10),
+        _frame(200 << 10, 0x02) + _frame(200 << 10, 0x80),
+        _frame(0)[:2] + b"\x00\x00\x01" + bytes(9),
+    ],
+)
+def test_a_message_too_large_ends_its_websocket(gateway: Process, outbox: Process, sent: bytes) -> None:
+    with _connect(gateway) as raw:
+        assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
+        raw.sendall(sent)
+        answer = raw.recv(65536)
+    # RFC 6455 §5.5.1: a close frame, and 1009 for a message that is too big.
+    assert answer[0] == 0x88
+    assert int.from_bytes(answer[2:4], "big") == 1009
+    assert "Traceback" not in gateway.log
+
+
+@pytest.mark.parametrize("header", [b"X: " + b"x" * 100_000, b"\r\n".join([b"X: " + b"x" * 8000] * 5000)])
+def test_endless_headers_are_one_line(lone: Process, header: bytes) -> None:
+    before = psutil.Process(lone.pid).memory_info().rss
+    with _connect(lone) as raw, contextlib.suppress(ConnectionError):
+        raw.sendall(b"GET / HTTP/1.1\r\n" + header + b"\r\n\r\n")
+        answer = raw.recv(65536)
+        assert answer.startswith(b"HTTP/1.0 400 ")
+        assert answer.partition(b"\r\n\r\n")[2].count(b"\n") <= 1
+    assert psutil.Process(lone.pid).memory_info().rss - before < 16 << 20
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "PURGE"])
+def test_there_is_only_get(lone: Process, method: str) -> None:
+    with _connect(lone) as raw:
+        host = f"127.0.0.1:{lone.port}"
+        raw.sendall(f"{method} / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        answer = b""
+        while data := raw.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\nthere is only GET here\n")
+
+
+def test_at_any_port_its_agent_has_that_ports_name(suite: Suite) -> None:
+    command = [sys.executable, "-m", "barker.gateway", "--port", "0", "--directory", suite.place]
+    gateway = Process(suite.folder / "gateway.log", [*command, "--log-level", "info"])
+    suite.processes.append(gateway)
+    port = wait_for(lambda: re.search(r"serves http://127\.0\.0\.1:(\d+)/", gateway.log), "it serves")[1]
+    wait_for(lambda: f"agents/127.0.0.1-{port}" in _routes(suite), "its agent is registered")
+    assert "agents/127.0.0.1-0" not in _routes(suite)
 
 
 def test_a_port_in_use_is_one_line_and_status_2(gateway: Process, suite: Suite) -> None:
@@ -326,9 +659,11 @@ def test_a_port_in_use_is_one_line_and_status_2(gateway: Process, suite: Suite) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_once_with_a_browser_attached(gateway: Process, number: signal.Signals) -> None:
+def test_it_ends_at_once_with_a_browser_attached(
+    gateway: Process, outbox: Process, number: signal.Signals
+) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
-        async with session.ws_connect(f"{url}/amqp/directory", protocols=["amqp"]) as websocket:
+        async with session.ws_connect(f"{url}/amqp/outbox", protocols=["amqp"]) as websocket:
             gateway.popen.send_signal(number)
             await websocket.receive(timeout=10)
             return websocket.close_code

@@ -240,7 +240,7 @@ function showLines() {
         at(service).querySelector("span").textContent = WORDS[state];
     }
     const away = lines.filter(({state}) => state === "away");
-    const reasons = away.map(({reason}) => reason).join("");
+    const reasons = [...new Set(away.map(({reason}) => reason))].join("");
     showStatus(reasons ? `${reasons}Trying again.`
         : away.length === 0 ? ""
         : away.length === 1 ? AWAY[away[0].service]

@@ -12,6 +12,28 @@ const asked = new URLSearchParams(location.search);
 const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
 const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway || here;
 
+// What a page from the disk shows the gateway, to be told from other sites' pages: the token of its run.
+const FROM_DISK = location.protocol === "file:";
+const SESSION = new URL("session.js", document.currentScript.src).href;
+const NO_TOKEN = `From the disk, this page needs the token of the run at ${GATEWAY}, and webui/session.js has none: `
+    + `start it with make run, or open http://${GATEWAY}/ instead. `;
+
+function runToken() {
+    const {gateway, token} = window.BARKER_SESSION || {};
+    return gateway === GATEWAY && token || "";
+}
+
+/* Call `then` when session.js was read once more: the next run has another token. */
+function readSession(then) {
+    const script = document.createElement("script");
+    script.src = SESSION;
+    script.onload = script.onerror = () => {
+        script.remove();
+        then();
+    };
+    document.head.append(script);
+}
+
 
 /* rhea's heartbeats go on while a socket closes, and Chromium would complain of each. */
 class Socket extends WebSocket {
@@ -55,8 +77,12 @@ class Line {
     dial() {
         const scheme = location.protocol === "https:" ? "wss" : "ws";
         const url = `${scheme}://${GATEWAY}/amqp/${this.path}`;
+        const protocols = ["amqp", "AMQPWSB10"];
+        if (runToken()) {
+            protocols.push(`barker-token.${runToken()}`);       // a header: URLs are logged, headers are not
+        }
         const connection = this.connection = rheaUmd.create_connection({
-            connection_details: rheaUmd.websocket_connect(Socket)(url, ["amqp", "AMQPWSB10"]),
+            connection_details: rheaUmd.websocket_connect(Socket)(url, protocols),
             reconnect: false,
             idle_time_out: 2000,
         });
@@ -95,7 +121,8 @@ class Line {
         }
         const stood = this.state === "open" && Date.now() - this.since > STEADY;
         const error = (context.receiver || context.sender || {}).error || context.error || {};
-        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. ` : "";
+        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. `
+            : FROM_DISK && !runToken() ? NO_TOKEN : "";
         this.state = "away";
         this.connection = this.link = undefined;
         if (connection.socket) {
@@ -104,7 +131,8 @@ class Line {
         }
         this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
         clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.dial(), this.wait * (0.5 + Math.random() / 2));
+        const again = () => this.dial();
+        this.timer = setTimeout(FROM_DISK ? () => readSession(again) : again, this.wait * (0.5 + Math.random() / 2));
         this.onLost?.();
         this.onChange?.();
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -48,10 +49,22 @@ def from_disk(gateway: Process, user: str) -> str:
     return f"{(ROOT / 'webui' / 'index.html').as_uri()}?{search}"
 
 
+TOKEN = "the-runs-token"
+"""What gateways that tests start take pages from the disk by."""
+
+
+def give_session(page: Page, gateway: str, token: str) -> None:
+    """Have a page from the disk know what the launcher writes for it, save the user's own file."""
+    session = json.dumps({"gateway": gateway, "token": token})
+    page.add_init_script(f"Object.defineProperty(window, 'BARKER_SESSION', {{value: {session}}})")
+
+
 @pytest.fixture
-def whole(suite: Suite) -> Suite:
+def whole(suite: Suite, page: Page, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """All that a bark needs: inbox, outbox, bizlogic and gateway. ark3 and rex follow each other."""
+    monkeypatch.setenv("BARKER_TOKEN", TOKEN)
     suite.users([("ark3", "rex"), ("rex", "ark3")]).close()
-    for _ in (suite.inbox(), suite.outbox(), suite.bizlogic(), suite.start("gateway")):
+    for _ in (suite.inbox(), suite.outbox(), suite.bizlogic()):
         pass
+    give_session(page, f"127.0.0.1:{suite.start('gateway').port}", TOKEN)
     return suite

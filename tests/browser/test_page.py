@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from barker.amqp.links import Place
 from barker.core.barks import LAST_TIME, Bark
-from tests.browser.conftest import from_disk
+from barker.launcher import write_session
+from tests.browser.conftest import TOKEN, from_disk
 from tests.harness import ROOT, Client, Suite, wait_for
 
 pytestmark = pytest.mark.browser
@@ -78,6 +85,69 @@ def test_it_works_from_the_gateway_too(cast: Cast, page: Page, client: Client) -
     connected(page)
     say(page, "over HTTP")
     arrived(page, "over HTTP")
+
+
+def test_from_the_disk_without_the_runs_token_it_says_what_to_do(cast: Cast, chromium: Browser) -> None:
+    page = chromium.new_page()
+    page.goto(from_disk(cast.gateway, "ark3"))
+    there = f"http://127.0.0.1:{cast.gateway.port}/"
+    expect(page.locator("#status")).to_contain_text(f"or open {there} instead. Trying again.")
+    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
+    page.goto(there)
+    connected(page)
+    page.close()
+
+
+def test_a_page_from_the_disk_finds_the_next_run_by_its_token(
+    cast: Cast, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The pages as they are, with a session.js of their own beside them.
+    shutil.copytree(ROOT / "webui", tmp_path / "webui")
+    session = tmp_path / "webui" / "session.js"
+    gateway = Place("127.0.0.1", cast.gateway.port or 0)
+    write_session(session, gateway, TOKEN)
+    page = chromium.new_page()
+    page.goto(f"{(tmp_path / 'webui' / 'index.html').as_uri()}?user=ark3")
+    connected(page)
+    monkeypatch.setenv("BARKER_TOKEN", "another-token")
+    cast.gateway.restart()
+    wait_for(lambda: "needs this run's token" in cast.gateway.log, "the page tries with the old one")
+    write_session(session, gateway, "another-token")
+    connected(page)
+    page.close()
+
+
+FRAME = """
+<iframe sandbox="allow-scripts" srcdoc="<script>
+    const socket = new WebSocket('ws://{gateway}/amqp/outbox', {protocols});
+    socket.onopen = () => parent.postMessage('in', '*');
+    socket.onclose = () => parent.postMessage('out', '*');
+</script>"></iframe>
+<p></p>
+<script>addEventListener("message", ({{data}}) => document.querySelector("p").textContent = data)</script>
+"""
+
+
+def test_a_sandboxed_frame_of_another_sites_page_stays_out(
+    cast: Cast, whole: Suite, chromium: Browser, tmp_path: Path
+) -> None:
+    whole.wait_for_state(cast.outbox)
+    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
+    gateway = f"127.0.0.1:{cast.gateway.port}"
+    # The second has what no other site's page can have: it shows that the token is all that is lacking.
+    for name, protocols in (("evil", ["amqp"]), ("knows", ["amqp", f"barker-token.{TOKEN}"])):
+        (tmp_path / f"{name}.html").write_text(FRAME.format(gateway=gateway, protocols=protocols))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{site.server_port}/evil.html")
+        expect(page.locator("p")).to_have_text("out")
+        assert "is refused: a page from the disk needs" in cast.gateway.log
+        page.goto(f"http://127.0.0.1:{site.server_port}/knows.html")
+        expect(page.locator("p")).to_have_text("in")
+        page.close()
+        site.shutdown()
 
 
 def test_own_barks_mentions_and_others_are_told_apart(barker: Page, client: Client) -> None:

@@ -1,0 +1,108 @@
+"""Whom the gateway lets in."""
+
+from __future__ import annotations
+
+import pytest
+
+from barker.core.admission import Admission
+from barker.core.errors import Mistake
+
+HOME = "127.0.0.1:5673"
+
+
+def admission(*also: str, host: str = "127.0.0.1", port: int = 5673, token: str = "") -> Admission:
+    return Admission(host, port, also, token)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "also", "named", "welcome"),
+    [
+        ("127.0.0.1", 5673, (), "127.0.0.1:5673", True),
+        ("127.0.0.1", 5673, (), "LocalHost:5673", True),
+        ("127.0.0.1", 5673, (), "[::1]:5673", True),
+        ("::1", 5673, (), "[::1]:5673", True),
+        ("10.0.0.7", 5673, (), "10.0.0.7:5673", True),
+        ("127.0.0.1", 80, (), "localhost", True),
+        ("127.0.0.1", 80, (), "localhost:80", True),
+        ("0.0.0.0", 5673, ("Barker.example",), "barker.example:5673", True),
+        ("0.0.0.0", 5673, ("barker.example",), "barker.example", True),
+        ("0.0.0.0", 5673, ("barker.example:8443",), "barker.example:8443", True),
+        ("0.0.0.0", 5673, ("fe80::1",), "[fe80::1]:5673", True),
+        ("127.0.0.1", 5673, (), None, False),
+        ("127.0.0.1", 5673, (), "", False),
+        ("127.0.0.1", 5673, (), "localhost", False),
+        ("127.0.0.1", 5673, (), "localhost:80", False),
+        ("127.0.0.1", 5673, (), "localhost.:5673", False),
+        ("127.0.0.1", 5673, (), "evil.example:5673", False),
+        ("127.0.0.1", 5673, (), "127.0.0.1:5673@evil.example", False),
+        ("127.0.0.1", 5673, (), "127.0.0.1:5673, evil.example", False),
+        ("0.0.0.0", 5673, (), "10.0.0.7:5673", False),
+        ("0.0.0.0", 5673, ("barker.example",), "barker.example:80", False),
+        ("0.0.0.0", 5673, ("barker.example:8443",), "barker.example:5673", False),
+    ],
+)
+def test_a_request_is_for_a_host_that_the_gateway_goes_by(
+    host: str, port: int, also: tuple[str, ...], named: str | None, welcome: bool
+) -> None:
+    refusal = admission(*also, host=host, port=port).refusal(named, None)
+    assert bool(refusal) is not welcome
+    assert welcome or "--allow-host" in refusal
+
+
+@pytest.mark.parametrize(
+    ("origin", "welcome"),
+    [
+        (None, True),
+        (f"http://{HOME}", True),
+        ("http://localhost:5673", True),
+        ("https://barker.example", True),
+        ("http://barker.example:5673", True),
+        ("", False),
+        ("http://", False),
+        ("http://127.0.0.1:1", False),
+        ("http://127.0.0.1", False),
+        (HOME, False),
+        (f"ftp://{HOME}", False),
+        (f"http://{HOME}.evil.example", False),
+        (f"http://{HOME}/", False),
+        (f"https://evil.example/{HOME}", False),
+        ("http://barker.example:8000", False),
+        (f"http://evil.example http://{HOME}", False),
+        ("chrome-extension://abc", False),
+        ("NULL", False),
+    ],
+)
+def test_a_page_is_one_of_the_gateways_own(origin: str | None, welcome: bool) -> None:
+    refusal = admission("barker.example", token="secret").refusal(HOME, origin, "secret")
+    assert bool(refusal) is not welcome
+    assert welcome or f"open http://{HOME}/" in refusal
+
+
+def test_a_host_that_is_not_ours_is_refused_whatever_the_origin() -> None:
+    for origin in (None, "null", "http://evil.example:5673", f"http://{HOME}"):
+        assert admission(token="secret").refusal("evil.example:5673", origin, "secret")
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_a_page_from_the_disk_shows_the_runs_token(origin: str) -> None:
+    run = admission(token="secret")
+    assert run.refusal(HOME, origin, "secret") == ""
+    for token in ("", "Secret", "secret ", "sécret", "secret\udcff"):
+        assert "needs this run's token" in run.refusal(HOME, origin, token)
+    for token in ("", "secret"):
+        assert "started without one" in admission().refusal(HOME, origin, token)
+
+
+def test_what_it_says_of_a_strange_header_is_one_short_line() -> None:
+    for text in ("x" * 10_000, "evil\x1b[2J\nexample"):
+        for refusal in (admission().refusal(text, None), admission().refusal(HOME, text)):
+            assert len(refusal) < 300
+            assert refusal.isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "*", "http://barker.example", "barker.example/", "a b", "x:", "x:123456"]
+)
+def test_a_name_that_is_none_is_a_mistake(name: str) -> None:
+    with pytest.raises(Mistake, match="no NAME or NAME:PORT"):
+        admission(name)
