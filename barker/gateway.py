@@ -7,8 +7,8 @@ ways, without a look into them (OASIS, AMQP WebSocket Binding 1.0). When one sid
 A page of another site can have a browser dial this port, too: each request shows whose it is
 (`core/admission.py`), and what comes from a page is never handed to the directory.
 
-The pages are webui/ and monitoring/. asyncio and aiohttp run here, with a reactor in a thread of its own for
-the directory.
+The pages are webui/ and monitoring/. As every process it has a reactor, which follows the directory; asyncio
+and aiohttp run in a thread beside it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import contextlib
 import logging
 import os
 import random
-import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -32,11 +30,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from barker import options
-from barker.amqp.agent import LAUNCHED, TOKEN, Agent, register
+from barker.amqp.agent import TOKEN, Agent, register
 from barker.amqp.engine import DEFAULT_LIMITS, ConnectionHandler
-from barker.amqp.links import Network, Place
-from barker.amqp.process import raise_file_limit
-from barker.amqp.reactor import Reactor, cannot_listen
+from barker.amqp.links import Place
+from barker.amqp.process import Process
+from barker.amqp.reactor import cannot_listen
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
 from barker.core.routes import Route
@@ -134,8 +132,8 @@ class Unreachable(Exception):
     """Nobody serves that now, or nobody answers; says which."""
 
 
-class Gateway:
-    """The process: an HTTP server, and a reactor that follows the directory."""
+class Gateway(Process):
+    """The process: a reactor that follows the directory, and an HTTP server in a thread of its own."""
 
     def __init__(
         self, host: str, port: int, directory: Place, max_connections: int, allow: tuple[str, ...], token: str
@@ -144,11 +142,10 @@ class Gateway:
 
         :raises Mistake: for a name that is none.
         """
+        super().__init__(f"{ADDRESS}-{host}-{port}", directory)
         self.host, self.port, self.directory = host, port, directory
         self._max_connections, self._allow, self._token = max_connections, allow, token
         self._admission = Admission(host, port, allow, token)
-        self.reactor = Reactor(f"{ADDRESS}-{host}-{port}")
-        self.network = Network(self.reactor, directory)
         self.watcher = Watcher(self.network, lambda change, route: None)
         self.reports = Reports(self.network)
         self._to_services = self._to_browsers = 0
@@ -157,35 +154,41 @@ class Gateway:
         """How many are taken, or about to be: while their service is dialled, too."""
         self._dialled: set[asyncio.StreamWriter] = set()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or the launcher's end.
+    def run(self) -> None:
+        """Serve until it is told to end.
 
         :raises Mistake: when it cannot listen at that port.
         """
-        raise_file_limit()
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
-        if os.environ.get(LAUNCHED):
-            loop.add_reader(sys.stdin.fileno(), self._on_launcher, ended)
+        listening: Future[None] = Future()
+        self._http = threading.Thread(target=asyncio.run, args=(self._serve_http(listening),), name="http")
+        self._http.start()
+        listening.result()
+        self._register()
+        log.info("gateway serves http://%s/", self._admission.home)
+        super().run()
+        log.info("gateway at port %d has ended", self.port)
+
+    def on_stop(self) -> None:
+        """End what the browsers have."""
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._http.join()
+
+    async def _serve_http(self, listening: Future[None]) -> None:
+        """All that runs on asyncio, in a thread of its own; `listening` is told when browsers may come."""
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         self._server = _Server(self._answer, MOST_PAGES + self._max_connections)
         runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
         await runner.setup()
-        thread = threading.Thread(target=self.reactor.run, name="reactor", daemon=True)
         try:
             await self._listen(runner)
-            self._register()
-            thread.start()
-            log.info("gateway serves http://%s/", self._admission.home)
-            await ended.wait()
+            listening.set_result(None)
+            await self._ended.wait()
+        except Mistake as mistake:
+            listening.set_exception(mistake)
         finally:
             for writer in self._dialled:
                 writer.transport.abort()
             await runner.cleanup()
-            if thread.is_alive():
-                self.reactor.call_from_thread(self.reactor.stop)
-                thread.join(CLOSE_SECONDS)
-        log.info("gateway at port %d has ended", self.port)
 
     async def _listen(self, runner: web.ServerRunner) -> None:
         try:
@@ -203,12 +206,6 @@ class Gateway:
         listener.handler = agent
         register(self.network, Route(ADDRESS, self.host, self.port, "ordered", agent.since))
         register(self.network, agent.route(self.host, listener.port))
-
-    def _on_launcher(self, ended: asyncio.Event) -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            log.warning("the launcher is gone: ending")
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-            ended.set()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Whatever is asked; first, whether it may be."""
@@ -488,7 +485,7 @@ def main(
     """
     logging.getLogger("aiohttp.server").addFilter(_tell_in_a_line)
     token = os.environ.get(TOKEN, "")
-    asyncio.run(Gateway(host, port, directory_place, max_connections, allow_hosts, token).run())
+    Gateway(host, port, directory_place, max_connections, allow_hosts, token).run()
 
 
 if __name__ == "__main__":
