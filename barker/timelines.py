@@ -26,7 +26,7 @@ from barker.amqp.message import (
 )
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.errors import Damaged, InvalidField, NotFound, StorageError
-from barker.core.fan_out import same_or_wider
+from barker.core.fan_out import marks, unserved
 from barker.core.partitions import Partition
 from barker.core.routes import Route
 from barker.core.timelines import Cursor, Seen, Timelines
@@ -139,18 +139,24 @@ class TimelineManifold(Service):
         """One commit, and onto the timelines."""
         fresh: list[Post] = []
         keys: set[str] = set()
+
+        def seen(key: str) -> bool:
+            return key in self._seen or key in keys
+
         for _, post in arrivals:
-            if post.key and any(key in self._seen or key in keys for key in same_or_wider(post.key)):
-                self._repeated += 1
+            users = unserved(post.key, post.users, seen) if post.key else post.users
+            if users:
+                keys.update(marks(post.key))
+                fresh.append(post if users is post.users else post._replace(users=users))
             else:
-                keys.add(post.key)
-                fresh.append(post)
+                self._repeated += 1
         for entry in self.journal.commit(fresh):
             self._put(entry)
 
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
-            self._seen.add(entry.key, entry.sequence)
+            for key in marks(entry.key):
+                self._seen.add(key, entry.sequence)
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)
             self._delivered += len(audience)

@@ -315,6 +315,8 @@ class Sender(Link):
         """How many messages were sent and have no outcome yet."""
         self.batch_messages, self.batch_bytes = 1, 0
         """How much the peer takes in one transfer; more than one message only if it knows batches."""
+        self.max_message_size = 0
+        """The largest message that the peer takes, in bytes (AMQP 1.0 §2.7.3); 0: it names no bound."""
         self._offers_batches = False
         self._tags = itertools.count()
         self._session = lib.pn_link_session(impl)
@@ -364,9 +366,10 @@ class Sender(Link):
 
     def _agree(self) -> None:
         """The peer has attached too: does it take batches, as was offered?"""
+        self.max_message_size = lib.pn_link_remote_max_message_size(self._link)
         theirs = _read_map(lib.pn_link_remote_properties(self._link))
         if self._offers_batches and theirs.get(batch.PROPERTY) is True:
-            most = lib.pn_link_remote_max_message_size(self._link) or batch.BYTES
+            most = self.max_message_size or batch.BYTES
             self.batch_messages, self.batch_bytes = batch.MESSAGES, min(batch.BYTES, most)
 
     def _drained(self) -> bool:
