@@ -207,6 +207,9 @@ class Users:
         pairs = [(a, b) for a, b in follows if a != b]
         names = {*users, *itertools.chain.from_iterable(pairs)}
         with self._transaction():
+            if len(names) + len(pairs) > CHANGES:
+                self._add_many(sorted(names), pairs)
+                return
             for name in sorted(names):
                 self._add_user(name)
             for follower, followee in pairs:
@@ -251,6 +254,14 @@ class Users:
             self._trim("words", WORDS)
         return found
 
+    def _add_many(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
+        """So many that it is not noted which are new, only that all is to be loaded anew."""
+        before = self._db.total_changes
+        self._db.executemany("INSERT OR IGNORE INTO users VALUES (?)", ((name,) for name in names))
+        self._db.executemany("INSERT OR IGNORE INTO follows VALUES (?, ?)", pairs)
+        if self._db.total_changes > before:
+            self._db.execute("INSERT INTO changes (wanted) VALUES (0)")
+
     def _add_user(self, name: str) -> None:
         if self._insert("users", (name,)):
             self._note(name, None, True)
@@ -269,13 +280,8 @@ class Users:
         places = ", ".join("?" * len(values))
         return self._db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", values).rowcount > 0
 
-    def _note(self, user: str | None, other: str | None, wanted: bool) -> None:
-        """Add to the changes; of very many only that there were, as all is loaded anew then."""
-        self._noted += 1
-        if self._noted <= CHANGES:
-            self._db.execute(
-                "INSERT INTO changes (user, other, wanted) VALUES (?, ?, ?)", (user, other, wanted)
-            )
+    def _note(self, user: str, other: str | None, wanted: bool) -> None:
+        self._db.execute("INSERT INTO changes (user, other, wanted) VALUES (?, ?, ?)", (user, other, wanted))
 
     def _trim(self, table: str, most: int) -> None:
         newest = f"(SELECT max(sequence) FROM {table})"
@@ -308,15 +314,11 @@ class Users:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._noted = 0
         with storage_errors(self.path, SALVAGE):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
-                if self._noted > CHANGES:
-                    self._db.execute("INSERT INTO changes (wanted) VALUES (0)")
-                if self._noted:
-                    self._trim("changes", CHANGES)
+                self._trim("changes", CHANGES)
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
