@@ -109,7 +109,7 @@ class Crowd:
         )
         return self
 
-    def __exit__(self, _: Outcome) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end.set()
         for process in self._processes:
             process.join(10)

