@@ -55,11 +55,11 @@ Besides there is what is always in memory: who follows whom, and the fan-outs th
 HELD = 1_000
 """Bytes that a bark takes here besides its own, at most."""
 
-TRANSFER = max(BYTES + MESSAGES * HELD, 128 * 1024)
-"""So many bytes may have what comes in one transfer: up to 100 barks, or one of :data:`LARGEST`."""
-
-LARGEST = TRANSFER - HELD
+LARGEST = 128 * 1024
 """The largest message that is taken, in bytes; a bark has some hundreds."""
+
+TRANSFER = max(BYTES + MESSAGES * HELD, LARGEST + HELD)
+"""So many bytes takes what comes in one transfer, at most: a batch of barks, or a single large one."""
 
 TRANSFERS = MEMORY // 2 // TRANSFER
 """So many transfers all outboxes together may have unsettled here."""
@@ -280,9 +280,7 @@ class Bizlogic(Service):
                 return [each for word in words for each in self._written([word])]
             log.exception("an error of ours over %s", follows)
             return [PeerError(f"an error of the service: {type(error).__name__}")]
-        if self._trouble:
-            log.warning("the users' file takes it again: follows are done")
-            self._trouble = ""
+        self._all_is_well()
         return [
             None if exists else NotFound(f"there is no user {follow.other}")
             for follow, exists in zip(follows, found, strict=True)
@@ -301,6 +299,9 @@ class Bizlogic(Service):
                 self._take_news()
             except StorageError as error:
                 self._say(error)
+            else:
+                if not any(outbox.words for outbox in self.outboxes):
+                    self._all_is_well()
 
     def _take_news(self) -> None:
         """Change in memory what has changed in the file, by whomever."""
@@ -323,7 +324,7 @@ class Bizlogic(Service):
             graph = next(self._loading)
         except StorageError as error:
             self._say(error)
-            self._loading = None
+            self._loading = self.users.load()
             self.reactor.after(LOOK_SECONDS, self._load)
             return
         if graph is None:
@@ -346,6 +347,11 @@ class Bizlogic(Service):
         if str(error) != self._trouble:
             log.error("%s", error)
         self._trouble = str(error)
+
+    def _all_is_well(self) -> None:
+        if self._trouble:
+            log.warning("%s can be used again", self.users.path)
+            self._trouble = ""
 
     # Around it
 
