@@ -76,6 +76,9 @@ MOST_ON_THEIR_WAY = 4_000
 TURN_SECONDS = 0.05
 """After so long a turn of the work ends, and others are served."""
 
+IN_A_ROW = 20
+"""So many messages of one outbox are done before the next one has its turn."""
+
 WORDS_AT_ONCE = 100
 """So many follows of an outbox go into one transaction."""
 
@@ -92,12 +95,14 @@ REST_SECONDS = 0.005
 class FanOut:
     """A bark on its way to the inbox, or several, in one or more parts."""
 
-    __slots__ = ("bark", "data", "delivery", "parts_left", "shares")
+    __slots__ = ("bark", "begun", "data", "delivery", "parts_left", "shares")
 
     def __init__(self, bark: Bark, data: bytes, delivery: Delivery) -> None:
         self.bark, self.data, self.delivery = bark, data, delivery
-        self.shares: deque[Share] | None = None
-        """What is not yet handed on; None before it is worked out."""
+        self.shares: list[Share] | None = None
+        """Its parts; None before they are worked out."""
+        self.begun = 0
+        """How many of them are handed on."""
         self.parts_left = 0
         """How many the inboxes have not accepted."""
 
@@ -169,8 +174,9 @@ class Bizlogic(Service):
         self.outboxes.rotate(1)
         while ready:
             outbox = ready.popleft()
-            if not self._next(outbox):
-                return
+            for _ in range(IN_A_ROW):
+                if outbox.waiting and not self._next(outbox):
+                    return
             if outbox.waiting:
                 ready.append(outbox)
             if time.monotonic() > end:
@@ -202,14 +208,14 @@ class Bizlogic(Service):
     def _spread(self, fan_out: FanOut) -> bool:
         """Hand a bark on to the inboxes; False when one has no room for all of it."""
         if fan_out.shares is None:
-            fan_out.shares = deque(self._fan_outs.shares(fan_out.bark.user, fan_out.bark.text))
+            fan_out.shares = self._fan_outs.shares(fan_out.bark.user, fan_out.bark.text)
             fan_out.parts_left = len(fan_out.shares)
-        while fan_out.shares:
-            share = fan_out.shares[0]
+        while fan_out.begun < len(fan_out.shares):
+            share = fan_out.shares[fan_out.begun]
             inbox = self._inboxes[share.inbox]
             if inbox.full:
                 return False
-            fan_out.shares.popleft()
+            fan_out.begun += 1
             size = len(fan_out.data) + len(share.names) + len(share.also) + HELD
             inbox.send(
                 functools.partial(fan_out.part, share), functools.partial(self._on_outcome, fan_out), size

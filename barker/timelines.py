@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from barker.amqp.agent import register
@@ -64,6 +65,7 @@ class TimelineManifold(Service):
         self.journal = journal
         self.timelines: Timelines[Sender] = Timelines(history)
         self._seen = Seen(remember)
+        self._divided = False
         self._max_message_size = max_message_size
         self._partition = partition
         self._own_address = partition.address(serving.address) if partition else serving.address
@@ -144,18 +146,23 @@ class TimelineManifold(Service):
             return key in self._seen or key in keys
 
         for _, post in arrivals:
-            users = unserved(post.key, post.users, seen) if post.key else post.users
+            users = unserved(post.key, post.users, seen, self._divided) if post.key else post.users
             if users:
-                keys.update(marks(post.key))
+                keys.update(self._marks(post.key))
                 fresh.append(post if users is post.users else post._replace(users=users))
             else:
                 self._repeated += 1
         for entry in self.journal.commit(fresh):
             self._put(entry)
 
+    def _marks(self, key: str) -> Sequence[str]:
+        found = marks(key)
+        self._divided |= len(found) > 1
+        return found
+
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
-            for key in marks(entry.key):
+            for key in self._marks(entry.key):
                 self._seen.add(key, entry.sequence)
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)

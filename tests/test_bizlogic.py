@@ -199,6 +199,7 @@ def test_a_turn_ends_when_it_has_taken_long_and_the_rest_is_done_in_the_next(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TURN_SECONDS", -1.0)
+    monkeypatch.setattr(module, "IN_A_ROW", 1)
     second = Outbox(stage.bizlogic)
     stage.outboxes.append(second)
     stage.turn(1)

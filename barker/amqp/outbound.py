@@ -78,13 +78,14 @@ class Outbound(PeerHandler[Sender]):
         self._in_flight: dict[_Entry, None] = {}  # In the order sent.
         self._returned: list[_Entry] = []
         self._number = 0
+        self._count = 0
         self._memory = 0
         self._at_end, self._due = network.reactor.at_end, False
         self._link = sender_to(network, address, self, batches=True)
 
     def __len__(self) -> int:
         """How many messages have no outcome yet."""
-        return len(self._waiting) + len(self._returned) + len(self._in_flight)
+        return self._count
 
     @property
     def in_flight(self) -> int:
@@ -99,7 +100,7 @@ class Outbound(PeerHandler[Sender]):
     @property
     def full(self) -> bool:
         """Whether no more is taken now. To be asked before :meth:`send`; outcomes make room."""
-        return self._memory >= self._most_memory or len(self) >= self._most
+        return self._memory >= self._most_memory or self._count >= self._most
 
     @property
     def place(self) -> str:
@@ -116,6 +117,7 @@ class Outbound(PeerHandler[Sender]):
         if self.full:
             raise RuntimeError("no more is taken: look whether it is full before sending")
         self._number += 1
+        self._count += 1
         if size is None:
             size = len(message) if isinstance(message, bytes) else 0
         self._memory += size
@@ -215,6 +217,7 @@ class Outbound(PeerHandler[Sender]):
         return None
 
     def _done(self, entry: _Entry, outcome: Outcome) -> None:
+        self._count -= 1
         self._memory -= entry.size
         if entry.then is not None:
             entry.then(outcome)

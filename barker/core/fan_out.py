@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from barker.core.graph import SocialGraph
@@ -139,13 +139,16 @@ def part_key(author: str, id: str, part: str) -> str:
     return f"{author}/{id}\n{part}"
 
 
-def unserved(key: str, names: str, seen: Callable[[str], bool]) -> str:
+def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = True) -> str:
     """Whom of a part's recipients the bark has not reached yet; empty if it has reached all.
 
     `seen` tells of the :func:`marks` of the parts that were here. Those of no fan-out have a key, too.
+    `divided`: whether any bark was here in several parts. If none was, there is less to ask.
     """
     if any(map(seen, same_or_wider(key))):
         return ""
+    if not divided:
+        return names
     bark, at, count = _read(key)
     finer: list[tuple[int, set[int]]] = []
     of = count
@@ -159,32 +162,34 @@ def unserved(key: str, names: str, seen: Callable[[str], bool]) -> str:
     return " ".join(name for name, hashed in hashes if not any(hashed % of in served for of, served in finer))
 
 
-def marks(key: str) -> Iterator[str]:
+def marks(key: str) -> Sequence[str]:
     """What an inbox remembers of a part that was here: its key, and that there was a finer part than others.
 
     So whether some of a wider part's recipients have it already is asked once, and mostly not the case.
     """
-    yield key
-    if not key.endswith("\n0/1"):
-        bark, _, count = _read(key)
-        while count > 1:
-            count //= 2
-            yield _mark(bark, count)
+    if key.endswith("\n0/1"):
+        return (key,)
+    bark, _, count = _read(key)
+    return [key, *(_mark(bark, of) for of in _halves(count))]
 
 
-def same_or_wider(key: str) -> Iterator[str]:
+def same_or_wider(key: str) -> Sequence[str]:
     """The key, and those of the larger parts that hold all of that part's recipients.
 
     A fan-out that is cut off and repeated after many began to follow has more parts than before: each lies
     within one of the old ones.
     """
-    yield key
-    if not key.endswith("\n0/1"):
-        bark, at, count = _read(key)
-        while count > 1:
-            count //= 2
-            at %= count
-            yield f"{bark}\n{at}/{count}"
+    if key.endswith("\n0/1"):
+        return (key,)
+    bark, at, count = _read(key)
+    return [key, *(f"{bark}\n{at % of}/{of}" for of in _halves(count))]
+
+
+def _halves(count: int) -> Iterator[int]:
+    """``8`` gives 4, 2 and 1."""
+    while count > 1:
+        count //= 2
+        yield count
 
 
 _KEY = re.compile(r"(.+)\n(\d{1,4})/(\d{1,4})", re.DOTALL | re.ASCII)
