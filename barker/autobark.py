@@ -14,10 +14,9 @@ import click
 
 from barker import options
 from barker.amqp.agent import agent_alone
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition
 from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
+from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.bark import new_id, now
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
@@ -44,7 +43,7 @@ class Autobark:
         self._begun = time.monotonic()
         self._made = 0
         self.accepted = 0
-        self._courier = Courier(terminal.network, "outbox", self._on_outcome)
+        self._outbound = Outbound(terminal.network, "outbox")
         terminal.reactor.every(max(TICK_SECONDS, min(1 / rate, 1.0)), self._tick)
 
     def figures(self) -> dict[str, Any]:
@@ -53,9 +52,9 @@ class Autobark:
             "received": 0,
             "sent": self.accepted,
             "rate": self._rate,
-            "in_flight": self._courier.in_flight,
-            "pending": len(self._courier),
-            "outbox": self._courier.place,
+            "in_flight": self._outbound.in_flight,
+            "pending": len(self._outbound),
+            "outbox": self._outbound.place,
         }
 
     def _tick(self) -> None:
@@ -63,17 +62,17 @@ class Autobark:
         now_due = int((time.monotonic() - self._begun) * self._rate)
         most = now_due if self._count is None else min(now_due, self._count)
         while self._made < most:
-            if len(self._courier) >= MOST_PENDING:
+            if len(self._outbound) >= MOST_PENDING:
                 self._begun += (now_due - self._made) / self._rate
                 return
             user = self._chance.choice(self._users)
             bark = Bark(new_id(), user, sentence(self._chance, self._users), now())
-            self._courier.send(encode_bark(bark))
+            self._outbound.send(encode_bark(bark), self._on_outcome)
             self._made += 1
 
-    def _on_outcome(self, token: Any, outcome: int, condition: Condition | None) -> None:
-        if outcome != ACCEPTED:
-            self._terminal.fail(Mistake(f"an outbox rejects barks: {condition}"))
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Accepted):
+            self._terminal.fail(Mistake(f"an outbox rejects barks: {outcome}"))
             return
         self.accepted += 1
         if self._count is not None and self.accepted >= self._count:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
 
 import click
 
 from barker import options
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition
 from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
+from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
 from barker.core.printable import printable
@@ -40,16 +38,16 @@ def send(directory: Place, work: Bark | Follow) -> str:
     terminal = Terminal(directory)
     accepted_by = ""
 
-    def on_outcome(token: Any, outcome: int, condition: Condition | None) -> None:
+    def on_outcome(outcome: Outcome) -> None:
         nonlocal accepted_by
-        accepted_by = courier.place
-        if outcome == ACCEPTED:
-            terminal.stop()
+        accepted_by = outbound.place
+        if isinstance(outcome, Rejected):
+            terminal.fail(refused("rejected", outcome.condition))
         else:
-            terminal.fail(refused("rejected", condition or Condition("no reason given")))
+            terminal.stop()
 
-    courier = Courier(terminal.network, "outbox", on_outcome)
-    courier.send(encode_bark(work))
+    outbound = Outbound(terminal.network, "outbox")
+    outbound.send(encode_bark(work), on_outcome)
     terminal.expect("no outbox has accepted it", WAIT_SECONDS)
     terminal.run()
     return printable(accepted_by)

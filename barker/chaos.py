@@ -31,10 +31,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from barker import options
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_map, encode_bark, message_id
+from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
@@ -191,7 +191,7 @@ class Run:
         self._made = 0
         self.reactor = Reactor("chaos")
         self._network = Network(self.reactor, suite.shape.directory)
-        self._couriers: dict[str, Courier] = {}
+        self._outbounds: dict[str, Outbound] = {}
 
     @property
     def now(self) -> float:
@@ -215,15 +215,15 @@ class Run:
         for child in self.suite.children.values():
             child.start()
         for author in self.population.authors:
-            self._couriers[author] = self._courier(author)
+            self._outbounds[author] = Outbound(self._network, "outbox")
         receiver_from(
             self._network, f"inbox/{self.population.authors[0]}", _Watcher(self), window=2_000, settled=True
         )
-        yield lambda: all(courier.place for courier in self._couriers.values()), "the suite is ready"
+        yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
         self.begun = time.monotonic()
         self.reactor.every(TICK_SECONDS, self._tick)
         yield lambda: self.now > self.seconds and not self._healing, "faults"
-        yield lambda: not any(map(len, self._couriers.values())), "every bark is accepted"
+        yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
         outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
         for child in outboxes:
             agent = f"agents/{self.suite.shape.host}-{child.program.port}"
@@ -283,19 +283,21 @@ class Run:
 
     # Barks
 
-    def _courier(self, author: str) -> Courier:
-        def on_outcome(number: int, outcome: int, condition: Condition | None) -> None:
-            if outcome == ACCEPTED:
-                self.ledger.accept(author, number, courier.place)
+    def _bark(self, author: str) -> None:
+        outbound, number = self._outbounds[author], self.ledger.next(author)
+        bark = encode_bark(Bark(f"{author}:{number}", author, f"This is bark {number}.", now()))
+
+        def offered() -> bytes:
+            self.ledger.offer(author, number, outbound.place)
+            return bark
+
+        def then(outcome: Outcome) -> None:
+            if isinstance(outcome, Accepted):
+                self.ledger.accept(author, number, outbound.place)
             else:
-                self._fail(f"a bark was rejected: {condition}")
+                self._fail(f"a bark was rejected: {outcome}")
 
-        def is_sent(number: int) -> bool:
-            self.ledger.offer(author, number, courier.place)
-            return True
-
-        courier = Courier(self._network, "outbox", on_outcome, is_sent)
-        return courier
+        outbound.send(offered, then)
 
     def _tick(self) -> None:
         if self.now < self.seconds:
@@ -303,10 +305,8 @@ class Run:
             # What cannot be sent while the outboxes are away is not made up for.
             for number in range(self._made, due):
                 author = self.population.authors[number % len(self.population.authors)]
-                if len(self._couriers[author]) < MOST_PENDING:
-                    number = self.ledger.next(author)
-                    bark = Bark(f"{author}:{number}", author, f"This is bark {number}.", now())
-                    self._couriers[author].send(encode_bark(bark), number)
+                if len(self._outbounds[author]) < MOST_PENDING:
+                    self._bark(author)
             self._made = due
         self._break()
 

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from barker import options
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_command
+from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.core.errors import Mistake
 from barker.core.printable import printable
 from barker.launcher import WEBUI
@@ -54,14 +54,14 @@ def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:
     token = read_token(session)
     terminal = Terminal(directory)
 
-    def on_outcome(_: Any, outcome: int, condition: Condition | None) -> None:
-        if outcome == ACCEPTED:
-            terminal.stop()
+    def on_outcome(outcome: Outcome) -> None:
+        if isinstance(outcome, Rejected):
+            terminal.fail(refused(verb, outcome.condition))
         else:
-            terminal.fail(refused(verb, condition or Condition("no reason given")))
+            terminal.stop()
 
-    courier = Courier(terminal.network, "launcher", on_outcome)
-    courier.send(encode_command(verb, token, arguments))
+    outbound = Outbound(terminal.network, "launcher")
+    outbound.send(encode_command(verb, token, arguments), on_outcome)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from barker.amqp.batch import PROPERTY
@@ -36,7 +36,7 @@ from barker.core.errors import (
     NotFound,
     StorageError,
 )
-from barker.core.fan_out import checked_key, same_or_wider
+from barker.core.fan_out import checked_key, marks, unserved
 from barker.core.partitions import Partition
 from barker.core.routes import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
@@ -79,6 +79,7 @@ class TimelineManifold(Service):
         self.journal = journal
         self.timelines: Timelines[Sender] = Timelines(history, max_timelines)
         self._seen = Seen(remember)
+        self._divided = False
         self._max_message_size = max_message_size
         self._partition = partition
         self._own_address = partition.address(serving.address) if partition else serving.address
@@ -190,17 +191,28 @@ class TimelineManifold(Service):
         """Those that have not been here before."""
         fresh: list[Post] = []
         keys: set[str] = set()
+
+        def seen(key: str) -> bool:
+            return key in self._seen or key in keys
+
         for post in posts:
-            if post.key and any(key in self._seen or key in keys for key in same_or_wider(post.key)):
-                self._repeated += 1
+            users = unserved(post.key, post.users, seen, self._divided) if post.key else post.users
+            if users:
+                keys.update(self._marks(post.key))
+                fresh.append(post if users is post.users else post._replace(users=users))
             else:
-                keys.add(post.key)
-                fresh.append(post)
+                self._repeated += 1
         return fresh
+
+    def _marks(self, key: str) -> Sequence[str]:
+        found = marks(key)
+        self._divided |= len(found) > 1
+        return found
 
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
-            self._seen.add(entry.key, entry.sequence)
+            for key in self._marks(entry.key):
+                self._seen.add(key, entry.sequence)
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)
             self._delivered += len(audience)

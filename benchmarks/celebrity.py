@@ -11,10 +11,10 @@ import time
 import click
 from rich.table import Table
 
-from barker.amqp.courier import Courier
 from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import encode_bark, message_id
+from barker.amqp.outbound import Outbound
 from barker.bark import now
 from barker.core.barks import Bark
 from barker.core.fan_out import PART, parts
@@ -38,7 +38,7 @@ class Lookout(PeerHandler[Receiver]):
         """When an outbox had accepted each bark."""
         for name in last:
             receiver_from(stage.network, f"inbox/{name}", self, settled=True)
-        self._courier = Courier(stage.network, "outbox", self._on_outcome)
+        self._outbound = Outbound(stage.network, "outbox")
 
     def on_found(self, link: Receiver) -> None:
         """One timeline is found."""
@@ -51,9 +51,9 @@ class Lookout(PeerHandler[Receiver]):
 
     def bark(self, id: str) -> None:
         """Have the celebrity bark."""
-        self._courier.send(encode_bark(Bark(id, CELEBRITY, TEXT, now())), id)
+        self._outbound.send(encode_bark(Bark(id, CELEBRITY, TEXT, now())), lambda _: self._accepted(id))
 
-    def _on_outcome(self, id: str, *_: object) -> None:
+    def _accepted(self, id: str) -> None:
         self.accepted[id] = time.monotonic()
 
 

@@ -13,10 +13,10 @@ import time
 import click
 from rich.table import Table
 
-from barker.amqp.courier import Courier
 from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
+from barker.amqp.outbound import Outbound, Outcome
 from barker.bark import now
 from barker.core.barks import Bark
 from barker.store.users import FILE_NAME, Users
@@ -35,7 +35,7 @@ class Flow(PeerHandler[Receiver]):
         self.arrived: dict[int, float] = {}
         """When each bark came, by its number."""
         self.doubles = 0
-        self._courier = Courier(stage.network, "outbox", self._on_outcome)
+        self._outbound = Outbound(stage.network, "outbox")
         receiver_from(stage.network, "inbox/ark3", self, window=1_000, settled=True)
         stage.reactor.every(1 / RATE, self._bark)
         self._barking = True
@@ -48,9 +48,9 @@ class Flow(PeerHandler[Receiver]):
         if self._barking:
             bark = Bark(f"{self.made:032}", "ark3", str(self.made), now())
             self.made += 1
-            self._courier.send(encode_bark(bark))
+            self._outbound.send(encode_bark(bark), self._on_outcome)
 
-    def _on_outcome(self, *_: object) -> None:
+    def _on_outcome(self, _: Outcome) -> None:
         self.accepted += 1
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:

@@ -23,10 +23,10 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from barker.amqp.courier import Courier
 from barker.amqp.engine import ACCEPTED, Condition, ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
+from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
@@ -80,7 +80,7 @@ class Client(PeerHandler[Receiver]):
         self.accepted = 0
         self.rejected = ""
         self.stopped = False
-        self._courier = Courier(network, "outbox", self._on_outcome)
+        self._outbound = Outbound(network, "outbox")
         receiver_from(network, f"inbox/{mark_user(number)}", self, settled=True)
 
     def on_found(self, link: Receiver) -> None:
@@ -104,14 +104,15 @@ class Client(PeerHandler[Receiver]):
             user = (
                 self._names[turn % len(self._names)] if self._sent % MARK_EVERY else mark_user(self._number)
             )
-            self._courier.send(encode_bark(Bark(f"{self._number}-{self._sent}", user, TEXT, now())), user)
+            bark = Bark(f"{self._number}-{self._sent}", user, TEXT, now())
+            self._outbound.send(encode_bark(bark), functools.partial(self._on_outcome, user))
 
-    def _on_outcome(self, user: str, outcome: int, condition: Condition | None) -> None:
+    def _on_outcome(self, user: str, outcome: Outcome) -> None:
         self._waiting -= 1
         self.accepted += 1
         self.due += self._authors.get(user, 1)
-        if outcome != ACCEPTED:
-            self.rejected = str(condition)
+        if not isinstance(outcome, Accepted):
+            self.rejected = str(outcome)
         self._more()
 
 
@@ -143,7 +144,7 @@ def busy(suite: Suite, authors: Authors) -> Iterator[None]:
 
     until(all_is_there, lambda: (suite.worked, suite.delivered), "each bark is on each timeline, once")
     for client in clients:
-        suite.stage.call(client._courier.close)
+        suite.stage.call(client._outbound.close)
         if client.rejected:
             raise BarkerError(f"a bark was rejected: {client.rejected}")
 

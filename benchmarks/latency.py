@@ -17,10 +17,10 @@ import click
 from playwright.sync_api import sync_playwright
 from rich.table import Table
 
-from barker.amqp.courier import Courier
 from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
+from barker.amqp.outbound import Outbound
 from barker.bark import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
@@ -65,7 +65,7 @@ class Client:
         self._names, self._number, self._rate = names, number, rate
         self._begun, self._made = time.monotonic(), 0
         self.stopped = False
-        self._courier = Courier(Network(stage.reactor, stage.directory.place), "outbox", lambda *_: None)
+        self._outbound = Outbound(Network(stage.reactor, stage.directory.place), "outbox")
         stage.reactor.every(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
@@ -74,7 +74,7 @@ class Client:
             self._made += 1
             user = self._names[(self._number + CLIENTS * self._made) % len(self._names)]
             text = f"at {time.time_ns() / 1e6:.3f}"
-            self._courier.send(
+            self._outbound.send(
                 encode_bark(Bark(f"{self._begun}-{self._number}-{self._made}", user, text, now()))
             )
 

@@ -17,9 +17,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from barker.amqp.courier import Courier
 from barker.amqp.engine import Connection, ConnectionHandler, Delivery, LinkHandler, Receiver
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
+from barker.amqp.outbound import Outbound, Outcome
 from barker.amqp.process import raise_file_limit
 from barker.amqp.reactor import Reactor
 from barker.bark import now
@@ -128,14 +128,14 @@ class Feed:
         self._stage = stage
         self.put = self.accepted = 0
         self._names = " ".join(f"user{number}" for number in range(TIMELINES))
-        self._courier: Courier | None = None
+        self._outbound: Outbound | None = None
         stage.call(self._start)
-        until(lambda: self._courier is not None, lambda: None, "there is a courier")
+        until(lambda: self._outbound is not None, lambda: None, "there is a link")
 
     def _start(self) -> None:
-        self._courier = Courier(self._stage.network, "inbox", self._on_outcome)
+        self._outbound = Outbound(self._stage.network, "inbox")
 
-    def _on_outcome(self, *_: object) -> None:
+    def _on_outcome(self, _: Outcome) -> None:
         self.accepted += 1
 
     def send(self, count: int) -> None:
@@ -143,11 +143,12 @@ class Feed:
         self._stage.call(lambda: self._send(count))
 
     def _send(self, count: int) -> None:
-        assert self._courier is not None
+        assert self._outbound is not None
         for _ in range(count):
             self.put += 1
             bark = encode_bark(Bark(f"{self.put:032}", "ark3", "Woof! Woof! Woof!", now()))
-            self._courier.send(with_delivery_annotations(bark, {RECIPIENTS: self._names, KEY: str(self.put)}))
+            data = with_delivery_annotations(bark, {RECIPIENTS: self._names, KEY: str(self.put)})
+            self._outbound.send(data, self._on_outcome)
 
 
 def deliveries(feed: Feed, crowd: Crowd, messages: int) -> float:

@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.engine import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_bark
+from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.bark import now
 from barker.core.barks import Bark
@@ -220,16 +220,17 @@ class Producer:
         stand.call(lambda: self._start(stand.network, address))
 
     def _start(self, network: Network, address: str) -> None:
-        self._courier = Courier(network, address, self._on_outcome)
+        self._outbound = Outbound(network, address)
         for number in itertools.islice(self._numbers, self._window):
             self._send(number)
 
     def _send(self, number: int) -> None:
-        self._courier.send(encode_bark(Bark(f"{number:032}", "ark3", str(number), now())), number)
+        bark = Bark(f"{number:032}", "ark3", str(number), now())
+        self._outbound.send(encode_bark(bark), self._on_outcome)
 
-    def _on_outcome(self, number: int, outcome: int, condition: Condition | None) -> None:
-        if outcome != ACCEPTED:
-            sys.exit(f"a bark was rejected: {condition}")
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Accepted):
+            sys.exit(f"a bark was rejected: {outcome}")
         self.accepted += 1
         if not self.stopped and (following := next(self._numbers, None)) is not None:
             self._send(following)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -17,10 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-from barker.amqp.courier import Courier
-from barker.amqp.engine import ACCEPTED, Condition, Delivery, Receiver
+from barker.amqp.engine import Condition, Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_bark, decode_map, encode_bark
+from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
 from barker.bark import new_id, now
 from barker.core.barks import Bark, Follow
@@ -184,12 +185,12 @@ class Client:
         self.found: set[str] = set()
         self.reactor = Reactor(f"test-{os.getpid()}-{id(self)}")
         self.network = Network(self.reactor, Place.parse(place))
-        self._couriers: dict[str, Courier] = {}
+        self._outbounds: dict[str, Outbound] = {}
         self._thread = threading.Thread(target=self.reactor.run, daemon=True)
         self._thread.start()
 
     def send(self, work: Bark | Follow, address: str = "outbox") -> None:
-        self.reactor.call_from_thread(lambda: self._courier(address).send(encode_bark(work), work))
+        self.reactor.call_from_thread(lambda: self._bring(address, encode_bark(work), work.id, work))
 
     def bark(self, user: str, text: str) -> Bark:
         bark = Bark(new_id(), user, text, now())
@@ -220,7 +221,7 @@ class Client:
 
     def send_raw(self, address: str, data: bytes) -> None:
         """Send bytes as they are, as one message; its outcome is looked up by them."""
-        self.reactor.call_from_thread(lambda: self._courier(address).send(data, data))
+        self.reactor.call_from_thread(lambda: self._bring(address, data, data, data))
 
     def receive_raw(self, address: str) -> list[bytes]:
         """The messages that come from an address, as bytes, in a list that grows."""
@@ -238,17 +239,16 @@ class Client:
         self.reactor.call_from_thread(self.reactor.stop)
         self._thread.join(10)
 
-    def _courier(self, address: str) -> Courier:
-        if address not in self._couriers:
-            self._couriers[address] = Courier(self.network, address, self._on_outcome)
-        return self._couriers[address]
+    def _bring(self, address: str, data: bytes, key: Any, work: Any) -> None:
+        def then(outcome: Outcome) -> None:
+            if isinstance(outcome, Accepted):
+                self.accepted[key] = work
+            elif isinstance(outcome, Rejected):
+                self.rejected[key] = outcome.condition
 
-    def _on_outcome(self, work: Any, outcome: int, condition: Condition | None) -> None:
-        key = work if isinstance(work, bytes) else work.id
-        if outcome == ACCEPTED:
-            self.accepted[key] = work
-        else:
-            self.rejected[key] = condition
+        if address not in self._outbounds:
+            self._outbounds[address] = Outbound(self.network, address, math.inf, math.inf)
+        self._outbounds[address].send(data, then)
 
 
 class _Timeline(PeerHandler[Receiver]):

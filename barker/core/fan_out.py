@@ -1,13 +1,17 @@
 """The fan-out: how a bark goes to all who must see it, in as few transfers as that takes.
 
-One transfer goes to each inbox; one that would name very many goes in parts.
+One transfer goes to each inbox; one that would name very many goes in 2, 4, 8 … parts. In which one somebody
+is depends on the name alone (:func:`parts`). So when a bark comes to the inbox a second time, and in another
+number of parts, as many have begun to follow or have ceased to, it is known who has it already
+(:func:`unserved`): a part that is finer than one that was here is a repeat; of one that is wider, only those
+are served whose finer part was not here.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from barker.core.errors import InvalidField
@@ -16,6 +20,9 @@ from barker.core.partitions import number_of
 
 PART = 100_000
 """How many recipients go with one transfer at most."""
+
+MOST_PARTS = 1_024
+"""In so many parts a fan-out goes at most."""
 
 REMEMBERED = 2_000_000
 """So many recipients are in fan-outs that are remembered: 10 to 20 bytes each."""
@@ -32,7 +39,14 @@ class Share(NamedTuple):
     part: str
     """Which part of that inbox's recipients it names: ``0/1`` when it is all of them."""
     names: str
-    """The recipients, with spaces between."""
+    """The author and the followers, with spaces between: one string for all barks of an author."""
+    also: str = ""
+    """Who is there because this bark mentions them, likewise."""
+
+    @property
+    def recipients(self) -> str:
+        """All of them, with spaces between."""
+        return f"{self.names} {self.also}" if self.also else self.names
 
 
 class FanOuts:
@@ -46,8 +60,12 @@ class FanOuts:
 
     def shares(self, author: str, text: str) -> list[Share]:
         """The transfers that bring `text` to all who must see it."""
-        if self._graph.mentioned(author, text):
-            return self._divide(self._graph.recipients(author, text))
+        shares = self._of(author)
+        mentioned = self._graph.mentioned(author, text)
+        return self._with(mentioned, shares) if mentioned else shares
+
+    def _of(self, author: str) -> list[Share]:
+        """Those of all barks that mention nobody."""
         found = self._known.get(author)
         if found is None:
             recipients = self._graph.recipients(author, "")
@@ -59,6 +77,19 @@ class FanOuts:
                 self._remembered = size
             self._known[author] = found
         return found
+
+    def _with(self, mentioned: list[str], shares: list[Share]) -> list[Share]:
+        """The shares, with those added who are mentioned: each to the part that the name belongs to."""
+        added = {(share.inbox, share.part): share for share in shares}
+        for name in mentioned:
+            inbox = number_of(name, self._inboxes) if self._inboxes > 1 else 0
+            count = sum(share.inbox == inbox for share in shares)
+            part = f"{_hash(name) % count if count else 0}/{count or 1}"
+            share = added.get((inbox, part), Share(inbox, part, ""))
+            also = f"{share.also} {name}" if share.also else name
+            # Of an inbox that none of the others is in, those who are mentioned are all there are.
+            added[inbox, part] = share._replace(also=also) if share.names else share._replace(names=name)
+        return list(added.values())
 
     def forget(self, author: str) -> None:
         """The followers of `author` are others now."""
@@ -87,14 +118,21 @@ def parts(recipients: list[str], size: int) -> list[list[str]]:
     after somebody new began to follow, nobody moves to another part and is served twice or not at all.
     """
     count = 1
-    while count * size < len(recipients):
+    while count * size < len(recipients) and count < MOST_PARTS:
         count *= 2
     if count == 1:
         return [recipients]
     divided: list[list[str]] = [[] for _ in range(count)]
     for name in recipients:
-        divided[zlib.crc32(name.encode()) % count].append(name)
+        divided[_hash(name) % count].append(name)
     return divided
+
+
+def _hash(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+# What an inbox knows of the parts that were here
 
 
 def part_key(author: str, id: str, part: str) -> str:
@@ -127,18 +165,74 @@ MAX_KEY = 600
 _PART = re.compile(rf"([0-9]{{1,5}})/({'|'.join(str(1 << power) for power in range(17))})")
 
 
-def same_or_wider(key: str) -> Iterator[str]:
+def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = True) -> str:
+    """Whom of a part's recipients the bark has not reached yet; empty if it has reached all.
+
+    `seen` tells of the :func:`marks` of the parts that were here. Those of no fan-out have a key, too.
+    `divided`: whether any bark was here in several parts. If none was, there is less to ask.
+    """
+    if any(map(seen, same_or_wider(key))):
+        return ""
+    if not divided:
+        return names
+    bark, at, count = _read(key)
+    finer: list[tuple[int, set[int]]] = []
+    of = count
+    while count and of < MOST_PARTS and seen(_mark(bark, of)):
+        of *= 2
+        finer.append((of, {part for part in range(at, of, count) if seen(f"{bark}\n{part}/{of}")}))
+    if not finer:
+        return names
+    # A part with many names, seldom: only when it comes again, with fewer parts than before.
+    hashes = ((name, _hash(name)) for name in names.split())
+    return " ".join(name for name, hashed in hashes if not any(hashed % of in served for of, served in finer))
+
+
+def marks(key: str) -> Sequence[str]:
+    """What an inbox remembers of a part that was here: its key, and that there was a finer part than others.
+
+    So whether some of a wider part's recipients have it already is asked once, and mostly not the case.
+    """
+    if key.endswith("\n0/1"):
+        return (key,)
+    bark, _, count = _read(key)
+    return [key, *(_mark(bark, of) for of in _halves(count))]
+
+
+def same_or_wider(key: str) -> Sequence[str]:
     """The key, and those of the larger parts that hold all of that part's recipients.
 
     A fan-out that is cut off and repeated after many began to follow has more parts than before: each lies
-    within one of the old ones. (If so many have left meanwhile that it has fewer, some get it twice.)
+    within one of the old ones.
     """
-    yield key
-    bark, _, part = key.rpartition("\n")
-    number, _, count = part.partition("/")
-    if bark and number.isdecimal() and count.isdecimal():
-        at, of = int(number), int(count)
-        while of > 1:
-            of //= 2
-            at %= of
-            yield f"{bark}\n{at}/{of}"
+    if key.endswith("\n0/1"):
+        return (key,)
+    bark, at, count = _read(key)
+    return [key, *(f"{bark}\n{at % of}/{of}" for of in _halves(count))]
+
+
+def _halves(count: int) -> Iterator[int]:
+    """``8`` gives 4, 2 and 1."""
+    while count > 1:
+        count //= 2
+        yield count
+
+
+_KEY = re.compile(r"(.+)\n(\d{1,4})/(\d{1,4})", re.DOTALL | re.ASCII)
+
+
+def _read(key: str) -> tuple[str, int, int]:
+    """Whose part it is, which, and of how many; of none, if it is no part of a fan-out."""
+    if key.endswith("\n0/1"):  # As nearly all.
+        return key[:-4], 0, 1
+    found = _KEY.fullmatch(key)
+    if found is not None:
+        at, count = int(found[2]), int(found[3])
+        if at < count <= MOST_PARTS and not count & (count - 1):
+            return found[1], at, count
+    return key, 0, 0
+
+
+def _mark(bark: str, count: int) -> str:
+    """Remembered of a bark of which some part was here that is finer than `count` parts make."""
+    return f"{bark}\n>{count}"

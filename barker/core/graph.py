@@ -38,6 +38,15 @@ class SocialGraph:
         """`follower` no longer sees what `followee` barks."""
         self._followers.get(followee, {}).pop(follower, None)
 
+    def change(self, user: str, other: str | None, wanted: bool) -> None:
+        """`user` follows `other` from now on, or no longer; without another: `user` exists."""
+        if other is None:
+            self.add(user)
+        elif wanted:
+            self.follow(user, other)
+        else:
+            self.unfollow(user, other)
+
     def followers(self, user: str) -> list[str]:
         """Who follows `user`; nobody, for a user whom nobody knows."""
         return list(self._followers.get(user, ()))

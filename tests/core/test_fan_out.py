@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from barker.core.errors import InvalidField
-from barker.core.fan_out import MAX_KEY, FanOuts, Share, checked_key, part_key, parts, same_or_wider
+from barker.core.fan_out import (
+    MAX_KEY,
+    FanOuts,
+    Share,
+    checked_key,
+    marks,
+    part_key,
+    parts,
+    same_or_wider,
+    unserved,
+)
 from barker.core.graph import SocialGraph
 from barker.core.partitions import Partition
 
@@ -22,8 +35,36 @@ def test_few_followers_are_one_transfer() -> None:
 
 def test_who_is_mentioned_is_named_this_time_only() -> None:
     fan_outs = FanOuts(SocialGraph(["lassie"], [("spot", "rex")]))
-    assert fan_outs.shares("rex", "hi @lassie and @spot") == [Share(0, "0/1", "rex spot lassie")]
+    assert fan_outs.shares("rex", "hi @lassie and @spot") == [Share(0, "0/1", "rex spot", "lassie")]
+    assert fan_outs.shares("rex", "hi @lassie")[0].recipients == "rex spot lassie"
     assert fan_outs.shares("rex", "hi @spot and @nobody") == [Share(0, "0/1", "rex spot")]
+
+
+def test_a_mention_only_adds_to_the_fan_out_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = SocialGraph(["lassie", "cat"], [(f"user{at}", "rex") for at in range(30)])
+    fan_outs = FanOuts(graph, 1, 10)
+    before = fan_outs.shares("rex", "woof")
+    monkeypatch.setattr(graph, "recipients", None)
+    after = fan_outs.shares("rex", "@lassie @cat")
+    assert all(old.names is new.names for old, new in zip(before, after, strict=True))
+    assert sorted(" ".join(share.also for share in after).split()) == ["cat", "lassie"]
+    assert fan_outs.shares("rex", "woof") is before
+
+
+@given(st.lists(st.sampled_from([f"m{at}" for at in range(20)]), min_size=1, unique=True), st.integers(1, 5))
+def test_who_is_mentioned_is_in_the_part_that_the_name_belongs_to(names: list[str], inboxes: int) -> None:
+    followers = [f"user{at}" for at in range(30)]
+    graph = SocialGraph(names, [(name, "rex") for name in followers])
+    shares = FanOuts(graph, inboxes, 5).shares("rex", " ".join(f"@{name}" for name in names))
+    named = [name for share in shares for name in share.recipients.split()]
+    assert sorted(named) == sorted([*names, "rex", *followers])
+    counts = Counter(share.inbox for share in shares)
+    for share in shares:
+        number, _, count = share.part.partition("/")
+        assert int(count) == counts[share.inbox]
+        for name in share.recipients.split():
+            assert zlib.crc32(name.encode()) % int(count) == int(number)
+            assert inboxes == 1 or Partition(share.inbox, inboxes).holds(name)
 
 
 def test_a_fan_out_is_remembered_until_followers_change() -> None:
@@ -108,28 +149,69 @@ def test_nobody_moves_to_another_part_when_others_come(names: list[str], more: l
             assert set(old) <= set(new)
 
 
-@given(PEOPLE, PEOPLE, st.integers(1, 10), st.data())
-def test_a_fan_out_that_is_cut_and_repeated_after_others_came_serves_everyone_once(
-    names: list[str], more: list[str], size: int, data: st.DataObject
+class Inbox:
+    """What an inbox knows and does: keys that were here, and whom it has served."""
+
+    def __init__(self) -> None:
+        self.journal: list[str] = []
+        self.seen: set[str] = set()
+        self.served: Counter[str] = Counter()
+
+    def take(self, key: str, names: list[str]) -> None:
+        users = unserved(key, " ".join(names), self.seen.__contains__)
+        if users:
+            self.served.update(users.split())
+            self.journal.append(key)
+            self.seen.update(marks(key))
+
+    def restart(self) -> None:
+        self.seen = {mark for key in self.journal for mark in marks(key)}
+
+
+TRY = st.tuples(st.lists(st.integers(0, 39)), st.integers(1, 40), st.lists(st.integers(0, 63)), st.booleans())
+"""Of one try: who else is there, the size of a part, which parts arrive, whether the inbox dies then."""
+
+
+@given(st.lists(st.integers(40, 79), unique=True), st.lists(TRY, max_size=6), st.integers(1, 40))
+def test_a_fan_out_that_is_cut_and_repeated_in_whatever_parts_serves_everyone_once(
+    staying: list[int], tries: list[tuple[list[int], int, list[int], bool]], size: int
 ) -> None:
-    served: list[str] = []
-    seen: set[str] = set()
+    inbox = Inbox()
+    for others, size_now, arriving, dies in [*tries, ([], size, list(range(64)), False)]:
+        divided = parts([f"user{at}" for at in dict.fromkeys([*staying, *others])], size_now)
+        for number in dict.fromkeys(at % len(divided) for at in arriving):
+            inbox.take(part_key("ann", "id", f"{number}/{len(divided)}"), divided[number])
+        if dies:
+            inbox.restart()
+    assert all(count == 1 for count in inbox.served.values()), "nobody twice"
+    assert {f"user{at}" for at in staying} <= set(inbox.served), "nobody is missed who was there all the time"
 
-    def serve(recipients: list[str], most: int) -> None:
-        divided = parts(recipients, size)
-        for number, part in list(enumerate(divided))[:most]:
-            key = part_key("ann", "id", f"{number}/{len(divided)}")
-            if not any(known in seen for known in same_or_wider(key)):
-                seen.add(key)
-                served.extend(part)
 
-    serve(names, data.draw(st.integers(0, 40)))
-    before = set(served)
-    larger = list(dict.fromkeys([*more, *names]))
-    serve(larger, len(larger) * 2 + 1)
-    assert len(served) == len(set(served)), "nobody twice"
-    assert set(names) <= set(served), "nobody who was due it at first is left out"
-    assert before <= set(served) <= set(larger)
+def test_at_the_boundary_who_unfollows_costs_nobody_else_anything() -> None:
+    inbox, names = Inbox(), [f"user{at}" for at in range(11)]
+    halves = parts(names, 10)
+    inbox.take(part_key("ann", "id", "0/2"), halves[0])
+    inbox.take(part_key("ann", "id", "0/1"), names[:9])
+    inbox.take(part_key("ann", "id", "0/1"), names[:9])
+    inbox.take(part_key("ann", "id", "1/2"), halves[1])
+    assert inbox.served == Counter({*halves[0], *names[:9]})
+
+
+def test_what_a_bark_in_one_part_costs() -> None:
+    asked: list[str] = []
+    assert list(marks("ann/id\n0/1")) == ["ann/id\n0/1"]
+    assert unserved("ann/id\n0/1", "rex", lambda key: bool(asked.append(key))) == "rex"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "part", ["9" * 5_000 + "/8", "0/" + "9" * 5_000, "0/3", "8/8", "0/2048", "x/2", "²/4"]
+)
+def test_what_is_no_part_is_a_key_like_any_other(part: str) -> None:
+    key = part_key("ann", "id", part)
+    assert list(marks(key)) == list(same_or_wider(key)) == [key]
+    assert unserved(key, "rex", lambda _: False) == "rex"
+    assert unserved(key, "rex", {key}.__contains__) == ""
 
 
 @pytest.mark.parametrize(

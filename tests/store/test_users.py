@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barker.bark import new_id, now
+from barker.core.barks import Follow
 from barker.core.errors import Mistake, StorageError
 from barker.core.graph import SocialGraph
-from barker.store.users import FILE_NAME, Users, read_edges
+from barker.store.users import FILE_NAME, Change, News, Users, read_edges
 
 
 @pytest.fixture
@@ -162,36 +166,207 @@ def test_the_graph_is_what_was_done_to_it(changes: list[tuple[str, str, str, boo
 # Several processes
 
 
-def test_a_change_by_another_is_noticed_once(path: Path) -> None:
+def test_what_another_has_changed_is_news_once(path: Path) -> None:
     with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
-        assert not mine.changed()
+        assert mine.news() == News([], True)
         others.follow("spot", "rex")
-        assert mine.changed()
-        assert not mine.changed()
-        assert mine.graph().followers("rex") == ["spot"]
+        assert mine.news() == News(
+            [Change("rex", None, True), Change("spot", None, True), Change("spot", "rex", True)], True
+        )
+        assert mine.news() == News([], True)
         others.unfollow("spot", "rex")
-        others.add(["lassie"], ())
-        assert mine.changed()
-        assert not mine.changed()
-        assert mine.names() == ["lassie", "rex", "spot"]
+        others.unfollow("spot", "rex")
+        others.add(["lassie", "rex"], ())
+        assert mine.news() == News([Change("spot", "rex", False), Change("lassie", None, True)], True)
 
 
-def test_ones_own_change_is_no_news(path: Path) -> None:
+def test_the_graph_begins_where_the_news_goes_on(path: Path) -> None:
     with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
-        mine.follow("spot", "rex")
-        assert not mine.changed()
-        assert others.changed()
-        others.follow("rex", "spot")
-        mine.follow("ark3", "rex")
-        assert mine.changed(), "the other's change is news, whatever was written here since"
+        others.follow("spot", "rex")
+        loading = mine.load()
+        next(loading)
+        others.follow("ark3", "rex")
+        *_, graph = loading
+        assert graph is not None
+        assert graph.followers("rex") == ["spot"], "as it was when the loading began"
+        assert mine.news().changes == [Change("ark3", None, True), Change("ark3", "rex", True)]
 
 
-def test_opening_and_reading_changes_nothing_for_others(path: Path) -> None:
+def test_what_one_has_changed_oneself_is_told_in_its_place_among_the_others(path: Path) -> None:
+    with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
+        mine.add(["spot", "rex"], ())
+        others.follow("spot", "rex")
+        mine.unfollow("spot", "rex")
+        others.follow("spot", "rex")
+        changes = mine.news().changes[2:]
+        assert [change.wanted for change in changes] == [True, False, True]
+
+
+def test_opening_reading_and_changing_nothing_is_no_news(path: Path) -> None:
     with closing(Users(path, create=True)) as mine:
-        mine.add(["rex"], ())
+        mine.add(["rex"], [("spot", "rex")])
+        mine.news()
         with closing(Users(path, create=True)) as others:
             others.graph()
-        assert not mine.changed()
+            others.add(["rex"], [("spot", "rex")])
+            others.apply([word("spot", "rex")])
+        assert mine.news() == News([], True)
+
+
+@pytest.mark.parametrize("most", [3, 10])
+def test_of_very_many_changes_it_is_only_said_that_all_is_to_be_loaded(
+    path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("barker.store.users.CHANGES", most)
+    with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
+        others.add([f"user{at}" for at in range(20)], ())
+        assert not mine.news().complete
+        assert len(mine.graph()) == 20
+        assert mine.news() == News([], True)
+        for at in range(most + 1):
+            others.add([f"more{at}"], ())
+        assert not mine.news().complete, "more than are kept, one by one"
+        others.add(["one more"], ())
+        assert mine.news().complete
+        assert mine._db.execute("SELECT count(*) FROM changes").fetchone()[0] <= most
+
+
+def test_a_file_of_an_older_barker_is_taken_over_and_its_changes_are_seen(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute("PRAGMA journal_mode=WAL")
+        old.execute("CREATE TABLE users (name TEXT PRIMARY KEY) WITHOUT ROWID")
+        old.execute(
+            "CREATE TABLE follows (follower TEXT NOT NULL, followee TEXT NOT NULL, "
+            "PRIMARY KEY (followee, follower)) WITHOUT ROWID"
+        )
+        old.execute("INSERT INTO users VALUES ('rex'), ('spot')")
+        old.execute("INSERT INTO follows VALUES ('spot', 'rex')")
+        with closing(Users(path, create=True)) as users:
+            assert users.graph().followers("rex") == ["spot"]
+            assert users.news() == News([], True)
+            old.execute("DELETE FROM follows")
+            assert not users.news().complete
+            assert users.graph().followers("rex") == []
+            assert users.news().complete
+
+
+# The words of outboxes
+
+
+def word(user: str, other: str, wanted: bool = True, id: str = "") -> Follow:
+    return Follow(id or new_id(), user, other, now(), wanted)
+
+
+def test_a_word_is_done_once_and_changes_nothing_that_was_changed_since(path: Path) -> None:
+    with closing(Users(path, create=True)) as frozen, closing(Users(path)) as standby:
+        standby.add(["spot", "rex"], ())
+        first, second, third = (word("spot", "rex", wanted) for wanted in (True, False, True))
+        assert standby.apply([first, second, third]) == [True, True, True]
+        for stale in (first, second):
+            assert frozen.apply([stale]) == [True]
+            assert frozen.graph().followers("rex") == ["spot"]
+
+
+def test_a_word_that_names_nobody_is_told_and_the_others_are_done(path: Path) -> None:
+    with closing(Users(path, create=True)) as users:
+        users.add(["rex"], ())
+        words = [word("spot", "rex"), word("spot", "lassie"), word("rex", "spot"), word("rex", "cat", False)]
+        assert users.apply(words) == [True, False, True, False]
+        assert list(users.counts()) == [("rex", 1, 1), ("spot", 1, 1)]
+        users.add(["lassie"], ())
+        assert users.apply(words[1:2]) == [True], "what was not done can be sent again"
+        assert users.graph().followers("lassie") == ["spot"]
+
+
+def test_the_words_that_are_remembered_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barker.store.users.WORDS", 5)
+    with closing(Users(path, create=True)) as users:
+        users.add(["rex"], ())
+        for _ in range(3):
+            users.apply([word(f"user{at}", "rex") for at in range(4)])
+        assert users._db.execute("SELECT count(*) FROM words").fetchone()[0] == 5
+
+
+WORDS = st.lists(st.tuples(NAMES, NAMES, st.booleans()), min_size=1, max_size=8)
+TURNS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=20)
+
+
+@given(WORDS, TURNS)
+@settings(max_examples=25, deadline=None)
+def test_several_who_do_the_same_words_in_order_come_out_as_one(
+    said: list[tuple[str, str, bool]], turns: list[tuple[int, int]]
+) -> None:
+    """A bizlogic is frozen, the next goes on, the first thaws: each has the words in order, from some on."""
+    words = [word(*each) for each in said]
+    pairs_due: set[tuple[str, str]] = set()
+    for user, other, wanted in said:
+        pairs_due = pairs_due | {(user, other)} if wanted else pairs_due - {(user, other)}
+    names = [f"user{at}" for at in range(6)]
+    with tempfile.TemporaryDirectory() as directory:
+        several = [Users(Path(directory) / FILE_NAME, create=True) for _ in range(3)]
+        several[0].add(names, ())
+        graphs, at = [users.graph() for users in several], [0, 0, 0]
+        for who, count in [*turns, (0, len(words))]:
+            several[who].apply(words[at[who] : at[who] + count])
+            at[who] += count
+        for users, graph in zip(several, graphs, strict=True):
+            for change in _changes(users):
+                graph.change(*change)
+            assert pairs(graph, names) == {(a, b) for a, b in pairs_due if a != b}
+            users.close()
+
+
+def _changes(users: Users) -> list[Change]:
+    news = users.news()
+    assert news.complete
+    return news.changes
+
+
+# What is not as it should be
+
+
+def test_rows_that_are_no_users_are_left_out_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(Users(path, create=True)) as users:
+        users.add(["rex"], [("spot", "rex")])
+        users._db.execute("INSERT INTO users VALUES (CAST(x'72ff78' AS TEXT)), ('no user'), (x'01')")
+        users._db.execute(
+            "INSERT INTO follows VALUES (CAST(x'ff' AS TEXT), 'rex'), ('a b', 'rex'), ('c', 'rex')"
+        )
+        graph = users.graph()
+        assert graph.followers("rex") == ["c", "spot"]
+        assert len(graph) == 3
+        assert caplog.text.count("is left out") == 5
+        assert "no user" in caplog.text
+        users._db.executemany("INSERT INTO users VALUES (?)", ((f"no user {at}",) for at in range(20)))
+        caplog.clear()
+        users.graph()
+        assert caplog.text.count("is left out") == 10
+        assert "25 rows are left out" in caplog.text
+
+
+def test_who_does_not_wait_for_a_locked_file_is_told_at_once(path: Path) -> None:
+    with closing(Users(path, create=True, patience=0)) as users, closing(Users(path)) as other:
+        users.add(["rex"], ())
+        other._db.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        with pytest.raises(StorageError, match="in use"):
+            users.apply([word("spot", "rex")])
+        assert time.monotonic() - begun < 1
+        assert users.graph().followers("rex") == [], "it can be read"
+        other._db.execute("ROLLBACK")
+        assert users.apply([word("spot", "rex")]) == [True]
+
+
+def test_a_file_that_is_removed_or_replaced_is_noticed(path: Path) -> None:
+    with closing(Users(path, create=True)) as users:
+        assert users.present
+        aside = path.with_name("aside")
+        path.rename(aside)
+        assert not users.present
+        path.write_bytes(b"another")
+        assert not users.present
+        aside.rename(path)
+        assert users.present
 
 
 # Edge lists

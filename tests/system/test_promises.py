@@ -75,6 +75,7 @@ def test_without_bizlogic_the_outbox_grows_and_then_drains_in_order(
     client.read("rex")
     send_numbered(client, 0, 50)
     wait_until_all(client, 50)
+    suite.wait_for_state(services["outbox"], depth=0)
     services["bizlogic"].kill()
     send_numbered(client, 50, 650)
     wait_for(lambda: len(client.accepted) == 650, "the outbox accepts while no bizlogic lives")
