@@ -110,7 +110,7 @@ class Stage:
         self.others.add((), follows)
         self.inbox = Inbox()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("barker.amqp.service.Reactor", MemoryReactor)
+            patch.setattr("barker.amqp.process.Reactor", MemoryReactor)
             serving = Serving(ADDRESS, "here", 1, THERE)
             self.bizlogic = Bizlogic(serving, Users(self.file, patience=0))
         self.reactor = cast(MemoryReactor, self.bizlogic.reactor)

@@ -31,7 +31,7 @@ class Inbox:
 
     def start(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("barker.amqp.service.Reactor", MemoryReactor)
+            patch.setattr("barker.amqp.process.Reactor", MemoryReactor)
             serving = Serving("inbox", "here", 1, Place("nowhere", 1))
             self.manifold = TimelineManifold(serving, TimelineJournal(self.file), 25)
         self.reactor = cast(MemoryReactor, self.manifold.reactor)
