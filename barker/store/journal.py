@@ -236,8 +236,10 @@ class Journal:
 
     def _is_true(self, row: Record, *layouts: int) -> bool:
         """Whether a row is one that was written, in one of these layouts."""
+        if len(row) != len(self.columns) + 1:
+            return False
         *values, check = row
-        if len(values) != len(self.columns) or not isinstance(values[-1], bytes | None):
+        if not isinstance(values[-1], bytes | None):
             return False
         return any(check == CHECKSUMS[layout](*values) for layout in layouts)
 

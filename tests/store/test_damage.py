@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from barker.core.errors import Damaged, StorageError
@@ -129,7 +129,8 @@ CHANGES = st.lists(
 
 
 @given(st.sampled_from([QueueJournal, TimelineJournal]), st.booleans(), CHANGES)
-@settings(max_examples=100, deadline=None)
+@example(QueueJournal, True, [("", "stretch", 4, 10)])  # A page with a row that has no columns.
+@settings(max_examples=60, deadline=None)
 def test_whatever_bytes_change_what_is_salvaged_was_accepted_and_the_original_is_still_there(
     kind: type[Journal], closed: bool, changes: list[tuple[str, str, float, int]]
 ) -> None:
