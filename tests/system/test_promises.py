@@ -228,3 +228,21 @@ def test_a_rejected_bark_tells_why_and_a_dead_letter_is_kept_and_read(
             receiver.release()
         connection.close()
     suite.wait_for_state(services["outbox"], dead_letters=0)
+
+
+def test_a_bizlogic_that_is_told_to_end_finishes_what_it_has_in_hand(suite: Suite, client: Client) -> None:
+    """Its barks come once over the wire, too: the inbox has none to drop."""
+    suite.users([("rex", "ann")]).close()
+    inbox = suite.inbox("--history", "5000")
+    suite.outbox()
+    first = suite.bizlogic()
+    suite.wait_for_state(first, active=True)
+    suite.bizlogic()
+    client.read("rex")
+    for number in range(2_000):
+        client.bark("ann", f"number {number}")
+    wait_for(lambda: client.read_count > 200, "it is at work")
+    first.kill(signal.SIGTERM)
+    wait_for(lambda: client.read_count == 2_000, "all come", 30)
+    assert client.texts("rex") == [f"number {number}" for number in range(2_000)]
+    assert suite.state(inbox)["repeated"] == 0
