@@ -188,11 +188,11 @@ class Producer(LinkHandler, Generic[What]):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """It waits for the end of the turn."""
-        arrival = Arrival(delivery, self._read(data), len(data))
-        if self._intake._resting:
-            self._intake._keep(arrival)
+        intake, arrival = self._intake, Arrival(delivery, self._read(data), len(data))
+        if intake._resting:
+            intake._keep(arrival)
         else:
-            self._intake._arrivals.append(arrival)
+            intake._arrivals.append(arrival)
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:
         """Counted."""

@@ -114,7 +114,8 @@ class TimelineManifold(Service):
         return _Reader(self, self._user(address))
 
     def _read_others(self, data: bytes) -> Post:
-        """A stranger's message: it may name no one whose timeline is elsewhere."""
+        """A stranger's message: it must be one, and may name no one whose timeline is elsewhere."""
+        check_sections(data)
         post = _read_fan_out(data)
         if self._partition is not None:
             for user in post.users.split(" "):
@@ -206,13 +207,14 @@ class TimelineManifold(Service):
 
     def _marks(self, key: str) -> Sequence[str]:
         found = marks(key)
-        self._divided |= len(found) > 1
+        if len(found) > 1:
+            self._divided = True
         return found
 
     def _put(self, entry: TimelineEntry) -> None:
         if entry.key:
-            for key in self._marks(entry.key):
-                self._seen.add(key, entry.sequence)
+            for mark in self._marks(entry.key):
+                self._seen.add(mark, entry.sequence)
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)
             self._delivered += len(audience)
@@ -310,13 +312,12 @@ def _read_fan_out(data: bytes) -> Post:
         raise InvalidField(
             f"who is it for? Annotate it with {RECIPIENTS} (a string of names), or attach to one timeline"
         )
-    recipients = users.count(" ") + 1
-    if recipients > MOST_RECIPIENTS:
+    # So many have so many spaces between them, at least.
+    if len(users) > MOST_RECIPIENTS and users.count(" ") >= MOST_RECIPIENTS:
         raise LimitExceeded(
-            f"{recipients} recipients are more than the {MOST_RECIPIENTS} that one message may name: send it "
+            f"{users.count(' ') + 1} recipients are more than the {MOST_RECIPIENTS} that one message may name: send it "
             f"in parts, each with its own {KEY}, which ends in a newline and 0/2, 1/2 or such"
         )
-    check_sections(sections.rest)
     return Post(checked_key(key), users, sections.header + sections.rest)
 
 

@@ -33,6 +33,7 @@ MISSED = "x-opt-missed"
 _HEADER, _DELIVERY_ANNOTATIONS = 0x70, 0x71
 _DURABLE_HEADER = b"\x00\x53\x70\xc0\x02\x01\x41"
 _DURABLE_BARE = _DURABLE_HEADER + b"\x00\x53\x73"  # As barks of Barker's own clients begin.
+_DURABLE_ANNOTATED = _DURABLE_HEADER + b"\x00\x53\x71\xd1"  # And as those of bizlogic do.
 
 
 # Barks
@@ -195,6 +196,11 @@ def cut(data: bytes) -> Sections:
     """
     if data.startswith(_DURABLE_BARE):
         return Sections(_DURABLE_HEADER, b"", data[len(_DURABLE_HEADER) :])
+    if data.startswith(_DURABLE_ANNOTATED):
+        begin = len(_DURABLE_ANNOTATED) + 4
+        end = begin + int.from_bytes(data[begin - 4 : begin], "big")
+        if end <= len(data):
+            return Sections(_DURABLE_HEADER, data[len(_DURABLE_HEADER) : end], data[end:])
     start, code, end = 0, *_section(data, 0)
     if code == _HEADER:
         start, (code, end) = end, _section(data, end)

@@ -145,11 +145,12 @@ def checked_key(key: str) -> str:
 
     :raises InvalidField: when it is too long, or that is no part.
     """
+    if key.endswith("\n0/1") and len(key) <= MAX_KEY:  # As nearly all.
+        return key
     if len(key) > MAX_KEY:
         raise InvalidField(f"a key has {MAX_KEY} characters at most; this one has {len(key)}")
     _, newline, part = key.rpartition("\n")
-    # Nearly all fan-outs are one part.
-    if newline and part and part != "0/1":
+    if newline and part:
         found = _PART.fullmatch(part)
         if found is None or int(found[1]) >= int(found[2]):
             raise InvalidField(
@@ -171,6 +172,8 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
     `seen` tells of the :func:`marks` of the parts that were here. Those of no fan-out have a key, too.
     `divided`: whether any bark was here in several parts. If none was, there is less to ask.
     """
+    if not divided and key.endswith("\n0/1"):  # As nearly all.
+        return "" if seen(key) else names
     if any(map(seen, same_or_wider(key))):
         return ""
     if not divided:
