@@ -315,7 +315,7 @@ def _read_fan_out(data: bytes) -> Post:
     # So many have so many spaces between them, at least.
     if len(users) > MOST_RECIPIENTS and users.count(" ") >= MOST_RECIPIENTS:
         raise LimitExceeded(
-            f"{users.count(' ') + 1} recipients are more than the {MOST_RECIPIENTS} that one message may name: "
+            f"{users.count(' ') + 1} recipients are more than the {MOST_RECIPIENTS} that a message may name: "
             f"send it in parts, each with its own {KEY}, which ends in a newline and 0/2, 1/2 or such"
         )
     return Post(checked_key(key), users, sections.header + sections.rest)
