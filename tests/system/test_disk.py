@@ -174,7 +174,7 @@ def small_disk(suite: Suite, tmp_path: Path) -> Iterator[Mount]:
 @pytest.fixture(params=["mount", "limit"])
 def disk(request: pytest.FixtureRequest, suite: Suite, tmp_path: Path) -> Iterator[Disk]:
     """A disk for one service's data; the others' is elsewhere."""
-    disk: Disk = Mount(tmp_path / "disk", "16m") if request.param == "mount" else Limit(tmp_path / "disk")
+    disk: Disk = Mount(tmp_path / "disk", "100m") if request.param == "mount" else Limit(tmp_path / "disk")
     try:
         yield disk
     finally:
