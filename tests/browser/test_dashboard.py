@@ -114,7 +114,7 @@ def test_the_tutorials_demo(page: Page, tmp_path: Path, by_hand: Callable[..., P
         second, second_process = bizlogic()
         stands_by(second)
         # Both graphs run: a value a second, and the barks of all autobarks flow through the first bizlogic.
-        dashboard.until(lambda: (dashboard.plotted("rates")[first][-1] or 0) > 100, "barks by the hundred", 30)
+        dashboard.until(lambda: (dashboard.plotted("rates")[first][-1] or 0) > 100, "100 barks/s", 30)
         drawn = len(dashboard.depth())
         dashboard.until(lambda: len(dashboard.depth()) >= drawn + 5, "five more seconds are drawn")
         usual = statistics.median(dashboard.depth()[-5:])
