@@ -153,8 +153,7 @@ class Bizlogic(Service):
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """An outbox."""
-        if address != self.serving.address:
-            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        self.only_own(address)
         if len(self.outboxes) >= TRANSFERS:
             raise LimitExceeded(f"{TRANSFERS} outboxes are all there may be")
         link.max_message_size = LARGEST

@@ -305,15 +305,13 @@ class Launcher(Service):
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """Someone who has commands."""
-        if address != self.serving.address:
-            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        self.only_own(address)
         link.max_message_size = COMMAND_BYTES
         return _Commander(self)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """Someone who wants the list of processes."""
-        if address != self.serving.address:
-            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        self.only_own(address)
         return self._readers
 
     def command(self, verb: str, token: object, arguments: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from barker.amqp.engine import Delivery, Limits, LinkHandler, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
-from barker.core.errors import InvalidField, NotFound, PeerError
+from barker.core.errors import InvalidField, PeerError
 from barker.core.reports import checked, place
 from barker.core.routes import Route
 from barker.watch import Watcher
@@ -56,8 +56,7 @@ class Monitor(Service):
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """Someone who watches."""
-        if address != self.serving.address:
-            raise NotFound(f"{address} is not here; this is {self.serving.address}")
+        self.only_own(address)
         return self._readers
 
     def _on_change(self, change: str, route: Route | None) -> None:

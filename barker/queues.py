@@ -20,7 +20,7 @@ from barker.amqp.engine import ACCEPTED, REJECTED, Condition, LinkHandler, Recei
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import check_sections, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
-from barker.core.errors import DecodeError, NotFound, StorageError
+from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
 from barker.core.work_queue import Entry, WorkQueue
 from barker.intake import Intake, Producer
@@ -135,9 +135,9 @@ class QueueManifold(Service):
     def _look_up(self, address: str) -> None:
         own = self.serving.address
         if address != own and not address.startswith(own + "/"):
-            raise NotFound(f"{address} is not here; this manifold serves {own}")
+            raise not_here(address, f"this manifold serves {own}")
         if self._push is not None and address not in (own, own + DEAD_LETTERS):
-            raise NotFound(f"{address} is not here; this manifold forwards {own} and nothing below it")
+            raise not_here(address, f"this manifold forwards {own} and nothing below it")
 
     def _queue(self, address: str) -> Queue:
         queue = self._queues.get(address)

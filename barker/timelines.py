@@ -33,8 +33,8 @@ from barker.core.errors import (
     DecodeError,
     InvalidField,
     LimitExceeded,
-    NotFound,
     StorageError,
+    not_here,
 )
 from barker.core.fan_out import checked_key, marks, unserved
 from barker.core.partitions import Partition
@@ -126,7 +126,7 @@ class TimelineManifold(Service):
     def _user(self, address: str) -> str:
         own, _, user = address.partition("/")
         if own != self.serving.address or not user:
-            raise NotFound(f"{address} is not here; this manifold serves {self.serving.address}/USER")
+            raise not_here(address, f"this manifold serves {self.serving.address}/USER")
         if any(character.isspace() for character in user):
             raise InvalidField(f"{user!r} is no timeline's name: there is a space in it")
         if len(user) > MAX_NAME:
@@ -134,7 +134,7 @@ class TimelineManifold(Service):
                 f"a timeline's name has {MAX_NAME} characters at most; this one has {len(user)}"
             )
         if self._partition is not None and not self._partition.holds(user):
-            raise NotFound(f"{address} is not here; this is partition {self._partition} of {own}")
+            raise not_here(address, f"this is partition {self._partition} of {own}")
         return user
 
     def own_routes(self) -> list[Route]:

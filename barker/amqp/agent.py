@@ -19,7 +19,7 @@ from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiv
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
-from barker.core.errors import NotAllowed, NotFound
+from barker.core.errors import NotAllowed, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS
 from barker.core.routes import Route, normalised
@@ -78,7 +78,7 @@ class Agent(ConnectionHandler):
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Someone who wants to know."""
         if normalised(link.address) != self.address:
-            raise NotFound(f"{link.address} is not here; this is {self.address}")
+            raise not_here(link.address, f"this is {self.address}")
         if isinstance(link, Receiver):
             raise NotAllowed(f"{self.address} can be received from, not sent to")
         return self._readers

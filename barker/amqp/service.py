@@ -25,7 +25,7 @@ from barker.amqp.engine import (
 )
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
-from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound
+from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound, not_here
 from barker.core.routes import Route, checked_address
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,14 @@ class Service(Process, ConnectionHandler):
     def state(self) -> dict[str, Any]:
         """What this kind of service has to add to its agent's report."""
         return {}
+
+    def only_own(self, address: str) -> None:
+        """See that `address` is the service's own, for those that serve nothing below it.
+
+        :raises NotFound: when it is not.
+        """
+        if address != self.serving.address:
+            raise not_here(address, f"this is {self.serving.address}")
 
     # For programs to call
 

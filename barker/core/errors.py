@@ -49,6 +49,11 @@ class NotFound(PeerError):
     condition = "amqp:not-found"
 
 
+def not_here(address: str, here: str) -> NotFound:
+    """The error for an address that is not served here; `here` says what is."""
+    return NotFound(f"{address} is not here; {here}")
+
+
 class NotAllowed(PeerError):
     """The address exists, but not for this use."""
 
