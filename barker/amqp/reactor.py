@@ -78,6 +78,7 @@ class Reactor:
         self._looked = clock()
         self._share = Share()
         self._wires: dict[Connection, _Wire] = {}
+        self._dialling: dict[Connection, socket.socket] = {}
         self._dirty: dict[Connection, None] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
@@ -161,7 +162,8 @@ class Reactor:
     def call_from_thread(self, call: Callable[[], None]) -> None:
         """Have `call` called in the loop; the one method that other threads and signal handlers may use."""
         self._from_threads.append(call)
-        with contextlib.suppress(BlockingIOError):
+        # It is awake already, or, as the call was to end it, has ended by now.
+        with contextlib.suppress(OSError):
             self._wake_out.send(b"!")
 
     def run(self) -> None:
@@ -321,6 +323,7 @@ class Reactor:
 
         def on_ready(mask: int) -> None:
             self._unregister(sock)
+            del self._dialling[connection]
             status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not connection.live:
                 sock.close()
@@ -330,6 +333,7 @@ class Reactor:
             else:
                 self._begin(connection, sock)
 
+        self._dialling[connection] = sock
         self._selector.register(sock, selectors.EVENT_WRITE, on_ready)
 
     def _dial_failed(
@@ -384,6 +388,10 @@ class Reactor:
         if wire is not None:
             wire.close()
             self._share.among(len(self._wires))
+        sock = self._dialling.pop(connection, None)
+        if sock is not None:
+            self._unregister(sock)
+            sock.close()
         self.connections.pop(connection, None)
         self._guard(connection.lost, condition)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 from cproton_ffi import lib
 
@@ -282,3 +283,30 @@ def test_a_connection_that_was_refused_tells_why() -> None:
         reactor.after(5, reactor.stop)
         reactor.run()
     assert "ECONNREFUSED" in str(lost[0])
+
+
+@pytest.mark.parametrize("how", ["given up", "closed"])
+def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr("barker.amqp.reactor.DIAL_SECONDS", 0.2)
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # Of what comes beyond its backlog, the kernel takes no notice.
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        before = psutil.Process().num_fds()
+        reactor = Reactor("test")
+        open_now = psutil.Process().num_fds()
+        peer = Peer(lambda link: Recorder())
+        reactor.connect("127.0.0.1", full.getsockname()[1], peer)
+        during: list[int] = []
+        reactor.after(0.1, lambda: during.append(psutil.Process().num_fds()))
+        reactor.after(0.5 if how == "given up" else 0.15, reactor.stop)
+        if how == "given up":
+            reactor.after(0.4, lambda: during.append(psutil.Process().num_fds()))
+        reactor.run()
+        assert during == [open_now + 1, open_now][: len(during)]
+        assert psutil.Process().num_fds() == before
+        assert len(peer.lost) == 1
