@@ -110,9 +110,8 @@ def test_a_dead_letter_made_while_its_reader_waits_without_credit_comes(queues: 
     assert numbers(letters) == [1]
 
 
-def test_dead_letters_made_while_the_disk_is_full_are_seen_when_it_is_not(queues: Open) -> None:
-    stage = queues()
-    pair = stage.connect()
+def reject_five_on_a_full_disk(stage: Queues, pair: Pair) -> None:
+    """Five messages are stored and rejected by their consumer, and the disk takes none of that."""
     producer, _ = stage.sender(pair, "orders")
     consumer, got = stage.receiver(pair, "orders")
     for number in range(5):
@@ -123,6 +122,12 @@ def test_dead_letters_made_while_the_disk_is_full_are_seen_when_it_is_not(queues
     for delivery in got.deliveries:
         delivery.reject(NotAllowed("never"))
     stage.turn()
+
+
+def test_dead_letters_made_while_the_disk_is_full_are_seen_when_it_is_not(queues: Open) -> None:
+    stage = queues()
+    pair = stage.connect()
+    reject_five_on_a_full_disk(stage, pair)
     stage.wait(3 * FORGET_SECONDS)
     stage.disk.error = None
     stage.wait(3 * FORGET_SECONDS)
@@ -137,16 +142,7 @@ def test_an_end_while_the_disk_is_full_loses_no_dead_letter(tmp_path: Path, heal
     """What is settled and the dead letters made of it are written together, or not at all."""
     stage = Queues(QueueJournal(tmp_path / "orders.sqlite3"))
     pair = stage.connect()
-    producer, _ = stage.sender(pair, "orders")
-    consumer, got = stage.receiver(pair, "orders")
-    for number in range(5):
-        producer.send(message(number), number)
-    consumer.window = 10
-    stage.turn()
-    stage.disk.error = FULL
-    for delivery in got.deliveries:
-        delivery.reject(NotAllowed("never"))
-    stage.turn()
+    reject_five_on_a_full_disk(stage, pair)
     stage.disk.error = None if heals else FULL
     stage.close()
     journal = QueueJournal(tmp_path / "orders.sqlite3")
