@@ -59,6 +59,10 @@ class Dashboard:
         flowing = sum(path["rate"] for path in paths) > 0
         return flowing == bool(names) and {path["to"] for path in paths} == set(names)
 
+    def led(self) -> set[str]:
+        """Those from whom a path leads to somebody."""
+        return {path["from"] for path in self.page.evaluate("dashboard.paths()")}
+
     def state(self, name: str) -> str:
         return str(self.page.get_attribute(f"#suite [data-name='{name}']", "data-state"))
 
@@ -203,6 +207,9 @@ def test_freeze_thaw_and_stop(dashboard: Dashboard) -> None:
     dashboard.until(lambda: frozen.status() == psutil.STATUS_STOPPED, "its process is stopped")
     dashboard.until(lambda: dashboard.state(first) == "frozen", "it is shown as frozen")
     dashboard.until(lambda: dashboard.flows_to(second), "the second takes over")
+    # An outbox that still waits for the first has no path, and would go on with it once it is thawed.
+    outboxes = [f"outbox-{port + dashboard.suite.offset}" for port in (5800, 5801, 5802)]
+    dashboard.until(lambda: set(outboxes) <= dashboard.led(), "from all outboxes")
     dashboard.press(first, "thaw")
     dashboard.until(lambda: frozen.status() != psutil.STATUS_STOPPED, "its process goes on")
     dashboard.until(lambda: dashboard.state(first) == "standby", "it stands by")
