@@ -98,7 +98,6 @@ class QueueManifold(Service):
         self._changed: dict[Queue, None] = {}
         self._unused: dict[Queue, None] = {}
         self._depth = self._in_flight = self._dead_letters = 0
-        self._closed = False
         self._peak = Peak()
         for address, count in journal.queues().items():
             queue = self._queue(address)
@@ -215,7 +214,7 @@ class QueueManifold(Service):
             queue = next(iter(self._awake))
             del self._awake[queue]
             self._changed[queue] = None
-            if not self._closed:
+            if not self.ending:
                 self._pump(queue)
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
@@ -332,7 +331,6 @@ class QueueManifold(Service):
         """Take nothing more, and send nothing more."""
         super().on_ending()
         self.intake.close()
-        self._closed = True
 
     def in_hand(self) -> int:
         """What consumers hold: their word on it is waited for."""

@@ -130,7 +130,7 @@ CHANGES = st.lists(
 
 @given(st.sampled_from([QueueJournal, TimelineJournal]), st.booleans(), CHANGES)
 @example(QueueJournal, True, [("", "stretch", 4, 10)])  # A page with a row that has no columns.
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_bytes_change_what_is_salvaged_was_accepted_and_the_original_is_still_there(
     kind: type[Journal], closed: bool, changes: list[tuple[str, str, float, int]]
 ) -> None:
