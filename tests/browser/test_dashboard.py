@@ -259,7 +259,9 @@ def test_figures_say_what_the_monitor_says(dashboard: Dashboard) -> None:
         row = dashboard.page.locator("#figures tbody tr", has=dashboard.page.get_by_text(name, exact=True))
         return dict(zip(titles, row.locator("th, td").all_inner_texts(), strict=True))
 
-    inbox = figures(f"inbox-{5820 + dashboard.suite.offset}")
+    name = f"inbox-{5820 + dashboard.suite.offset}"
+    dashboard.until(lambda: figures(name)["in"] not in ("", "0"), "barks have come")
+    inbox = figures(name)
     process = psutil.Process(int(inbox["pid"]))
     assert abs(float(inbox["MB"]) - process.memory_info().rss / 1e6) < 3
     assert abs(int(inbox["files"]) - process.num_fds()) <= 2
