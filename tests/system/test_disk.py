@@ -313,9 +313,9 @@ def test_a_manifold_starts_on_a_full_disk_and_goes_on_when_there_is_room(
         suite.bizlogic()
         client.read("rex")
         wait_for(lambda: client.read_count == before, "what is stored is delivered")
-    authors.bark_until(standing_still(received), "nothing more goes onto the disk")
     if isinstance(disk, Mount):
-        assert "is full: make room" in process.log
+        authors.bark_until(lambda: "is full: make room" in process.log, "it says that the disk is full")
+    authors.bark_until(standing_still(received), "nothing more goes onto the disk")
     disk.empty(process)
     wait_for(lambda: len(client.accepted) == 3 * authors.sent, "all are accepted", 30)
     assert "Traceback" not in process.log
