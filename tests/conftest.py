@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import seed
 from tests.harness import Client, Suite
+
+
+def pytest_report_header() -> str:
+    """What a run that failed is had again with."""
+    return f"{seed.NAME}={seed.SEED}"
 
 
 @pytest.fixture

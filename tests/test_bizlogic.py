@@ -422,7 +422,7 @@ def test_a_change_that_cannot_be_read_is_not_forgotten(
 def test_after_very_many_changes_all_is_loaded_a_few_rows_at_a_time_and_barks_go_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("barker.store.users.CHANGES", 10)
+    monkeypatch.setattr("barker.store.users.MANY", 10)
     monkeypatch.setattr("barker.store.users.ROWS", 7)
     monkeypatch.setattr(module, "REST_SECONDS", 0.1)
     stage.others.add((), [(f"user{at}", "rex") for at in range(100)])
@@ -441,7 +441,7 @@ def test_after_very_many_changes_all_is_loaded_a_few_rows_at_a_time_and_barks_go
 
 
 def test_loading_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("barker.store.users.CHANGES", 1)
+    monkeypatch.setattr("barker.store.users.MANY", 1)
     load, tries = stage.bizlogic.users.load, []
 
     def fails_at_first() -> Iterator[SocialGraph | None]:

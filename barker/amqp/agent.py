@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +67,7 @@ class Agent(ConnectionHandler):
         self._rates = {"received": Rate(), "sent": Rate()}
         self._sampled = {"received_rate": 0.0, "sent_rate": 0.0}
         self._cpu = 0.0
-        self._cpu_at = time.monotonic(), _cpu_seconds(self.process)
+        self._cpu_at = reactor.clock(), _cpu_seconds(self.process)
         reactor.every(REPORT_SECONDS, self._tell)
 
     def route(self, host: str, port: int) -> Route:
@@ -99,7 +98,7 @@ class Agent(ConnectionHandler):
 
     def _tell(self) -> None:
         """Look at the clock and the counts, and report to all readers."""
-        now, figures = time.monotonic(), self._figures()
+        now, figures = self._reactor.clock(), self._figures()
         self._sampled = {
             f"{name}_rate": rate.update(now, figures.get(name, 0)) for name, rate in self._rates.items()
         }

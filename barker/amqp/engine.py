@@ -847,7 +847,7 @@ class Connection:
         """Throw away what a peer still sends over a link that has ended; it gets no outcome."""
         if impl not in self._ending or lib.pn_link_is_sender(impl):
             return
-        if _credit_is_exceeded(impl):
+        if lib.pn_link_credit(impl) < lib.pn_link_queued(impl):
             self.close(Condition("amqp:link:transfer-limit-exceeded", "over a link that has ended"))
             return
         while (delivery := lib.pn_link_current(impl)) != _NULL:
@@ -1045,10 +1045,6 @@ def _far_terminus(link: Link) -> Any:
     """The terminus at the peer's side of a link that we attached."""
     sends = isinstance(link, Sender)
     return lib.pn_link_remote_target(link._link) if sends else lib.pn_link_remote_source(link._link)
-
-
-def _credit_is_exceeded(impl: Any) -> bool:
-    return bool(lib.pn_link_credit(impl) < lib.pn_link_queued(impl))
 
 
 def owned(value: Any) -> Any:

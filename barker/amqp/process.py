@@ -62,7 +62,8 @@ class Process:
             signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
         end_with_launcher(self.reactor, self.stop)
         try:
-            self.reactor.run()
+            if self._error is None:
+                self.reactor.run()
         finally:
             self.on_stop()
         if self._error is not None:
@@ -79,7 +80,7 @@ class Process:
         self.reactor.each_turn(self._stop_if_done)
 
     def fail(self, error: BarkerError) -> None:
-        """End after this turn, with an error that :meth:`run` raises."""
+        """End after this turn, or not begin, with an error that :meth:`run` raises."""
         self._error = self._error or error
         self.reactor.stop()
 

@@ -477,11 +477,15 @@ class Listener:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            self._socket = socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise Mistake(cannot_listen(host, port, error)) from None
+        self._socket = socket.socket(family, kind, protocol)
+        try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(address)
             self._socket.listen(BACKLOG)
         except OSError as error:
+            self._socket.close()
             raise Mistake(cannot_listen(host, port, error)) from None
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]

@@ -150,20 +150,16 @@ def checked_key(key: str) -> str:
     if len(key) > MAX_KEY:
         raise InvalidField(f"a key has {MAX_KEY} characters at most; this one has {len(key)}")
     _, newline, part = key.rpartition("\n")
-    if newline and part:
-        found = _PART.fullmatch(part)
-        if found is None or int(found[1]) >= int(found[2]):
-            raise InvalidField(
-                "a key with a newline ends in its part, k/n (n is 1, 2, 4 … 65536; k is less), or in nothing "
-                f"behind it; this one ends in {part!r:.80}"
-            )
+    if newline and part and not _read(key)[2]:
+        raise InvalidField(
+            f"a key with a newline ends in its part, k/n (n is 1, 2, 4 … {MOST_PARTS}; k is less), or in "
+            f"nothing behind it; this one ends in {part!r:.80}"
+        )
     return key
 
 
 MAX_KEY = 600
 """The longest key, in characters: a timeline's name, an id, and a part."""
-
-_PART = re.compile(rf"([0-9]{{1,5}})/({'|'.join(str(1 << power) for power in range(17))})")
 
 
 def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = True) -> str:
@@ -221,7 +217,7 @@ def _halves(count: int) -> Iterator[int]:
         yield count
 
 
-_KEY = re.compile(r"(.+)\n(\d{1,4})/(\d{1,4})", re.DOTALL | re.ASCII)
+_KEY = re.compile(r"(.+)\n(0|[1-9]\d{0,3})/([1-9]\d{0,3})", re.DOTALL | re.ASCII)
 
 
 def _read(key: str) -> tuple[str, int, int]:

@@ -30,6 +30,9 @@ SALVAGE = "end the suite; then 'barker users salvage', with the same --data, kee
 CHANGES = 100_000
 """So many of the last changes are kept in the file, for those who have read it before."""
 
+MANY = 10_000
+"""So many at once are written in one go, which is ten times faster; then everything is loaded anew."""
+
 WORDS = 100_000
 """So many of the last words of outboxes are known again."""
 
@@ -207,7 +210,7 @@ class Users:
         pairs = [(a, b) for a, b in follows if a != b]
         names = {*users, *itertools.chain.from_iterable(pairs)}
         with self._transaction():
-            if len(names) + len(pairs) > CHANGES:
+            if len(names) + len(pairs) > MANY:
                 self._add_many(sorted(names), pairs)
                 return
             for name in sorted(names):

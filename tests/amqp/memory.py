@@ -27,18 +27,22 @@ class MemoryReactor:
         """Who is found when a place is dialled; nobody at any other."""
         self.pairs: list[Pair] = []
         """What was dialled, whether it still stands or not; and those who dialled us (:meth:`dial`)."""
-        self.handler = ConnectionHandler()
-        """Whose the connections are that others dial: the service that listens."""
+        self.listener = SimpleNamespace(handler=ConnectionHandler(), port=1, close=lambda: None)
+        """What listens; its handler has the connections that others dial."""
         self._timers: list[tuple[float, int, SimpleNamespace]] = []
         self._count = itertools.count()
         self._hooks: list[Callable[[], None]] = []
         self._at_end: deque[Callable[[], None]] = deque()
+        self.connections: dict[Connection, None] = {}
 
     # As Reactor
 
+    def clock(self) -> float:
+        return self.now
+
     def listen(self, host: str, port: int, handler: ConnectionHandler, limits: Any = None) -> SimpleNamespace:
-        self.handler = handler
-        return SimpleNamespace(port=port or 1)
+        self.listener.handler, self.listener.port = handler, port or 1
+        return self.listener
 
     def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
         there = self.places.get(Place(host, port))
@@ -73,7 +77,7 @@ class MemoryReactor:
 
     def dial(self, handler: ConnectionHandler) -> Pair:
         """A peer of the service that listens; its end is ``client``."""
-        self.pairs.append(Pair(server_peer=cast(Any, self.handler), client_peer=cast(Any, handler)))
+        self.pairs.append(Pair(server_peer=cast(Any, self.listener.handler), client_peer=cast(Any, handler)))
         return self.pairs[-1]
 
     def turn(self, seconds: float = 0.0) -> None:

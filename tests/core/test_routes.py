@@ -28,8 +28,9 @@ from barker.core.routes import (
     checked_address,
     normalised,
 )
+from tests.seed import seeded
 
-CHANCE = Random(1)
+CHANCE = seeded()
 
 
 def route(
@@ -240,7 +241,7 @@ def test_of_two_that_are_as_old_the_same_is_always_first() -> None:
 
 
 def test_random_gives_each_about_its_share() -> None:
-    routes, chance = table(*(route(at, "random") for at in range(1, 5))), Random(7)
+    routes, chance = table(*(route(at, "random") for at in range(1, 5))), seeded()
     chosen = [routes.choose("inbox/rex", chance) for _ in range(2_000)]
     for at in range(1, 5):
         assert 400 < sum(each is not None and each.port == at for each in chosen) < 600

@@ -218,6 +218,7 @@ def test_of_very_many_changes_it_is_only_said_that_all_is_to_be_loaded(
     path: Path, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("barker.store.users.CHANGES", most)
+    monkeypatch.setattr("barker.store.users.MANY", most)
     with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
         others.add([f"user{at}" for at in range(20)], ())
         assert not mine.news().complete

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import socket
@@ -22,6 +21,7 @@ from barker.launcher import OUTGOING, among_outgoing
 from barker.store.users import FILE_NAME, Users
 from barker.suite import Shape
 from tests.harness import ROOT, Client, Launched, wait_for
+from tests.seed import seeded
 
 pytestmark = pytest.mark.system
 
@@ -243,7 +243,7 @@ def friendships(folder: Path) -> Path:
     named = os.environ.get("BARKER_TEST_GRAPH")
     if named:
         return Path(named)
-    chance = random.Random(98)
+    chance = seeded()
     made: set[tuple[int, int]] = set()
     while len(made) < 18_812:
         a, b = sorted(chance.sample(range(962), 2))
@@ -269,7 +269,7 @@ def test_in_a_real_network_every_bark_reaches_exactly_whom_it_should(
     users = Users(tmp_path / "data" / FILE_NAME)
     with closing(users):
         assert users.names() == sorted(friends)
-    chance = random.Random(3)
+    chance = seeded()
     people = sorted(friends)
     expected: dict[str, set[str]] = {}
     with closing(Client(suite.directory)) as client:

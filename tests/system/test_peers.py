@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import resource
 import shutil
 import socket
@@ -48,6 +47,7 @@ from proton.utils import BlockingConnection, LinkDetached
 from barker.amqp.engine import Condition, Connection, ConnectionHandler
 from barker.amqp.reactor import Reactor
 from tests.harness import ROOT, Client, Process, Suite, free_port, wait_for
+from tests.seed import seeded
 
 pytestmark = pytest.mark.system
 
@@ -389,7 +389,7 @@ FRAME_HEADER = b"AMQP\x00\x01\x00\x00"
     "garbage",
     [
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", id="HTTP"),
-        pytest.param(random.Random(1).randbytes(5000), id="noise"),
+        pytest.param(seeded().randbytes(5000), id="noise"),
         pytest.param(FRAME_HEADER + struct.pack(">IBBH", 100_000_000, 2, 0, 0), id="100 MB frame header"),
         pytest.param(FRAME_HEADER + struct.pack(">IBBH", 3, 2, 0, 0), id="frame of 3 bytes"),
         pytest.param(FRAME_HEADER + struct.pack(">IBBH", 100, 2, 0, 0) + b"\xff" * 92, id="frame of noise"),
