@@ -8,7 +8,7 @@ The way of a bark, and the files in the order it travels::
     manifold.py (the inbox)              journals it, puts it on timelines (core/timelines.py)
     listen.py, the web page              read a timeline
 
-Everyone finds everyone through directory.py (core/routes.py); launcher.py starts it all.
+Everyone finds everyone through directory.py (core/routing.py); launcher.py starts it all.
 """
 
 __version__ = "0.1.0"

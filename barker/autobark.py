@@ -12,17 +12,17 @@ from typing import Any
 
 import click
 
-from barker import options
 from barker.amqp.agent import agent_alone
 from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
-from barker.bark import new_id, now
+from barker.amqp.system import new_id, now
+from barker.commands import options
+from barker.commands.terminal import Terminal
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
 from barker.core.kennel import sentence
-from barker.store.users import FILE_NAME, Users
-from barker.terminal import Terminal
+from barker.store.social import FILE_NAME, Users
 
 MOST_PENDING = 1_000
 """With so many barks not yet accepted, no more are made."""

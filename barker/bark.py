@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import time
-import uuid
-
 import click
 
-from barker import options
 from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Outbound, Outcome, Rejected
+from barker.amqp.system import new_id, now
+from barker.commands import options
+from barker.commands.terminal import Terminal, refused
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
 from barker.core.printable import printable
-from barker.terminal import Terminal, refused
 
 WAIT_SECONDS = 10.0
 """How long a command waits for the outbox's word."""
-
-
-def new_id() -> str:
-    """An id that no other bark has."""
-    return uuid.uuid4().hex
-
-
-def now() -> int:
-    """The time, in milliseconds since 1970."""
-    return int(time.time() * 1000)
 
 
 def send(directory: Place, work: Bark | Follow) -> str:

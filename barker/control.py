@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from barker import options
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
-from barker.core.errors import Mistake
+from barker.commands import options
+from barker.commands.session import FILE, read_token
+from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
-from barker.launcher import WEBUI
-from barker.terminal import Terminal, refused
 
 WAIT_SECONDS = 10.0
 """How long the launcher has to answer."""
@@ -25,25 +22,9 @@ WAIT_SECONDS = 10.0
 session = click.option(
     "--session",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=WEBUI / "session.js",
+    default=FILE,
     help="The file with the run's token, as the launcher wrote it.",
 )
-
-
-def read_token(file: Path) -> str:
-    """The run's token.
-
-    :raises Mistake: when the file is not there or has none.
-    """
-    try:
-        found = re.search(r'token: ("[^"]*")', file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Mistake(
-            f"{file}: {error.strerror}; it has the token of a suite that barker launch began"
-        ) from None
-    if found is None:
-        raise Mistake(f"{file} has no token in it; a new 'barker launch' writes one")
-    return str(json.loads(found[1]))
 
 
 def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:

@@ -5,7 +5,7 @@ to any other address is redirected to who serves that (AMQP 1.0 §2.8.18). A pla
 refused with ``amqp:resource-locked``, for as long as that link stands. A receiver from ``directory``
 watches: one message ``routes`` with all there is, then ``added`` and ``removed``.
 
-The table and the policies are `core/routes.py`.
+The table and the policies are `core/routing.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 
 import click
 
-from barker import options
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import Condition, Limits, Link, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import Condition, Limits, LinkHandler
+from barker.amqp.link import Link, Receiver, Sender
 from barker.amqp.links import AVOID, Place
 from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
+from barker.commands import options
 from barker.core.errors import Held, NotFound, PeerError, Redirect
-from barker.core.routes import Ages, Holder, Route, Routes
+from barker.core.routing import Ages, Holder, Route, Routes
 
 ADDRESS = "directory"
 

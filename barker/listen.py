@@ -7,14 +7,15 @@ import time
 
 import click
 
-from barker import options
-from barker.amqp.engine import Condition, Delivery, Receiver
+from barker.amqp.handlers import Condition
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
+from barker.commands import options
+from barker.commands.terminal import Terminal
 from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
 from barker.core.printable import printable
-from barker.terminal import Terminal
 
 REMEMBER = 1_000
 """How many ids are known again: after a loss the timeline's history comes once more."""

@@ -1,7 +1,7 @@
 """The manifold: the one program behind outbox and inbox, and anybody's queues and timelines.
 
-``--push SERVICE`` stores and forwards (`queues.py`); nothing more lets consumers pull (`queues.py`);
-``--history N`` keeps timelines (`timelines.py`).
+``--push SERVICE`` stores and forwards, nothing more lets consumers pull (both are `manifolds/queues.py`);
+``--history N`` keeps timelines (`manifolds/readers.py`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import click
 
-from barker import options
-from barker.amqp.engine import Limits
+from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
 from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
+from barker.commands import options
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
-from barker.core.routes import normalised
-from barker.queues import QueueManifold
+from barker.core.routing import normalised
+from barker.manifolds.queues import QueueManifold
+from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
 from barker.store.memory import QueueMemory
-from barker.timelines import TimelineManifold
 
 
 @click.command("manifold")

@@ -14,17 +14,18 @@ from typing import Any
 
 import click
 
-from barker import options
 from barker.amqp.agent import REPORT_SECONDS
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import Delivery, Limits, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import Limits, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
+from barker.amqp.watch import Watcher
+from barker.commands import options
 from barker.core.errors import InvalidField, PeerError
 from barker.core.reports import checked, place
-from barker.core.routes import Route
-from barker.watch import Watcher
+from barker.core.routing import Route
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import time
 
 import click
 
-from barker import options
 from barker.amqp.links import Place
+from barker.amqp.watch import Watcher
+from barker.commands import options
+from barker.commands.terminal import Terminal
 from barker.core.printable import printable
-from barker.core.routes import Route
-from barker.terminal import Terminal
-from barker.watch import Watcher
+from barker.core.routing import Route
 
 WAIT_SECONDS = 5.0
 """How long the directory has to answer."""

@@ -12,13 +12,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from barker import options
-from barker.amqp.engine import Condition, Delivery, Receiver
+from barker.amqp.handlers import Condition
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
+from barker.commands import options
+from barker.commands.terminal import Terminal
 from barker.core.printable import printable
 from barker.core.reports import reports_in
-from barker.terminal import Terminal
 
 WAIT_SECONDS = 5.0
 """How long the monitor has to answer."""

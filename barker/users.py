@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import click
 
-from barker import options
-from barker.core.errors import Mistake
-from barker.core.kennel import dogs, friendships
-from barker.store.users import FILE_NAME, Users, read_edges, salvage
-
-
-def make_users(data: Path, count: int, seed: int = 1) -> Users:
-    """The users' file in `data`, with `count` dogs who follow each other added."""
-    users = Users(data / FILE_NAME, create=True)
-    names = dogs(count)
-    users.add(names, friendships(names, random.Random(seed)))
-    return users
-
-
-def import_users(data: Path, file: Path, mutual: bool) -> Users:
-    """The users' file in `data`, with an edge list's users and follows added."""
-    edges = list(read_edges(file, mutual))
-    if not edges:
-        raise Mistake(f"{file} has no edges in it: 'follower followee' a line is expected")
-    users = Users(data / FILE_NAME, create=True)
-    users.add((), edges)
-    return users
+from barker.commands import options
+from barker.store.first_users import import_users, make_users
+from barker.store.social import FILE_NAME, Users, salvage
 
 
 @click.group("users")

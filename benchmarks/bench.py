@@ -23,8 +23,8 @@ from rich.table import Table
 
 from barker.amqp.links import Place
 from barker.amqp.process import collect_seldom
+from barker.commands.options import PlaceType
 from barker.core.errors import BarkerError
-from barker.options import PlaceType
 from benchmarks.rabbitmq import Broker
 
 if TYPE_CHECKING:

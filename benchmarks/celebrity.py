@@ -11,14 +11,14 @@ import time
 import click
 from rich.table import Table
 
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import encode_bark, message_id
 from barker.amqp.outbound import Outbound
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.fan_out import PART, parts
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Load, Result, Task, bars, benchmark, load_table, spread, told
 from benchmarks.ends import TEXT
 from benchmarks.stand import Stand, stand, until

@@ -10,11 +10,12 @@ import os
 import signal
 from typing import Any
 
-from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import encode_bark
 from barker.amqp.reactor import Reactor
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from benchmarks.stand import HOST, end_with_parent, listens, until
 

@@ -13,13 +13,13 @@ import time
 import click
 from rich.table import Table
 
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
 from barker.amqp.outbound import Outbound, Outcome
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Result, Task, benchmark
 from benchmarks.stand import Service, Stand, stand, until
 

@@ -23,15 +23,17 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from barker.amqp.engine import ACCEPTED, Condition, ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp._proton import ACCEPTED
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.users import import_users
+from barker.store.first_users import import_users
 from benchmarks.bench import (
     RABBITMQ,
     Load,

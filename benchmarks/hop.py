@@ -16,7 +16,7 @@ from rich.table import Table
 
 from barker.amqp.agent import register
 from barker.amqp.links import Place
-from barker.core.routes import Route
+from barker.core.routing import Route
 from benchmarks import ends as ours
 from benchmarks import protons
 from benchmarks.bench import (

@@ -17,11 +17,11 @@ import click
 from playwright.sync_api import sync_playwright
 from rich.table import Table
 
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
 from barker.amqp.outbound import Outbound
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
 from benchmarks.dashboard import ARGUMENTS, chromium

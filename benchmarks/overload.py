@@ -17,10 +17,11 @@ import click
 from rich.table import Table
 
 from barker.amqp.agent import register
-from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.message import decode_bark
 from barker.core.barks import Bark
-from barker.core.routes import Route
+from barker.core.routing import Route
 from benchmarks.bench import MB, Result, Task, benchmark
 from benchmarks.stand import HOST, Producer, Service, Stand, stand, until
 

@@ -17,12 +17,14 @@ from typing import Any
 import click
 from rich.table import Table
 
-from barker.amqp.engine import Connection, ConnectionHandler, Delivery, LinkHandler, Receiver
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
 from barker.amqp.outbound import Outbound, Outcome
 from barker.amqp.process import raise_file_limit
 from barker.amqp.reactor import Reactor
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, bars, benchmark, spread, told
 from benchmarks.stand import Service, Stand, end_with_parent, stand, until

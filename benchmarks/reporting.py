@@ -11,7 +11,7 @@ import time
 import psutil
 from rich.table import Table
 
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Result, Task, benchmark
 from benchmarks.stand import Service, Stand, stand, until
 

@@ -18,16 +18,16 @@ from typing import Any
 
 import psutil
 
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
-from barker.bark import now
+from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.launcher import Child
-from barker.suite import Program
+from barker.suite.child import Child
+from barker.suite.shape import Program
 
 HOST = "127.0.0.1"
 

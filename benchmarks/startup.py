@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from barker.amqp.engine import Delivery, Receiver
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.core.errors import BarkerError
-from barker.launcher import free_offset
-from barker.store.users import FILE_NAME
-from barker.users import make_users
+from barker.store.first_users import make_users
+from barker.store.social import FILE_NAME
+from barker.suite.ports import free_offset
 from benchmarks.bench import MB, Result, Task, bars, benchmark, spread, told
 from benchmarks.stand import HOST, Clients, until
 

@@ -7,7 +7,7 @@ import os
 import random
 from pathlib import Path
 
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
 from benchmarks.stand import Service, Stand, until
 
 USERS = 1_000

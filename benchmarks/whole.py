@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from barker.amqp.links import Place
-from barker.options import PlaceType
+from barker.commands.options import PlaceType
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import seed
 from tests.harness import Client, Suite
+
+# How long an example takes says nothing on a machine that has other things to do.
+settings.register_profile("barker", deadline=None)
+settings.load_profile("barker")
 
 
 def pytest_report_header() -> str:

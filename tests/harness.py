@@ -18,15 +18,16 @@ from typing import Any
 import psutil
 import pytest
 
-from barker.amqp.engine import Condition, Delivery, Receiver
+from barker.amqp.handlers import Condition
+from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
-from barker.bark import new_id, now
+from barker.amqp.system import new_id, now
 from barker.core.barks import Bark, Follow
-from barker.launcher import free_offset
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
+from barker.suite.ports import free_offset
 
 ROOT = Path(__file__).resolve().parent.parent
 

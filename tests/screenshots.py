@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from barker.control import read_token
+from barker.commands.session import read_token
 from benchmarks.dashboard import ARGUMENTS, chromium
 from tests.harness import ROOT, Launched, wait_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from barker.amqp.engine import Receiver, Sender
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.service import Service, Serving
 from tests.amqp.pair import Pair, Recorder

@@ -15,19 +15,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from barker import bizlogic as module
-from barker.amqp.engine import ConnectionHandler, Delivery, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.message import KEY, RECIPIENTS, annotations_in, cut, decode_bark, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.service import Serving
-from barker.bark import new_id
-from barker.bizlogic import ADDRESS, MEMORY, Bizlogic
+from barker.amqp.system import new_id
+from barker.bizlogic import ADDRESS
 from barker.core.barks import Bark, Follow
 from barker.core.errors import InvalidField, NotFound, StorageError
 from barker.core.fan_out import marks, unserved
 from barker.core.graph import SocialGraph
-from barker.store.users import FILE_NAME, News, Users
+from barker.store.social import FILE_NAME, News, Users
+from barker.work import following, spreading
+from barker.work.spreading import MEMORY, Bizlogic
 from tests.amqp.memory import MemoryReactor
 
 THERE = Place("there", 1)
@@ -119,6 +121,11 @@ class Stage:
         self.outboxes = [self.outbox]
         self.turn(1)
 
+    @property
+    def graph(self) -> SocialGraph:
+        """Who follows whom, as the bizlogic has it."""
+        return self.bizlogic.following.graph
+
     def turn(self, seconds: float = 0.0, times: int = 4) -> None:
         for _ in range(times):
             for outbox in self.outboxes:
@@ -126,7 +133,7 @@ class Stage:
             self.reactor.turn(seconds / times)
 
     def close(self) -> None:
-        self.bizlogic.users.close()
+        self.bizlogic.following.users.close()
         self.others.close()
 
 
@@ -164,12 +171,12 @@ def test_what_the_inbox_rejects_is_rejected_with_the_reason_and_those_behind_go_
 
 
 def test_an_error_of_ours_costs_one_message(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    mentioned = stage.bizlogic.graph.mentioned
+    mentioned = stage.graph.mentioned
 
     def fails(author: str, text: str) -> list[str]:
         return [str(1 // 0)] if text == "bad" else mentioned(author, text)
 
-    monkeypatch.setattr(stage.bizlogic.graph, "mentioned", fails)
+    monkeypatch.setattr(stage.graph, "mentioned", fails)
     ids = [stage.outbox.bark("rex", text) for text in ("one", "bad", "two")]
     stage.turn()
     outcomes = [stage.outbox.outcomes[id] for id in ids]
@@ -198,8 +205,8 @@ def test_nothing_of_a_lost_outbox_is_held_and_it_sends_all_again(stage: Stage) -
 def test_a_turn_ends_when_it_has_taken_long_and_the_rest_is_done_in_the_next(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TURN_SECONDS", -1.0)
-    monkeypatch.setattr(module, "IN_A_ROW", 1)
+    monkeypatch.setattr(spreading, "TURN_SECONDS", -1.0)
+    monkeypatch.setattr(spreading, "IN_A_ROW", 1)
     second = Outbox(stage.bizlogic)
     stage.outboxes.append(second)
     stage.turn(1)
@@ -245,7 +252,7 @@ def test_what_waits_for_an_inbox_takes_no_more_than_stated(
     stage.inbox.here = False
     stage.reactor.lose()
     many = Many(followers)
-    stage.bizlogic._use(cast(SocialGraph, many))
+    stage.bizlogic.following.use(cast(SocialGraph, many))
     tracemalloc.start()
     try:
         for number in range(barks):
@@ -263,9 +270,9 @@ def test_what_outboxes_are_granted_is_bounded_however_many_there_are(stage: Stag
     stage.turn(1)
     windows = [outbox.link.window for outbox in stage.bizlogic.outboxes]
     assert len(windows) == 10
-    assert sum(windows) * module.TRANSFER <= MEMORY // 2
+    assert sum(windows) * spreading.TRANSFER <= MEMORY // 2
     outcomes: list[Outcome] = []
-    stage.outbox.outbound.send(b"x" * (module.LARGEST + 1), outcomes.append)
+    stage.outbox.outbound.send(b"x" * (spreading.LARGEST + 1), outcomes.append)
     stage.turn()
     assert "message-size-exceeded" in str(outcomes[0])
 
@@ -313,13 +320,13 @@ def test_a_locked_file_holds_follows_in_order_and_nothing_else(
     stage.others._db.execute("ROLLBACK")
     stage.turn(1)
     assert set(stage.outbox.outcomes) == {bark, *follows}
-    assert stage.others.graph().followers("lassie") == stage.bizlogic.graph.followers("lassie") == ["rex"]
+    assert stage.others.graph().followers("lassie") == stage.graph.followers("lassie") == ["rex"]
 
 
 def test_follow_and_unfollow_stay_in_order_when_the_disk_is_full_between_them(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply, calls = stage.bizlogic.users.apply, []
+    apply, calls = stage.bizlogic.following.users.apply, []
 
     def full_at_first(words: Any) -> list[bool]:
         calls.append(words)
@@ -327,7 +334,7 @@ def test_follow_and_unfollow_stay_in_order_when_the_disk_is_full_between_them(
             raise StorageError("the disk is full")
         return apply(words)
 
-    monkeypatch.setattr(stage.bizlogic.users, "apply", full_at_first)
+    monkeypatch.setattr(stage.bizlogic.following.users, "apply", full_at_first)
     stage.outbox.follow("spot", "lassie")
     stage.turn()
     stage.outbox.follow("spot", "lassie", wanted=False)
@@ -346,22 +353,22 @@ def test_what_is_sent_again_after_it_was_done_changes_nothing_that_came_later(st
     stage.inbox.slow = False
     stage.turn(10)
     assert len(stage.outbox.outcomes) == 2
-    assert stage.bizlogic.graph.followers("lassie") == ["rex", "spot"]
+    assert stage.graph.followers("lassie") == ["rex", "spot"]
 
 
 def test_a_word_that_nobody_can_do_is_rejected_and_those_beside_it_are_done(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply = stage.bizlogic.users.apply
+    apply = stage.bizlogic.following.users.apply
 
     def fails(words: Any) -> list[bool]:
         return [bool(1 // 0)] if any(word.user == "bad" for word in words) else apply(words)
 
-    monkeypatch.setattr(stage.bizlogic.users, "apply", fails)
+    monkeypatch.setattr(stage.bizlogic.following.users, "apply", fails)
     ids = [stage.outbox.follow(user, "lassie") for user in ("spot", "bad", "ark3")]
     stage.turn()
     assert [type(stage.outbox.outcomes[id]) for id in ids] == [Accepted, Rejected, Accepted]
-    assert stage.bizlogic.graph.followers("lassie") == ["rex", "spot", "ark3"]
+    assert stage.graph.followers("lassie") == ["rex", "spot", "ark3"]
 
 
 def test_a_removed_file_is_said_and_follows_are_refused(
@@ -410,39 +417,39 @@ def test_a_change_that_cannot_be_read_is_not_forgotten(
         raise StorageError("the disk fails")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage.bizlogic.users, "news", fails)
+        patch.setattr(stage.bizlogic.following.users, "news", fails)
         stage.others.follow("spot", "lassie")
         stage.turn(3)
     assert caplog.text.count("the disk fails") == 1, "said once"
-    assert stage.bizlogic.graph.followers("lassie") == ["rex"]
+    assert stage.graph.followers("lassie") == ["rex"]
     stage.turn(1)
-    assert stage.bizlogic.graph.followers("lassie") == ["rex", "spot"]
+    assert stage.graph.followers("lassie") == ["rex", "spot"]
 
 
 def test_after_very_many_changes_all_is_loaded_a_few_rows_at_a_time_and_barks_go_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("barker.store.users.MANY", 10)
-    monkeypatch.setattr("barker.store.users.ROWS", 7)
-    monkeypatch.setattr(module, "REST_SECONDS", 0.1)
+    monkeypatch.setattr("barker.store.social.MANY", 10)
+    monkeypatch.setattr("barker.store.social.ROWS", 7)
+    monkeypatch.setattr(following, "REST_SECONDS", 0.1)
     stage.others.add((), [(f"user{at}", "rex") for at in range(100)])
     stage.turn(1)
-    assert len(stage.bizlogic.graph.followers("rex")) == 2, "it is on the way"
+    assert len(stage.graph.followers("rex")) == 2, "it is on the way"
     stage.outbox.follow("spot", "lassie")
     stage.outbox.bark("lassie")
     stage.turn()
     assert stage.inbox.timelines["spot"] == ["woof"], "what is new is seen meanwhile"
     stage.turn(10)
-    assert len(stage.bizlogic.graph.followers("rex")) == 102
-    assert stage.bizlogic.graph.followers("lassie") == ["rex", "spot"]
+    assert len(stage.graph.followers("rex")) == 102
+    assert stage.graph.followers("lassie") == ["rex", "spot"]
     stage.outbox.bark("rex")
     stage.turn()
     assert stage.inbox.timelines["user99"] == ["woof"]
 
 
 def test_loading_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("barker.store.users.MANY", 1)
-    load, tries = stage.bizlogic.users.load, []
+    monkeypatch.setattr("barker.store.social.MANY", 1)
+    load, tries = stage.bizlogic.following.users.load, []
 
     def fails_at_first() -> Iterator[SocialGraph | None]:
         tries.append(1)
@@ -451,10 +458,10 @@ def test_loading_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.Mon
             raise StorageError("a bad spot")
         yield from load()
 
-    monkeypatch.setattr(stage.bizlogic.users, "load", fails_at_first)
+    monkeypatch.setattr(stage.bizlogic.following.users, "load", fails_at_first)
     stage.others.add((), [("spot", "lassie"), ("ark3", "lassie")])
     stage.turn(5)
-    assert stage.bizlogic.graph.followers("lassie") == ["ark3", "rex", "spot"]
+    assert stage.graph.followers("lassie") == ["ark3", "rex", "spot"]
 
 
 # All of it
@@ -539,7 +546,7 @@ class Course(RuleBasedStateMachine):
         graph = self.stage.others.graph()
         for followed in self.NAMES:
             due = {user for user, other in self.pairs if other == followed}
-            assert set(graph.followers(followed)) == set(self.stage.bizlogic.graph.followers(followed)) == due
+            assert set(graph.followers(followed)) == set(self.stage.graph.followers(followed)) == due
         for name in self.NAMES:
             texts = self.stage.inbox.timelines.get(name, [])
             assert len(texts) == len(set(texts)), "nothing twice"
@@ -552,5 +559,5 @@ class Course(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Course.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+Course.TestCase.settings = settings(max_examples=20, stateful_step_count=20)
 TestCourse = Course.TestCase

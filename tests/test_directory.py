@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from barker.amqp.agent import _Registration
-from barker.amqp.engine import DEFAULT_LIMITS, Condition, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import DEFAULT_LIMITS, Condition, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import decode_map
-from barker.core.routes import Route
+from barker.core.routing import Route
 from barker.directory import Directory
 from tests.amqp.pair import Pair, Peer, Recorder
 
@@ -338,4 +339,4 @@ class DirectoryMachine(RuleBasedStateMachine):
 
 
 TestDirectoryMachine = DirectoryMachine.TestCase
-TestDirectoryMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDirectoryMachine.settings = settings(max_examples=60, stateful_step_count=40)

@@ -23,7 +23,7 @@ from barker.amqp.agent import register
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.core.partitions import number_of
-from barker.core.routes import Route
+from barker.core.routing import Route
 from tests.harness import ROOT, Process, Suite, free_port, wait_for
 
 pytestmark = pytest.mark.system
@@ -444,7 +444,8 @@ def test_what_a_stopped_service_does_not_take_is_not_held(gateway: Process, outb
 def _altered(suite: Suite, alter: str, *arguments: str) -> Process:
     """A gateway with some of its constants altered, as nobody waits half a minute here."""
     port = free_port()
-    program = f"import time; import barker.gateway as gateway; {alter}; gateway.main()"
+    program = f"import time; from barker.web import bounds, bridge, server; {alter}; "
+    program += "from barker.gateway import main; main()"
     command = [sys.executable, "-c", program, "--port", str(port), "--directory", suite.place, *arguments]
     process = Process(suite.folder / "altered.log", [*command, "--log-level", "info"], port)
     suite.processes.append(process)
@@ -495,7 +496,7 @@ def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: sock
 
 
 def test_a_dial_that_times_out_leaves_nothing_open(suite: Suite) -> None:
-    gateway = _altered(suite, "gateway.DIAL_SECONDS = 0.1")
+    gateway = _altered(suite, "bridge.DIAL_SECONDS = 0.1")
     reactor = Reactor("test-service")
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
         place = listener.getsockname()
@@ -517,8 +518,8 @@ def test_a_dial_that_times_out_leaves_nothing_open(suite: Suite) -> None:
 
 def test_health_is_asked_of_the_thread_that_owns_the_routes(suite: Suite) -> None:
     # The agent asks for figures in the reactor's thread, once a second: from then on it does nothing more.
-    stuck = "gateway.Gateway._figures = lambda self: time.sleep(60)"
-    gateway = _altered(suite, f"gateway.REACTOR_SECONDS = 0.2; {stuck}")
+    stuck = "server.Gateway._figures = lambda self: time.sleep(60)"
+    gateway = _altered(suite, f"server.REACTOR_SECONDS = 0.2; {stuck}")
     wait_for(lambda: "too much to do" in _get(gateway, "/healthz")[1], "it says that there is no answer")
     assert _get(gateway, "/healthz")[0] == 503
     assert _knock(gateway, "/amqp/inbox") == (503, "the gateway has too much to do; try again later\n")
@@ -526,7 +527,7 @@ def test_health_is_asked_of_the_thread_that_owns_the_routes(suite: Suite) -> Non
 
 
 def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: socket.socket) -> None:
-    gateway = _altered(suite, "gateway.STALL_SECONDS = gateway.CLOSE_SECONDS = gateway.ANSWER_SECONDS = 0.3")
+    gateway = _altered(suite, "bridge.STALL_SECONDS = bridge.CLOSE_SECONDS = bounds.ANSWER_SECONDS = 0.3")
 
     def speak() -> None:
         with contextlib.suppress(OSError):
@@ -553,7 +554,7 @@ def _count(gateway: Process) -> int:
 
 
 def test_who_takes_no_answer_is_cut_off(suite: Suite) -> None:
-    gateway = _altered(suite, "gateway.ANSWER_SECONDS = 0.5")
+    gateway = _altered(suite, "bounds.ANSWER_SECONDS = 0.5")
     asked = b"GET /webui/node_modules/uplot/dist/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"
     with _connect(gateway) as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -566,7 +567,7 @@ def test_who_takes_no_answer_is_cut_off(suite: Suite) -> None:
 
 @pytest.mark.parametrize("again", [b"", b"GET /session.js HTTP/1.1\r\nHost: localhost:%d\r\n\r\n"])
 def test_half_a_request_is_not_waited_for(suite: Suite, again: bytes) -> None:
-    gateway = _altered(suite, "gateway.ASK_SECONDS = 0.5")
+    gateway = _altered(suite, "bounds.ASK_SECONDS = 0.5")
     with _connect(gateway) as raw:
         raw.sendall(again % gateway.port if again else b"")
         raw.sendall(b"GET / HTTP/1.1\r\n")
@@ -582,7 +583,7 @@ def test_half_a_request_is_not_waited_for(suite: Suite, again: bytes) -> None:
 
 
 def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
-    gateway = _altered(suite, "gateway.MOST_PAGES = 4", "--max-connections", "1")
+    gateway = _altered(suite, "server.MOST_PAGES = 4", "--max-connections", "1")
     with contextlib.ExitStack() as all_of_them:
         held = [all_of_them.enter_context(_connect(gateway)) for _ in range(5)]
         wait_for(lambda: _count(gateway) == 5, "they are there")

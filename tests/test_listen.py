@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from barker.bark import new_id
+from barker.amqp.system import new_id
 from barker.core.barks import LAST_TIME, Bark
 from barker.listen import clock
 from tests.harness import ROOT, Client, Suite, wait_for

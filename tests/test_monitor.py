@@ -12,11 +12,12 @@ from proton import Message
 
 from barker.amqp.agent import register
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import ConnectionHandler, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, Place
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.reactor import Reactor
-from barker.core.routes import Route
+from barker.core.routing import Route
 from tests.harness import Client, Suite, wait_for
 
 Lies = Callable[[bytes], str]

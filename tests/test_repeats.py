@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
-from barker.amqp.engine import ConnectionHandler
+from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Place
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.service import Serving
 from barker.core.barks import Bark
 from barker.core.fan_out import part_key, parts
+from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import TimelineJournal
-from barker.timelines import TimelineManifold
 from tests.amqp.memory import MemoryReactor
 
 THERE = Place("there", 1)

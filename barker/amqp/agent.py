@@ -14,14 +14,15 @@ from typing import Any
 import psutil
 
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS
-from barker.core.routes import Route, normalised
+from barker.core.routing import Route, normalised
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import enum
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from barker.amqp.engine import Condition, LinkHandler, Sender
+from barker.amqp.handlers import Condition, LinkHandler
+from barker.amqp.link import Sender
 
 
 class Lag(enum.Enum):

@@ -16,16 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from barker.amqp.engine import (
-    SILENT,
-    Condition,
-    Connection,
-    ConnectionHandler,
-    Delivery,
-    LinkHandler,
-    Receiver,
-    Sender,
-)
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import SILENT, Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import Reactor
 from barker.core.backoff import Backoff
 from barker.core.errors import Mistake, PeerError

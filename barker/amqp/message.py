@@ -14,10 +14,9 @@ import threading
 from typing import Any, NamedTuple
 
 from cproton import msgid2py
-from cproton_ffi import ffi, lib
 from proton import Data, Message
 
-from barker.amqp.engine import owned
+from barker.amqp._proton import ffi, lib, owned
 from barker.core.barks import Bark, Follow, checked
 from barker.core.errors import DecodeError
 

@@ -16,8 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from barker.amqp._proton import ACCEPTED, REJECTED
 from barker.amqp.batch import OVERHEAD
-from barker.amqp.engine import ACCEPTED, REJECTED, Condition, Sender
+from barker.amqp.handlers import Condition
+from barker.amqp.link import Sender
 from barker.amqp.links import Network, PeerHandler, sender_to
 from barker.core.errors import MessageTooLarge
 

@@ -1,6 +1,6 @@
 """The event loop: sockets over epoll, timers on the monotonic clock, one flush a turn.
 
-It moves bytes between sockets and `engine.py`'s connections, and is all that Barker uses in place of
+It moves bytes between sockets and the connections of `connection.py`, and is all that Barker uses in place of
 Proton's Container, whose I/O is `select` (at most 1,024 descriptors), scans every connection each turn,
 listens with a backlog of 10, blocks on names and runs timers on the wall clock.
 
@@ -23,7 +23,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from barker.amqp.engine import DEFAULT_LIMITS, SILENT, Condition, Connection, ConnectionHandler, Limits, Share
+from barker.amqp.connection import Connection, Share
+from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)

@@ -13,20 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from barker.amqp.agent import Agent, register
-from barker.amqp.engine import (
-    DEFAULT_LIMITS,
-    Condition,
-    Connection,
-    ConnectionHandler,
-    Limits,
-    LinkHandler,
-    Receiver,
-    Sender,
-)
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
 from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound, not_here
-from barker.core.routes import Route, checked_address
+from barker.core.routing import Route, checked_address
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-from barker.amqp.engine import Connection, ConnectionHandler
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from tests.amqp.pair import Pair

@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 
-from barker.amqp.engine import (
-    ACCEPTED,
-    MAX_MESSAGE,
-    Condition,
-    Connection,
-    ConnectionHandler,
-    Delivery,
-    LinkHandler,
-    Receiver,
-    Sender,
-)
+from barker.amqp._proton import ACCEPTED
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import MAX_MESSAGE, Delivery, Receiver, Sender
 
 
 class Recorder(LinkHandler):

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from barker.amqp.agent import LAUNCHED, Agent, agent_alone
-from barker.amqp.engine import Condition, ConnectionHandler, Receiver, Sender
+from barker.amqp.handlers import Condition, ConnectionHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, Place
 from barker.amqp.message import decode_map
 from barker.amqp.reactor import Reactor

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from proton import Message
 
 from barker.amqp import batch
-from barker.amqp.engine import ACCEPTED, REJECTED, RELEASED, Sender, _read_map
+from barker.amqp._proton import ACCEPTED, REJECTED, RELEASED, read_map
+from barker.amqp.link import Sender
 from barker.core.errors import DecodeError, NotFound
 from tests.amqp.pair import Pair, Recorder
 
@@ -165,7 +166,7 @@ OUTCOMES = {
 
 
 @given(st.lists(st.sampled_from(list(OUTCOMES)), min_size=1, max_size=batch.MESSAGES), st.randoms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_message_has_its_own_outcome(hows: list[str], chance: Any) -> None:
     line = Line()
     line.link.send_batch([how.encode() for how in hows], list(range(len(hows))))
@@ -209,7 +210,7 @@ def test_only_who_says_so_clearly_sends_batches(value: Any) -> None:
     pair = Pair(lambda link: Taker())
     link, _, far, _ = pair.sender("x", **{batch.PROPERTY: value})
     assert not far.batches
-    assert _read_map(lib.pn_link_remote_properties(link._link)) == {}
+    assert read_map(lib.pn_link_remote_properties(link._link)) == {}
     assert pair.works()
 
 

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from barker.amqp.broadcast import Broadcast, Lag
-from barker.amqp.engine import OUTGOING_BYTES, Receiver
+from barker.amqp.connection import OUTGOING_BYTES
+from barker.amqp.link import Receiver
 from tests.amqp.pair import Pair, Recorder
 
 TOO_SLOW = "amqp:resource-limit-exceeded"
@@ -277,4 +278,4 @@ class Model:
 
 
 TestBroadcastMachine = BroadcastMachine.TestCase
-TestBroadcastMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBroadcastMachine.settings = settings(max_examples=60, stateful_step_count=30)

@@ -11,7 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from barker.amqp.engine import ACCEPTED, SILENT, Condition, Connection, LinkHandler, Receiver, Sender
+from barker.amqp._proton import ACCEPTED
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import SILENT, Condition, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import AVOID, MOST_REDIRECTS, Network, PeerHandler, Place, receiver_from, sender_to
 from barker.amqp.reactor import Reactor
 from barker.core.errors import NotAllowed, NotFound, PeerError, Redirect
@@ -279,4 +282,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestLife.settings = settings(max_examples=30, stateful_step_count=30)

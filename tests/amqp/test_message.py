@@ -336,7 +336,6 @@ ADDED = st.dictionaries(
 
 
 @given(MESSAGES, ADDED)
-@settings(deadline=None)
 def test_new_delivery_annotations_leave_header_and_bare_message_alone(
     made: Message, added: dict[str, str | int]
 ) -> None:
@@ -354,7 +353,7 @@ def test_new_delivery_annotations_leave_header_and_bare_message_alone(
 
 
 @given(MESSAGES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_is_cut_makes_the_whole_again(made: Message) -> None:
     data = encoded(made)
     sections = cut(data)
@@ -556,7 +555,7 @@ def read_in_every_way(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_a_message_or_a_peers_error(data: bytes) -> None:
     read_in_every_way(data)
     for code in (0x70, 0x71, 0x73, 0x74, 0x77):
@@ -598,7 +597,7 @@ RICH = encoded(
 
 
 @given(st.sampled_from([RICH, encode_bark(BARK), encode_map("state", {"a": [1, {"b": b"c"}]})]), MUTATIONS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @example(RICH, [("set", RICH.index(b"bark"), b"\xff")])
 @example(RICH, [("set", RICH.index(b"id-1"), b"\xff")])
 def test_a_mutated_message_is_a_message_or_a_peers_error(data: bytes, mutations: list[Mutation]) -> None:

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from barker.amqp.engine import Condition, ConnectionHandler, Delivery, LinkHandler, Receiver, Sender, _Batched
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender, _Batched
 from barker.amqp.links import Place
 from barker.amqp.outbound import MOST_IN_FLIGHT, Accepted, Dropped, Outbound, Outcome, Rejected
 from barker.core.errors import InvalidField, NotFound
@@ -324,7 +325,7 @@ class Releases(RuleBasedStateMachine):
         assert (len(self.stage.outbound), self.stage.outbound.memory) == (0, 0)
 
 
-Releases.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Releases.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestReleases = Releases.TestCase
 
 

@@ -13,7 +13,9 @@ import psutil
 import pytest
 from cproton_ffi import lib
 
-from barker.amqp.engine import Condition, Connection, Delivery, Limits, LinkHandler, Receiver, Sender
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import Condition, Limits, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import TURN_SECONDS, Reactor
 from tests.amqp.pair import Peer, Recorder
 from tests.harness import wait_for

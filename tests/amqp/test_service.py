@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from barker.amqp.agent import AGENTS
-from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver, Sender
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import BarkerError, Mistake, NotAllowed

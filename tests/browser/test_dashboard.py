@@ -17,7 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from barker.control import read_token
+from barker.commands.session import read_token
 from benchmarks.dashboard import SECOND, heap, simulate
 from tests.browser.conftest import give_session
 from tests.harness import ROOT, Launched, Process, free_port, wait_for

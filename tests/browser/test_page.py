@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from barker.amqp.links import Place
+from barker.commands.session import write_session
 from barker.core.barks import LAST_TIME, Bark
-from barker.launcher import write_session
 from tests.browser.conftest import TOKEN, from_disk
 from tests.harness import ROOT, Client, Suite, wait_for
 

@@ -307,7 +307,7 @@ class TimelinesMachine(RuleBasedStateMachine):
 
 
 TestTimelinesMachine = TimelinesMachine.TestCase
-TestTimelinesMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTimelinesMachine.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 MANY = [f"user{at}" for at in range(40)]
@@ -399,7 +399,7 @@ class ForgettingMachine(RuleBasedStateMachine):
 
 
 TestForgettingMachine = ForgettingMachine.TestCase
-TestForgettingMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestForgettingMachine.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 # What was seen

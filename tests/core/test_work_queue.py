@@ -387,4 +387,4 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
 
 TestWorkQueueMachine = WorkQueueMachine.TestCase
-TestWorkQueueMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWorkQueueMachine.settings = settings(max_examples=100, stateful_step_count=40)

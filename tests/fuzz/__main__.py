@@ -23,16 +23,11 @@ import click
 import psutil
 from rich.progress import Progress
 
+from barker.amqp._proton import ACCEPTED
 from barker.amqp.batch import unpack
-from barker.amqp.engine import (
-    ACCEPTED,
-    DEFAULT_LIMITS,
-    Condition,
-    Connection,
-    ConnectionHandler,
-    LinkHandler,
-    Sender,
-)
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Sender
 from barker.amqp.links import Place
 from barker.amqp.message import (
     annotations_in,
@@ -45,16 +40,16 @@ from barker.amqp.message import (
     with_delivery_annotations,
 )
 from barker.amqp.service import Service, Serving
-from barker.bizlogic import Bizlogic
 from barker.core.barks import Bark
 from barker.core.errors import PeerError
-from barker.core.routes import Route
+from barker.core.routing import Route
 from barker.directory import Directory
+from barker.manifolds.queues import QueueManifold
+from barker.manifolds.readers import TimelineManifold, _read_fan_out, _read_single
 from barker.monitor import Monitor
-from barker.queues import QueueManifold
 from barker.store.journal import QueueJournal, TimelineJournal
-from barker.store.users import Users
-from barker.timelines import TimelineManifold, _read_fan_out, _read_single
+from barker.store.social import Users
+from barker.work.spreading import Bizlogic
 from tests.fuzz.mutations import MESSAGES, conversations, mutated, mutated_bytes
 
 BATCH = 20_000

@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 
 from barker.amqp.batch import pack
-from barker.amqp.engine import Connection, ConnectionHandler, LinkHandler, Receiver, Sender
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import ConnectionHandler, LinkHandler
+from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, encode_command, encode_map
 from barker.amqp.message import with_delivery_annotations as annotated
 from barker.core.barks import Bark, Follow

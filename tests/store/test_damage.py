@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from barker.core.errors import Damaged, StorageError
 from barker.store.journal import NO_VERSION, VERSION, Journal, Post, QueueJournal, TimelineJournal
 from barker.store.pages import PAGE
-from barker.store.users import Users, salvage
+from barker.store.social import Users, salvage
 from tests.seed import seeded
 
 NAME = "j.sqlite3"
@@ -130,7 +130,7 @@ CHANGES = st.lists(
 
 @given(st.sampled_from([QueueJournal, TimelineJournal]), st.booleans(), CHANGES)
 @example(QueueJournal, True, [("", "stretch", 4, 10)])  # A page with a row that has no columns.
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_bytes_change_what_is_salvaged_was_accepted_and_the_original_is_still_there(
     kind: type[Journal], closed: bool, changes: list[tuple[str, str, float, int]]
 ) -> None:
@@ -330,7 +330,7 @@ def test_users_are_salvaged(tmp_path: Path) -> None:
 
 def test_users_are_not_salvaged_while_they_are_in_use(tmp_path: Path) -> None:
     path = tmp_path / "users.sqlite3"
-    command = "from barker.store.users import Users; import pathlib, sys; users = Users("
+    command = "from barker.store.social import Users; import pathlib, sys; users = Users("
     command += "pathlib.Path(sys.argv[1]), create=True); users.add(['rex'], []); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", command, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

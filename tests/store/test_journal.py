@@ -116,7 +116,7 @@ BATCHES = st.lists(
 
 
 @given(BATCHES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_commits_and_removals_load_again_as_they_were(
     batches: list[tuple[list[tuple[str, bytes]], set[int], bool]],
 ) -> None:
@@ -212,7 +212,7 @@ def test_old_keys_go_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @given(st.integers(0, 30), st.lists(st.tuples(st.sets(st.integers(1, 30)), st.integers(0, 10)), max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_held_stays_and_what_is_forgotten_leaves_its_key(
     count: int, steps: list[tuple[set[int], int]]
 ) -> None:

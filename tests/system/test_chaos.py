@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from barker.chaos import Population, Suite
-from barker.core.chaos import Fault
+from barker.core.faults import Fault
+from barker.trial.population import Population, Victims
 
 pytestmark = pytest.mark.system
 
@@ -48,7 +48,7 @@ def test_it_takes_no_folder_that_is_in_use(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the disk of one process alone is full on Linux only")
 def test_a_disk_is_full_until_it_heals_whatever_befalls_its_process_meanwhile(tmp_path: Path) -> None:
-    suite = Suite(tmp_path, Population(1, 1, random.Random()), history=10, inboxes=1)
+    suite = Victims(tmp_path, Population(1, 1, random.Random()), history=10, inboxes=1)
     names = ("outbox-1", "inbox-1")
     full, kill = Fault(0, "full", names, 1), Fault(0, "kill", names, 1)
     processes = [suite.children[name] for name in names]

@@ -23,8 +23,8 @@ from proton import Message
 from proton.utils import BlockingConnection, SendException
 
 from barker.amqp.message import decode_map, encode_command
-from barker.control import read_token
-from barker.launcher import END_SECONDS
+from barker.commands.session import read_token
+from barker.suite.supervisor import END_SECONDS
 from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system

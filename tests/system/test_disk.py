@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from barker.amqp.message import encode_bark
-from barker.bark import new_id, now
+from barker.amqp.system import new_id, now
 from barker.core.barks import Bark
-from barker.suite import Shape, plan
+from barker.suite.shape import Shape, plan
 from tests.harness import Client, Process, Suite, wait_for
 
 pytestmark = pytest.mark.system

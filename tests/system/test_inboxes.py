@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from barker.amqp.engine import Condition, ConnectionHandler, LinkHandler, Receiver
+from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
+from barker.amqp.link import Receiver
 from barker.core.partitions import Partition, number_of
 from tests.harness import Client, Launched, Process, Suite, wait_for
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from barker.launcher import OUTGOING, among_outgoing
-from barker.store.users import FILE_NAME, Users
-from barker.suite import Shape
+from barker.store.social import FILE_NAME, Users
+from barker.suite.ports import OUTGOING, among_outgoing
+from barker.suite.shape import Shape
 from tests.harness import ROOT, Client, Launched, wait_for
 from tests.seed import seeded
 

@@ -44,7 +44,8 @@ from proton.handlers import MessagingHandler
 from proton.reactor import Container, LinkOption
 from proton.utils import BlockingConnection, LinkDetached
 
-from barker.amqp.engine import Condition, Connection, ConnectionHandler
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import Condition, ConnectionHandler
 from barker.amqp.reactor import Reactor
 from tests.harness import ROOT, Client, Process, Suite, free_port, wait_for
 from tests.seed import seeded

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from barker.bark import new_id, now
+from barker.amqp.system import new_id, now
 from barker.core.barks import Bark, Follow
 from tests.harness import Client, Process, Suite, wait_for
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from barker.amqp.agent import register
-from barker.core.routes import Route
-from barker.watch import Watcher
+from barker.amqp.watch import Watcher
+from barker.core.routing import Route
 from tests.harness import Client, Suite, wait_for
 
 pytestmark = pytest.mark.system

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from barker.amqp.message import encode_bark
 from barker.core.barks import Bark
-from barker.store.users import FILE_NAME, Users
+from barker.store.social import FILE_NAME, Users
 from tests.harness import ROOT, Client, Process, Suite, free_port, wait_for
 
 HERE = Path(__file__).parent

@@ -1,0 +1,1 @@
+"""What the commands for people at a terminal are made of."""

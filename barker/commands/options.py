@@ -1,0 +1,200 @@
+"""What the commands share: options, logging, and how a mistake is told."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from barker.amqp.handlers import DEFAULT_LIMITS, Limits
+from barker.amqp.links import Place
+from barker.core.errors import BarkerError, Mistake
+from barker.core.printable import printable, printable_lines
+from barker.core.routing import POLICIES
+from barker.store.journal import SYNC
+
+DIRECTORY = "127.0.0.1:5672"
+"""Where the directory is, unless one is told otherwise."""
+
+DATA = ".barker"
+"""Where data is kept, unless one is told otherwise."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class PlaceType(click.ParamType[Place]):
+    """A HOST:PORT on the command line."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        """A :class:`Place`, or the usual error for a wrong option."""
+        if isinstance(value, Place):
+            return value
+        try:
+            return Place.parse(str(value))
+        except Mistake as mistake:
+            self.fail(str(mistake), param, ctx)
+
+
+host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
+directory = click.option(
+    "--directory",
+    "directory_place",
+    type=PlaceType(),
+    default=DIRECTORY,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the directory is.",
+)
+allow_host = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="A further name that browsers may reach the gateway by; may be repeated. Needed for those that come "
+    "from other machines, as with --host 0.0.0.0 or ::, for each name or address that they type in; "
+    "without a port it is the gateway's own.",
+)
+data = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    help="The folder where everything that must last is kept.",
+)
+
+
+sync = click.option(
+    "--sync",
+    type=click.Choice(list(SYNC)),
+    default="normal",
+    show_default=True,
+    help="; ".join(f"{name}: what is accepted is {how}" for name, how in SYNC.items()) + ".",
+)
+
+
+def port(default: int) -> Callable[[Command], Command]:
+    """The option --port."""
+    return click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=default,
+        show_default=True,
+        help="Listen at this port (0: any that is free).",
+    )
+
+
+def policy(default: str) -> Callable[[Command], Command]:
+    """The option --policy."""
+    return click.option(
+        "--policy",
+        type=click.Choice(POLICIES),
+        default=default,
+        show_default=True,
+        help="How the directory chooses among several of these.",
+    )
+
+
+def limits(command: Command) -> Command:
+    """The options that bound what peers may take, from --max-connections on, as one `limits`."""
+
+    @click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=DEFAULT_LIMITS.connections,
+        show_default=True,
+        help="How many there may be at one time; more are turned away.",
+    )
+    @click.option(
+        "--max-links",
+        type=click.IntRange(1),
+        default=DEFAULT_LIMITS.links,
+        show_default=True,
+        help="How many links a peer may attach on one connection.",
+    )
+    @click.option(
+        "--max-frame-size",
+        type=click.IntRange(512, 2**31 - 1),
+        default=DEFAULT_LIMITS.frame_size,
+        show_default=True,
+        metavar="BYTES",
+        help="Larger frames end their connection.",
+    )
+    @click.option(
+        "--open-seconds",
+        type=click.FloatRange(0, min_open=True),
+        default=DEFAULT_LIMITS.open_seconds,
+        show_default=True,
+        help="Who has not opened its connection after so long is turned away.",
+    )
+    @click.option(
+        "--idle-seconds",
+        type=click.FloatRange(0, min_open=True),
+        default=DEFAULT_LIMITS.idle_seconds,
+        show_default=True,
+        help="Who is silent for so long is taken to be dead; Barker's own always after 2 s.",
+    )
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        max_connections: int,
+        max_links: int,
+        max_frame_size: int,
+        open_seconds: float,
+        idle_seconds: float,
+        **kwargs: Any,
+    ) -> Any:
+        limits = Limits(max_connections, max_links, max_frame_size, open_seconds, idle_seconds)
+        return command(*args, limits=limits, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+class Formatter(logging.Formatter):
+    """A record is one line, and the lines of a traceback are indented: a peer can write none of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, whatever the error says of what a peer sent."""
+        return "  " + printable_lines(super().formatException(ei)).replace("\n", "\n  ")
+
+
+def program(command: Command) -> Command:
+    """A command with --log-level, where what goes wrong is one line on standard error and a status.
+
+    A person's mistake ends with status 2, a disk that fails with 1, Ctrl-C with 130.
+    """
+
+    @click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="warning",
+        show_default=True,
+        help="How much is told on standard error.",
+    )
+    @functools.wraps(command)
+    def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Formatter())
+        logging.basicConfig(level=log_level.upper(), handlers=[handler])
+        try:
+            return command(*args, **kwargs)
+        except BarkerError as error:
+            click.echo(f"barker: {printable_lines(str(error))}", err=True)
+            sys.exit(2 if isinstance(error, Mistake) else 1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return run  # type: ignore[return-value]

@@ -1,0 +1,383 @@
+"""Users and who follows whom, in SQLite: what every bizlogic knows and `barker users` changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from barker.core.barks import Follow, is_user
+from barker.core.errors import Mistake, StorageError
+from barker.core.graph import SocialGraph
+from barker.store.errors import storage_errors
+from barker.store.pages import records
+from barker.store.salvage import finish, salvaging
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "users.sqlite3"
+"""The file in the data directory."""
+
+SALVAGE = "end the suite; then 'barker users salvage', with the same --data, keeps what can be read"
+"""What to do when it is damaged."""
+
+CHANGES = 100_000
+"""So many of the last changes are kept in the file, for those who have read it before."""
+
+MANY = 10_000
+"""So many at once are written in one go, which is ten times faster; then everything is loaded anew."""
+
+WORDS = 100_000
+"""So many of the last words of outboxes are known again."""
+
+ROWS = 2_000
+"""Rows that are read at a time while everything is loaded: some milliseconds."""
+
+BAD_ROWS = 10
+"""So many rows that are no users' are said each, when everything is loaded."""
+
+_TABLES = (
+    "users (name TEXT PRIMARY KEY) WITHOUT ROWID",
+    "follows (follower TEXT NOT NULL, followee TEXT NOT NULL, PRIMARY KEY (followee, follower)) "
+    "WITHOUT ROWID",
+    # Not in the files of an older Barker. A user alone is one who exists now; nobody at all: load all anew.
+    "changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT, other TEXT, wanted INTEGER NOT NULL)",
+    "words (sequence INTEGER PRIMARY KEY AUTOINCREMENT, word BLOB NOT NULL UNIQUE)",
+)
+
+
+class Change(NamedTuple):
+    """One change of who exists and who follows whom."""
+
+    user: str
+    other: str | None
+    """Whom `user` follows from now on, or no longer; None: `user` exists from now on."""
+    wanted: bool
+
+
+class News(NamedTuple):
+    """What was changed since it was last asked."""
+
+    changes: list[Change]
+    complete: bool
+    """Whether that is all; if not, so much has changed that everything is to be loaded anew."""
+
+
+class Users:
+    """The users' file; several processes may have it open.
+
+    Each change is also a row of `changes`, so that a process that has all in memory reads what is new, and
+    no more. Each word of an outbox (:meth:`apply`) is remembered in `words`: it changes something once,
+    however often and to whomever it is sent.
+    """
+
+    def __init__(self, path: Path, create: bool = False, patience: float = 5.0) -> None:
+        """Open the file at `path`. `patience`: so many seconds it waits for others who write.
+
+        :raises Mistake: when there is none and `create` is not given.
+        :raises StorageError: when it cannot be opened.
+        """
+        self.path = path
+        if not create and not path.exists():
+            raise Mistake(
+                f"there are no users: {path} is missing; make some with "
+                f"'barker users make --data {path.parent}', or name another --data"
+            )
+        with storage_errors(path, SALVAGE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._connect()
+            self._db.execute("PRAGMA journal_mode=WAL")
+            for table in _TABLES:
+                self._db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            self._db.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
+            self._file = self._identity()
+            self._seen, *self._others = self._now(self._db)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @property
+    def present(self) -> bool:
+        """Whether the file is still the one that was opened: what is written to a removed one is lost."""
+        return self._identity() == self._file
+
+    def __len__(self) -> int:
+        return int(next(self._read("SELECT count(*) FROM users"))[0])
+
+    def names(self) -> list[str]:
+        """All users, in the order of their names."""
+        return [row[0] for row in self._read("SELECT name FROM users ORDER BY name")]
+
+    def counts(self) -> Iterator[tuple[str, int, int]]:
+        """Each user with how many they follow and how many follow them."""
+        yield from self._read(
+            "SELECT name, (SELECT count(*) FROM follows WHERE follower = name), "
+            "(SELECT count(*) FROM follows WHERE followee = name) FROM users ORDER BY name"
+        )
+
+    # Everything, and what is new
+
+    def graph(self) -> SocialGraph:
+        """Everything, in memory.
+
+        :raises StorageError: when the file cannot be read.
+        """
+        *_, graph = self.load()
+        assert graph is not None
+        return graph
+
+    def load(self) -> Iterator[SocialGraph | None]:
+        """Everything, in memory, at last: before that None, each time some rows are read.
+
+        What is no name of a user is left out, and said. :meth:`news` goes on from there.
+
+        :raises StorageError: when the file cannot be read.
+        """
+        with storage_errors(self.path, SALVAGE), contextlib.closing(self._connect()) as db:
+            db.execute("BEGIN")
+            seen, _, _ = self._now(db)
+            bad = _Bad(self.path)
+            graph = SocialGraph()
+            # One string object for each name, however many follow it.
+            names: dict[Any, str] = {}
+            for rows in _slices(db.execute("SELECT name FROM users ORDER BY name")):
+                for (name,) in rows:
+                    if is_user(name):
+                        names[name] = name
+                        graph.add(name)
+                    else:
+                        bad.note("users", name)
+                yield None
+            for rows in _slices(db.execute("SELECT follower, followee FROM follows")):
+                for row in rows:
+                    follower, followee = map(names.get, row)
+                    if follower is None or followee is None:
+                        if not all(map(is_user, row)):
+                            bad.note("follows", row)
+                            continue
+                        follower, followee = (names.setdefault(name, name) for name in row)
+                    graph.follow(follower, followee)
+                yield None
+            bad.tell()
+        self._seen = seen
+        yield graph
+
+    def news(self) -> News:
+        """What this process or another has changed since this, or :meth:`load`, was last asked.
+
+        :raises StorageError: when the file cannot be read; the next time tells all.
+        """
+        with storage_errors(self.path, SALVAGE):
+            self._db.execute("BEGIN")
+            try:
+                rows = self._db.execute(
+                    "SELECT sequence, user, other, wanted FROM changes WHERE sequence > ? ORDER BY sequence",
+                    (self._seen,),
+                ).fetchall()
+                newest, *others = self._now(self._db)
+            finally:
+                self._db.execute("COMMIT")
+        # Those who know nothing of `changes` write none: an older Barker, or a person with a tool.
+        unknown = not rows and others[0] == self._others[0] and others[1] != self._others[1]
+        complete = len(rows) == newest - self._seen and not unknown
+        bad = _Bad(self.path)
+        changes = []
+        for _, user, other, wanted in rows:
+            if user is None:
+                complete = False
+            elif is_user(user) and (other is None or is_user(other)):
+                changes.append(Change(user, other, bool(wanted)))
+            else:
+                bad.note("changes", (user, other))
+        bad.tell()
+        self._seen, self._others = newest, others
+        return News(changes, complete)
+
+    # Changes
+
+    def add(self, users: Iterable[str], follows: Iterable[tuple[str, str]]) -> None:
+        """Add users and (follower, followee) pairs, in one transaction; who follows or is followed exists.
+
+        :raises StorageError: when the file cannot be written; then nothing has changed.
+        """
+        pairs = [(a, b) for a, b in follows if a != b]
+        names = {*users, *itertools.chain.from_iterable(pairs)}
+        with self._transaction():
+            if len(names) + len(pairs) > MANY:
+                self._add_many(sorted(names), pairs)
+                return
+            for name in sorted(names):
+                self._add_user(name)
+            for follower, followee in pairs:
+                self._follow(follower, followee)
+
+    def follow(self, follower: str, followee: str) -> None:
+        """`follower` follows `followee` from now on.
+
+        :raises StorageError: when the file cannot be written.
+        """
+        self.add((follower,), [(follower, followee)])
+
+    def unfollow(self, follower: str, followee: str) -> None:
+        """`follower` no longer follows `followee`.
+
+        :raises StorageError: when the file cannot be written.
+        """
+        with self._transaction():
+            self._unfollow(follower, followee)
+
+    def apply(self, words: Sequence[Follow]) -> list[bool]:
+        """Do what users have said, in that order; of each, whether the user whom it names exists.
+
+        A word that was done before is not done again, be it by another process: what an outbox sends twice,
+        or what is still in the hands of a process that was frozen, changes nothing that was changed since.
+        The last :data:`WORDS` words are known.
+
+        :raises StorageError: when the file cannot be written; then nothing has changed.
+        """
+        found: list[bool] = []
+        with self._transaction():
+            for word in words:
+                exists = self._db.execute("SELECT 1 FROM users WHERE name = ?", (word.other,)).fetchone()
+                found.append(exists is not None)
+                if not exists or not self._insert("words (word)", (_digest(word),)):
+                    continue
+                if word.wanted:
+                    self._add_user(word.user)
+                    self._follow(word.user, word.other)
+                else:
+                    self._unfollow(word.user, word.other)
+            self._trim("words", WORDS)
+        return found
+
+    def _add_many(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
+        """So many that it is not noted which are new, only that all is to be loaded anew."""
+        before = self._db.total_changes
+        self._db.executemany("INSERT OR IGNORE INTO users VALUES (?)", ((name,) for name in names))
+        self._db.executemany("INSERT OR IGNORE INTO follows VALUES (?, ?)", pairs)
+        if self._db.total_changes > before:
+            self._db.execute("INSERT INTO changes (wanted) VALUES (0)")
+
+    def _add_user(self, name: str) -> None:
+        if self._insert("users", (name,)):
+            self._note(name, None, True)
+
+    def _follow(self, follower: str, followee: str) -> None:
+        if follower != followee and self._insert("follows", (follower, followee)):
+            self._note(follower, followee, True)
+
+    def _unfollow(self, follower: str, followee: str) -> None:
+        gone = "DELETE FROM follows WHERE follower = ? AND followee = ?"
+        if self._db.execute(gone, (follower, followee)).rowcount:
+            self._note(follower, followee, False)
+
+    def _insert(self, table: str, values: tuple[object, ...]) -> bool:
+        """Whether it was not there before."""
+        places = ", ".join("?" * len(values))
+        return self._db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", values).rowcount > 0
+
+    def _note(self, user: str, other: str | None, wanted: bool) -> None:
+        self._db.execute("INSERT INTO changes (user, other, wanted) VALUES (?, ?, ?)", (user, other, wanted))
+
+    def _trim(self, table: str, most: int) -> None:
+        newest = f"(SELECT max(sequence) FROM {table})"
+        self._db.execute(f"DELETE FROM {table} WHERE sequence <= {newest} - ?", (most,))
+
+    # The file
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
+        # Bytes that are no text are told apart from names, row by row; Python would refuse to read on.
+        db.text_factory = lambda text: text.decode("utf-8", "replace")
+        return db
+
+    def _identity(self) -> tuple[int, int] | None:
+        with contextlib.suppress(OSError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        return None
+
+    @staticmethod
+    def _now(db: sqlite3.Connection) -> tuple[int, int, int]:
+        """The newest change and word, and SQLite's count of the commits of others (PRAGMA data_version)."""
+        newest = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        return int(newest.get("changes", 0)), int(newest.get("words", 0)), int(version)
+
+    def _read(self, statement: str) -> Iterator[Any]:
+        with storage_errors(self.path, SALVAGE):
+            yield from self._db.execute(statement)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with storage_errors(self.path, SALVAGE):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._trim("changes", CHANGES)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+class _Bad:
+    """Rows of the file that name what cannot be a user: they are left out, and said."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def note(self, table: str, row: object) -> None:
+        """One more; the first ones are said each."""
+        self._count += 1
+        if self._count <= BAD_ROWS:
+            log.warning("%s: a row of %s is left out, as it names no user: %.100r", self._path, table, row)
+
+    def tell(self) -> None:
+        """How many there are, if they were not all said."""
+        if self._count > BAD_ROWS:
+            log.warning("%s: %d rows are left out, as they name no user", self._path, self._count)
+
+
+def _slices(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
+    return iter(lambda: cursor.fetchmany(ROWS), [])
+
+
+def _digest(word: Follow) -> bytes:
+    """What makes a word the same when it comes again."""
+    return hashlib.blake2b(repr(tuple(word)).encode(), digest_size=16).digest()
+
+
+def salvage(path: Path) -> Path:
+    """Set a damaged users' file aside, and put in its place what can be read of it; its name from now on.
+
+    :raises Mistake: when there is none.
+    :raises StorageError: when some process has it open, or the disk does not take what is saved.
+    """
+    if not path.exists():
+        raise Mistake(f"{path} is missing: there is nothing to salvage")
+    with storage_errors(path), path.open("r+b") as file:
+        try:
+            # Where SQLite locks (https://www.sqlite.org/fileformat2.html#the_lock_byte_page): PENDING_BYTE
+            # and what follows it. Whoever has the file open shares that stretch.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 512, 0x40000000)
+        except OSError:
+            raise StorageError(f"{path} is in use by another process: end the suite first") from None
+        salvaging(path).unlink(missing_ok=True)  # Of an attempt that did not come to its end.
+        with contextlib.closing(Users(salvaging(path), create=True)) as saved:
+            rows = [[str(name) for name in row] for row in records(path) if row and all(map(is_user, row))]
+            # A follow is stored as (followee, follower).
+            follows = [(row[1], row[0]) for row in rows if len(row) == 2]
+            saved.add((row[0] for row in rows if len(row) == 1), follows)
+    aside = finish(path, complete=True)
+    assert aside is not None
+    return aside

@@ -1,0 +1,1 @@
+"""A suite of processes: what it is made of, and starting, breaking and ending them."""

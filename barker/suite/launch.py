@@ -1,0 +1,221 @@
+"""The launcher's service: waits until a suite is ready, shows it, and takes orders for it at ``launcher``.
+
+A service is ready when the directory knows it; nothing sleeps. What is done to processes is `supervisor.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barker.amqp.agent import TOKEN
+from barker.amqp.broadcast import Broadcast, Lag
+from barker.amqp.handlers import LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
+from barker.amqp.message import decode_command, encode_map
+from barker.amqp.service import Service, Serving
+from barker.amqp.watch import Watcher
+from barker.commands.session import WEBUI, write_session
+from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
+from barker.core.printable import printable
+from barker.core.routing import Route
+from barker.suite.ports import check_ports
+from barker.suite.shape import Program, Shape
+from barker.suite.supervisor import SIGNALS, Supervisor
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 30.0
+"""How long the suite may take to be ready."""
+
+COMMAND_BYTES = 64 * 1024
+"""No command is larger."""
+
+
+class Launcher(Service):
+    """A running suite. At ``launcher``, who has the run's token kills, freezes and starts its processes.
+
+    A command is a message with the command for subject, the application property ``token``, and a map for
+    body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
+    done, or rejected with the reason; ``rate`` is accepted at once, and each autobark begins anew as soon as
+    it has ended. A receiver from ``launcher`` gets the list of processes at each change.
+    """
+
+    kind = "launcher"
+
+    def __init__(self, shape: Shape, session: Path, keep_alive: bool = False) -> None:
+        """Listen at the launcher's port; `session` is the file that tells the pages where the gateway is.
+
+        With `keep_alive`, what dies is started again.
+
+        :raises Mistake: when a port is taken.
+        """
+        self._session = session
+        self.token = secrets.token_urlsafe(24)
+        check_ports(shape)
+        super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
+        self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell)
+        self._ready = False
+        self._begun = time.monotonic()
+        self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
+        self._watcher = Watcher(self.network, self._on_change)
+        self._orders: dict[str, Callable[[dict[str, Any]], None]] = {
+            **{verb: self._signal_by(verb) for verb in SIGNALS},
+            "start": lambda arguments: self.suite.start(_text(arguments, "name")),
+            "add": lambda arguments: self.suite.add(_text(arguments, "kind")),
+            "rate": lambda arguments: self.suite.set_rate(_number(arguments, "rate")),
+        }
+
+    def run(self) -> None:
+        """Start everything, show it, and stay until Ctrl-C, SIGTERM, or an error; then end everything.
+
+        :raises BarkerError: when a service does not become ready.
+        """
+        write_session(self._session, self.suite.shape.gateway, self.token)
+        self.register()
+        signal.signal(signal.SIGCHLD, lambda *_: self.reactor.call_from_thread(self._on_child))
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
+        self.reactor.after(READY_SECONDS, self._check_ready)
+        self.suite.start_stage()
+        super().run()
+
+    def on_stop(self) -> None:
+        """End every process."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.suite.end()
+
+    def _environment(self, program: Program) -> dict[str, str]:
+        return {TOKEN: self.token} if program.kind == "gateway" else {}
+
+    # Until it is ready, and when something ends
+
+    def _on_change(self, change: str, route: Route | None) -> None:
+        while not self._ready and not self._missing():
+            if not self.suite.next_stage():
+                self._ready = True
+                self._show()
+
+    def _missing(self) -> list[str]:
+        """Services that run and that the directory does not know yet."""
+        return self.suite.missing({route.port for route in self._watcher.routes})
+
+    def _check_ready(self) -> None:
+        if not self._ready:
+            names = ", ".join(self._missing())
+            self.fail(
+                BarkerError(f"not ready after {READY_SECONDS:g} s: {names}; --log-level info tells more")
+            )
+
+    def _show(self) -> None:
+        seconds = time.monotonic() - self._begun
+        click.echo(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
+        for process in self.suite.processes():
+            port = process["port"] or "-"
+            click.echo(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
+        gateway = self.suite.shape.gateway
+        click.echo(
+            f"\nReady after {seconds:.1f} s. Open http://{gateway}/  or  {(WEBUI / 'index.html').as_uri()}"
+        )
+        if self.suite.shape.monitoring:
+            page = (WEBUI.parent / "monitoring" / "index.html").as_uri()
+            click.echo(f"The dashboard: http://{gateway}/monitoring/  or  {page}")
+        click.echo("Kill what you like; Ctrl-C ends it all.")
+        sys.stdout.flush()
+
+    def _on_child(self) -> None:
+        for name in self.suite.bury():
+            if not self._ready:
+                self.fail(BarkerError(f"{name} ended before the suite was ready"))
+            else:
+                self.suite.revive(name)
+        self._tell()
+
+    # Orders
+
+    def on_target(self, link: Receiver, address: str) -> LinkHandler:
+        """Someone who has commands."""
+        self.only_own(address)
+        link.max_message_size = COMMAND_BYTES
+        return _Commander(self)
+
+    def on_source(self, link: Sender, address: str) -> LinkHandler:
+        """Someone who wants the list of processes."""
+        self.only_own(address)
+        return self._readers
+
+    def command(self, verb: str, token: object, arguments: dict[str, Any]) -> None:
+        """Do what a command says.
+
+        :raises NotAllowed: without the run's token, or when the process is in no state for it.
+        :raises NotFound: for a process or a command that is not there.
+        :raises InvalidField: for an argument that is wrong.
+        """
+        given = token.encode(errors="replace") if isinstance(token, str) else b""
+        if not secrets.compare_digest(given, self.token.encode()):
+            raise NotAllowed("this takes the run's token: see session.js beside the pages")
+        order = self._orders.get(verb)
+        if order is None:
+            raise NotFound(f"there is no command {_shown(verb)}; there are {', '.join(self._orders)}")
+        order(arguments)
+        self._tell()
+
+    def _signal_by(self, verb: str) -> Callable[[dict[str, Any]], None]:
+        return lambda arguments: self.suite.signal(_text(arguments, "name"), verb)
+
+    def _tell(self) -> None:
+        self._readers.send(self._list())
+
+    def _list(self) -> bytes:
+        processes, rate = self.suite.processes(), self.suite.shape.rate
+        return encode_map("processes", {"processes": processes, "rate": rate})
+
+
+class _Commander(LinkHandler):
+    """Someone who has commands."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+
+    def on_opened(self, link: Receiver) -> None:
+        link.window = 10
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        verb, token, arguments = decode_command(data)
+        self._launcher.command(verb, token, arguments)
+        log.info("%s: %s %s", link.connection.peer, verb, arguments)
+        delivery.accept()
+
+
+def _text(arguments: dict[str, Any], key: str) -> str:
+    """A command's argument that is a string.
+
+    :raises InvalidField: when it is none.
+    """
+    value = arguments.get(key)
+    if not isinstance(value, str):
+        raise InvalidField(f"{key} is a string; it is {_shown(value)}")
+    return value
+
+
+def _number(arguments: dict[str, Any], key: str) -> float:
+    """A command's argument that is a number.
+
+    :raises InvalidField: when it is none.
+    """
+    value = arguments.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidField(f"{key} is a number; it is {_shown(value)}")
+    return value
+
+
+def _shown(value: object) -> str:
+    """What a peer has sent, as an error may say it: of lists and the like only what they are."""
+    return printable(repr(value) if isinstance(value, str | int | float) else type(value).__name__, 60)

@@ -1,0 +1,78 @@
+"""The ports of a suite: whether they are free, who has them, and which to take instead."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+from pathlib import Path
+
+import psutil
+
+from barker.core.errors import Mistake
+from barker.suite.shape import Shape, plan
+
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Where Linux says which ports it gives to outgoing connections."""
+
+
+def check_ports(shape: Shape) -> None:
+    """See that all ports are free.
+
+    :raises Mistake: for those that are not, with the process that has each, and what to do.
+    """
+    taken = []
+    for port, name in _ports(shape).items():
+        with socket.socket(socket.AF_INET6 if ":" in shape.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((shape.host, port))
+            except OSError as error:
+                taken.append(f"port {port} ({name}): {_holder(port, error)}")
+    if taken:
+        lines = "\n  ".join(taken)
+        raise Mistake(
+            f"not every port is free:\n  {lines}\nEnd what holds them, or start elsewhere: --port-offset 1000"
+        )
+
+
+def _ports(shape: Shape) -> dict[int, str]:
+    """All ports that a suite listens at, and who does."""
+    ports = {program.port: program.name for program in plan(shape) if program.port is not None}
+    return {**ports, shape.launcher.port: f"launcher-{shape.launcher.port}"}
+
+
+def among_outgoing(shape: Shape, system: Path = OUTGOING) -> str:
+    """A warning if a suite's ports are of those that the system gives to outgoing connections, or nothing."""
+    try:
+        first, last = map(int, system.read_text().split())
+    except (OSError, ValueError):
+        return ""  # Another system, or one that does not tell.
+    ports = [port for port in _ports(shape) if first <= port <= last]
+    if not ports:
+        return ""
+    return (
+        f"of its ports, {min(ports)} to {max(ports)} lie among those that this system gives to outgoing "
+        f"connections, {first} to {last}: one of these may have a service's port while that is down. "
+        "Choose another --port-offset"
+    )
+
+
+def free_offset() -> int:
+    """A port offset with which all ports of a suite are free now."""
+    while True:
+        # Below those that Linux gives to outgoing connections: such a one could hold the port of who is down.
+        offset = random.randrange(5_000, 26_000)
+        with contextlib.suppress(Mistake):
+            check_ports(Shape(port_offset=offset, monitoring=True))
+            return offset
+
+
+def _holder(port: int, error: OSError) -> str:
+    """Which process listens at a port, as far as this user may know."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for found in psutil.net_connections("tcp"):
+            if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
+                command = " ".join(psutil.Process(found.pid).cmdline())
+                return f"process {found.pid} has it: {command:.100}"
+    return f"{error.strerror or error}; which process has it cannot be seen by this user"

@@ -1,0 +1,176 @@
+"""What a suite is made of: the list of processes that the launcher starts. Nothing is started here."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from barker.amqp.links import Place
+from barker.commands import options
+from barker.core.errors import InvalidField
+from barker.core.partitions import Partition
+
+MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
+"""How many of each kind there may be: outboxes have the ports below the inboxes'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a suite is to be started, and where."""
+
+    host: str = "127.0.0.1"
+    port_offset: int = 0
+    outboxes: int = 3
+    bizlogics: int = 2
+    autobarks: int = 5
+    rate: float = 5.0
+    """Barks/s of each autobark."""
+    data: Path = Path(options.DATA)
+    log_level: str = "warning"
+    monitoring: bool = False
+    """Whether the monitor is started too."""
+    sync: str = "normal"
+    """Whether what manifolds accept is safe against power loss too: full."""
+    inboxes: int = 1
+    """How many inboxes there are; several have a partition of the users each."""
+    journals: tuple[str, ...] = ()
+    """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
+    inbox_journals: tuple[str, ...] = ()
+    """The inboxes' journals likewise."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names that browsers may reach the gateway by."""
+
+    @property
+    def directory(self) -> Place:
+        """Where its directory is."""
+        return Place(self.host, 5672 + self.port_offset)
+
+    @property
+    def launcher(self) -> Place:
+        """Where its launcher listens."""
+        return Place(self.host, 5674 + self.port_offset)
+
+    @property
+    def gateway(self) -> Place:
+        """Where its gateway is."""
+        return Place(self.host, 5673 + self.port_offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process to start."""
+
+    name: str
+    kind: str
+    """directory, gateway, inbox, outbox, bizlogic, autobark or monitor."""
+    arguments: tuple[str, ...]
+    """What stands behind ``python -m``."""
+    port: int | None
+    does: str
+    """What it is for, in a few words."""
+    stage: int = 0
+    """When it is started: when all of the stage before are ready."""
+    journal: str = ""
+    """Its journal's name in the data folder; empty for who has none."""
+
+    @property
+    def command(self) -> list[str]:
+        """The whole command line."""
+        return [sys.executable, "-m", *self.arguments]
+
+
+def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Program:
+    """The `number`-th service of a kind (from 0), which listens at the kind's first port plus `number`.
+
+    `journal`: its name, if it is not the one that the shape has for that number.
+    """
+    first_port, does, arguments = _SERVICES[kind]
+    port = first_port + number + shape.port_offset
+    places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
+    if kind != "directory":
+        places += ["--directory", str(shape.directory)]
+    if kind == "gateway":
+        places += [word for name in shape.allow_hosts for word in ("--allow-host", name)]
+    if kind in ("inbox", "outbox", "bizlogic"):
+        places += ["--data", str(shape.data)]
+    if kind in ("inbox", "outbox"):
+        journal = journal or journal_name(kind, shape, number)
+        places += ["--sync", shape.sync, "--journal", journal]
+    if kind == "inbox" and shape.inboxes > 1:
+        places += ["--partition", str(Partition(number, shape.inboxes))]
+    if kind == "bizlogic" and shape.inboxes > 1:
+        places += ["--inboxes", str(shape.inboxes)]
+    # Standbys after the one that is to work: an outbox stays with the first that it finds.
+    stage = 1 if kind == "bizlogic" and number else 0
+    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
+
+
+def journal_name(kind: str, shape: Shape, number: int) -> str:
+    """The name of the journal of the `number`-th manifold of a kind: by its number, wherever it listens."""
+    known = shape.journals if kind == "outbox" else shape.inbox_journals
+    if number < len(known):
+        return known[number]
+    if kind == "inbox" and shape.inboxes > 1:
+        return Partition(number, shape.inboxes).address(kind)
+    return f"{kind}-{number + 1}"
+
+
+def autobark(shape: Shape, number: int) -> Program:
+    """The `number`-th autobark (from 1)."""
+    places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
+    arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
+    does = f"barks {shape.rate:g} times a second"
+    # Last: who looks for an outbox while there is one of three stays with that one.
+    return Program(f"autobark-{number}", "autobark", arguments, None, does, stage=2)
+
+
+_SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
+    "directory": (5672, "tells everyone where everyone is", ("barker.directory",)),
+    "gateway": (5673, "brings browsers in: HTTP and WebSocket", ("barker.gateway",)),
+    "inbox": (5820, "holds timelines", ("barker.manifold", "inbox", "--history", "25")),
+    "outbox": (
+        5800,
+        "takes barks, holds them until delivered",
+        ("barker.manifold", "outbox", "--push", "bizlogic", "--accept", "bark"),
+    ),
+    "bizlogic": (5680, "works out who must see a bark", ("barker.bizlogic",)),
+    "monitor": (6000, "watches all others", ("barker.monitor",)),
+}
+"""Each kind's first port, what it is for, and its command."""
+
+
+def plan(shape: Shape) -> list[Program]:
+    """Which processes a suite of that shape is made of."""
+    return [
+        service("directory", shape),
+        service("gateway", shape),
+        *(service("inbox", shape, number) for number in range(shape.inboxes)),
+        *(service("outbox", shape, number) for number in range(shape.outboxes)),
+        *(service("bizlogic", shape, number) for number in range(shape.bizlogics)),
+        *(autobark(shape, number + 1) for number in range(shape.autobarks)),
+        *([service("monitor", shape)] if shape.monitoring else []),
+    ]
+
+
+def another(kind: str, shape: Shape, programs: Collection[Program]) -> Program:
+    """One more bizlogic, outbox or autobark beside these.
+
+    :raises InvalidField: when there cannot be more of that kind.
+    """
+    if kind not in MOST:
+        raise InvalidField(f"there can be more of bizlogic, outbox and autobark, not of {kind!r:.40}")
+    names = {program.name for program in programs}
+    used = {program.journal for program in programs}
+    journal = next(name for name in map("outbox-{}".format, itertools.count(1)) if name not in used)
+    for number in range(MOST[kind]):
+        program = (
+            autobark(shape, number + 1)
+            if kind == "autobark"
+            else service(kind, shape, number, journal if kind == "outbox" else "")
+        )
+        if program.name not in names:
+            return program
+    raise InvalidField(f"there are {MOST[kind]} of {kind} already, and cannot be more")

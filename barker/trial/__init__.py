@@ -1,0 +1,1 @@
+"""What `barker chaos` does: a suite that is broken, and whether it has kept its promises."""

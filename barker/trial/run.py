@@ -1,0 +1,235 @@
+"""A run of `barker chaos`: authors bark while faults strike; then timelines are compared with what is due.
+
+Authors bark at a steady rate, as clients that count only what was accepted, while services are killed, frozen
+and restarted, and their disks fill, by a schedule. In the end everything runs again, and every timeline is
+read from its beginning. What is right is decided by `core/ledger.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from barker.amqp.link import Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, receiver_from
+from barker.amqp.message import decode_map, encode_bark, message_id
+from barker.amqp.outbound import Accepted, Outbound, Outcome
+from barker.amqp.reactor import Reactor
+from barker.amqp.system import now
+from barker.core.barks import Bark
+from barker.core.errors import BarkerError
+from barker.core.faults import Fault
+from barker.core.ledger import Ledger, Verdict
+from barker.trial.population import Population, Victims
+
+MOST_PENDING = 500
+"""An author with so many barks that are not accepted makes no more."""
+
+TICK_SECONDS = 0.01
+"""How often barks are made and faults are due."""
+
+LOOK_SECONDS = 0.2
+"""How often it is looked how far it is."""
+
+HEAL_SECONDS = 60.0
+"""When nothing has moved for so long after the last fault, the rest is lost."""
+
+
+class Run:
+    """One run: its clients, in one reactor."""
+
+    def __init__(
+        self, suite: Victims, population: Population, rate: float, seconds: float, faults: list[Fault]
+    ) -> None:
+        """`rate` in barks/s, of all authors together."""
+        self.suite, self.population, self.rate, self.seconds = suite, population, rate, seconds
+        self.ledger = Ledger()
+        self.faults = faults
+        self.struck = 0
+        self.arrivals: list[float] = []
+        """When barks came to the reader who watches all the while, in seconds after the start."""
+        self.timelines: dict[str, list[tuple[str, int]]] = {}
+        self.depths: dict[str, int] = {}
+        """The outboxes' queue depths at the end."""
+        self.wanted = 0
+        """How many barks the timelines are to hold at the end, all together."""
+        self.error: BarkerError | None = None
+        self.begun = time.monotonic()
+        self._healing: list[Fault] = []
+        self._made = 0
+        self.reactor = Reactor("chaos")
+        self._network = Network(self.reactor, suite.shape.directory)
+        self._outbounds: dict[str, Outbound] = {}
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.begun
+
+    def run(self, show: Callable[[str, float], None]) -> None:
+        """All of it; `show(phase, share)` is told how far each phase is.
+
+        :raises BarkerError: when the suite does not start or heal, or something ends that nobody has struck.
+        """
+        self._show, self._steps = show, self._course()
+        self._next()
+        self.reactor.every(LOOK_SECONDS, self._look)
+        self.reactor.run()
+        if self.error is not None:
+            raise self.error
+
+    def _course(self) -> Iterator[tuple[Callable[[], bool], str]]:
+        """One thing after the other; each step is what to wait for, and what it is."""
+        for child in self.suite.children.values():
+            child.start()
+        for author in self.population.authors:
+            self._outbounds[author] = Outbound(self._network, "outbox")
+        receiver_from(
+            self._network, f"inbox/{self.population.authors[0]}", _Arrivals(self), window=2_000, settled=True
+        )
+        yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
+        self.begun = time.monotonic()
+        self.reactor.every(TICK_SECONDS, self._tick)
+        yield lambda: self.now > self.seconds and not self._healing, "faults"
+        yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
+        outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
+        for child in outboxes:
+            agent = f"agents/{self.suite.shape.host}-{child.program.port}"
+            receiver_from(self._network, agent, _Depth(self.depths, agent), settled=True)
+        # Only then can nothing come a second time.
+        yield (
+            lambda: len(self.depths) == len(outboxes) and not any(self.depths.values()),
+            "the outboxes are empty",
+        )
+        due = self.population.due()
+        wanted = {user: self.ledger.due(authors) for user, authors in due.items()}
+        self.wanted = sum(wanted.values())
+        for user in due:
+            self.timelines[user] = []
+            receiver_from(
+                self._network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
+            )
+        yield lambda: all(len(set(self.timelines[user])) >= wanted[user] for user in due), "timelines"
+
+    def _next(self) -> None:
+        step = next(self._steps, None)
+        if step is None:
+            self.reactor.stop()
+        else:
+            self._done, self._step = step
+            self._moved = self._state(), time.monotonic()
+
+    def _look(self) -> None:
+        """Go on to the next step when this one is done, or when nothing moves any more."""
+        if self._state() != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
+            self._moved = self._state(), time.monotonic()
+        if self._step == "faults":
+            self._show("faults", min(1.0, self.now / self.seconds))
+        elif self._step == "timelines":
+            self._show("timelines", self._read() / max(1, self.wanted))
+        if self._done():
+            self._next()
+        elif time.monotonic() - self._moved[1] > HEAL_SECONDS:
+            if self._step == "timelines":
+                self._next()  # What has not come is lost, and will be found to be.
+            else:
+                self._fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
+
+    def _state(self) -> tuple[int, int, int]:
+        return self.ledger.accepted, self._read(), sum(self.depths.values())
+
+    def _read(self) -> int:
+        return sum(map(len, self.timelines.values()))
+
+    def judge(self) -> Verdict:
+        """Whether the promises were kept."""
+        return self.ledger.judge(self.timelines, self.population.due())
+
+    def _fail(self, why: str) -> None:
+        self.error = BarkerError(why)
+        self.reactor.stop()
+
+    # Barks
+
+    def _bark(self, author: str) -> None:
+        outbound, number = self._outbounds[author], self.ledger.next(author)
+        bark = encode_bark(Bark(f"{author}:{number}", author, f"This is bark {number}.", now()))
+
+        def offered() -> bytes:
+            self.ledger.offer(author, number, outbound.place)
+            return bark
+
+        def then(outcome: Outcome) -> None:
+            if isinstance(outcome, Accepted):
+                self.ledger.accept(author, number, outbound.place)
+            else:
+                self._fail(f"a bark was rejected: {outcome}")
+
+        outbound.send(offered, then)
+
+    def _tick(self) -> None:
+        if self.now < self.seconds:
+            due = int(self.now * self.rate)
+            # What cannot be sent while the outboxes are away is not made up for.
+            for number in range(self._made, due):
+                author = self.population.authors[number % len(self.population.authors)]
+                if len(self._outbounds[author]) < MOST_PENDING:
+                    self._bark(author)
+            self._made = due
+        self._break()
+
+    # Faults
+
+    def _break(self) -> None:
+        for fault in [fault for fault in self._healing if fault.end <= self.now]:
+            self._healing.remove(fault)
+            self.suite.heal(fault)
+        while self.struck < len(self.faults) and self.faults[self.struck].at <= self.now:
+            fault = self.faults[self.struck]
+            self.struck += 1
+            self.suite.strike(fault)
+            self._healing.append(fault)
+        if not self._healing and (dead := self.suite.dead()):
+            self._fail(f"nobody has struck it, and yet: {dead}")
+
+
+class _Arrivals(PeerHandler[Receiver]):
+    """Reads one timeline all the while, to see when nothing comes."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._known: set[str] = set()
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        # With each new link the history comes again.
+        bark = message_id(data)
+        if bark not in self._known:
+            self._known.add(bark)
+            self._run.arrivals.append(self._run.now)
+
+
+class _Depth(PeerHandler[Receiver]):
+    """Reads what one outbox reports."""
+
+    def __init__(self, depths: dict[str, int], agent: str) -> None:
+        self._depths, self._agent = depths, agent
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        self._depths[self._agent] = decode_map(data)[1]["depth"]
+
+
+class _Timeline(PeerHandler[Receiver]):
+    """Reads one timeline from its beginning."""
+
+    def __init__(self, barks: list[tuple[str, int]]) -> None:
+        self._barks = barks
+
+    def on_found(self, link: Receiver) -> None:
+        self._barks.clear()
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        author, _, number = message_id(data).partition(":")
+        self._barks.append((author, int(number)))

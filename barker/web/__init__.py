@@ -1,0 +1,1 @@
+"""What browsers see: pages, AMQP over WebSocket, and figures for Prometheus."""

@@ -1,0 +1,152 @@
+"""What a suite is made of, and which journals it goes on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from barker.core.errors import InvalidField, Mistake
+from barker.store.journal import Post, QueueJournal, TimelineJournal
+from barker.suite.journals import take_over
+from barker.suite.shape import MOST, Program, Shape, another, plan
+
+
+def fill(data: Path, *names: str) -> None:
+    """Have these journals hold something."""
+    for name in names:
+        if name.startswith("outbox"):
+            with closing(QueueJournal(data / f"{name}.sqlite3")) as queues:
+                queues.commit([("outbox", b"woof")], [])
+        else:
+            with closing(TimelineJournal(data / f"{name}.sqlite3")) as timelines:
+                timelines.commit([Post("", "rex", b"woof")])
+
+
+def journals(programs: Iterable[Program], kind: str) -> dict[int, str]:
+    """Each one's journal by its port; as its command line says, too."""
+    found = {program.port: program for program in programs if program.kind == kind}
+    for program in found.values():
+        at = program.arguments.index("--journal")
+        assert program.arguments[at + 1] == program.journal
+    return {port: program.journal for port, program in found.items() if port is not None}
+
+
+NEW = {5800: "outbox-1", 5801: "outbox-2", 5802: "outbox-3"}
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize(
+    ("holding", "outboxes", "expected"),
+    [
+        ((), 3, ["outbox-1", "outbox-2", "outbox-3"]),
+        (("outbox-1", "outbox-2", "outbox-3"), 3, ["outbox-1", "outbox-2", "outbox-3"]),
+        (("outbox-1", "outbox-2", "outbox-3"), 1, ["outbox-1", "outbox-2", "outbox-3"]),
+        (("outbox-2",), 1, ["outbox-2"]),
+        (("outbox-4",), 3, ["outbox-1", "outbox-2", "outbox-4"]),
+        (("outbox-5800", "outbox-5801"), 3, ["outbox-1", "outbox-5800", "outbox-5801"]),
+        (("outbox-5800", "outbox-6800", "outbox-1"), 2, ["outbox-1", "outbox-5800", "outbox-6800"]),
+        (("orders-5900", "outbox-a", "outbox-1-of-2"), 1, ["outbox-1"]),
+    ],
+)
+def test_every_outbox_journal_that_holds_something_gets_an_outbox(
+    tmp_path: Path, holding: tuple[str, ...], outboxes: int, expected: list[str], offset: int
+) -> None:
+    for name in holding:
+        with closing(QueueJournal(tmp_path / f"{name}.sqlite3")) as queues:
+            queues.commit([("outbox", b"woof")], [])
+    QueueJournal(tmp_path / "outbox-9000.sqlite3").close()  # It has nothing.
+    shape, lines = take_over(Shape(data=tmp_path, outboxes=outboxes, port_offset=offset))
+    ports = range(5800 + offset, 5800 + offset + len(expected))
+    assert journals(plan(shape), "outbox") == dict(zip(ports, expected, strict=True))
+    more = len(expected) > outboxes
+    assert [f"{len(expected)} outboxes, not {outboxes}" in line for line in lines] == [True] * more
+
+
+def test_a_damaged_journal_gets_an_outbox(tmp_path: Path) -> None:
+    fill(tmp_path, "outbox-7")
+    with (tmp_path / "outbox-7.sqlite3").open("r+b") as file:
+        file.write(bytes(200))
+    (tmp_path / "outbox-8.sqlite3.salvaged").write_bytes(b"its file is set aside already")
+    shape, _ = take_over(Shape(data=tmp_path, outboxes=1))
+    assert shape.journals == ("outbox-7", "outbox-8")
+
+
+def test_more_than_there_are_ports_for_wait_and_are_told(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"outbox-{number}" for number in range(5800, 5823)))
+    shape, lines = take_over(Shape(data=tmp_path))
+    assert shape.outboxes == 20
+    assert shape.journals == tuple(f"outbox-{number}" for number in range(5800, 5820))
+    assert [line.split()[0] for line in lines[1:]] == [f"outbox-{n}.sqlite3" for n in (5820, 5821, 5822)]
+
+
+@pytest.mark.parametrize(
+    ("holding", "inboxes", "expected"),
+    [
+        ((), 1, {5820: "inbox-1"}),
+        (("inbox-5820",), 1, {5820: "inbox-5820"}),
+        (("inbox-17820",), 1, {5820: "inbox-17820"}),
+        ((), 2, {5820: "inbox-1-of-2", 5821: "inbox-2-of-2"}),
+        (("inbox-2-of-2-6821",), 2, {5820: "inbox-1-of-2", 5821: "inbox-2-of-2-6821"}),
+        (("inbox-1-of-2", "inbox-2-of-2"), 2, {5820: "inbox-1-of-2", 5821: "inbox-2-of-2"}),
+    ],
+)
+def test_an_inbox_goes_on_with_its_timelines_wherever_it_was(
+    tmp_path: Path, holding: tuple[str, ...], inboxes: int, expected: dict[int, str]
+) -> None:
+    fill(tmp_path, *holding)
+    shape, lines = take_over(Shape(data=tmp_path, inboxes=inboxes))
+    assert journals(plan(shape), "inbox") == expected
+    assert lines == []
+
+
+def test_of_several_it_is_the_newest_and_the_others_are_told(tmp_path: Path) -> None:
+    fill(tmp_path, "inbox-5820", "inbox-6820")
+    TimelineJournal(tmp_path / "inbox-7820.sqlite3").close()  # Newer, but it has nothing.
+    os.utime(tmp_path / "inbox-6820.sqlite3", (1e9, 1e9))
+    shape, lines = take_over(Shape(data=tmp_path))
+    assert shape.inbox_journals == ("inbox-5820",)
+    assert lines == ["inbox-6820.sqlite3 has timelines, too, that are not shown: inbox-5820.sqlite3 is newer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inboxes", "count"),
+    [("inbox-5820", 2, 1), ("inbox-1", 4, 1), ("inbox-2-of-4-5821", 2, 4), ("inbox-2-of-4", 1, 4)],
+)
+def test_timelines_of_another_number_of_inboxes_are_refused(
+    tmp_path: Path, name: str, inboxes: int, count: int
+) -> None:
+    fill(tmp_path, name)
+    with pytest.raises(Mistake, match=rf"{name}.sqlite3 has .* {count} inbox\(es\), not of {inboxes}: .*"):
+        take_over(Shape(data=tmp_path, inboxes=inboxes))
+
+
+def test_a_folder_that_is_not_there_has_none(tmp_path: Path) -> None:
+    shape, lines = take_over(Shape(data=tmp_path / "new"))
+    assert journals(plan(shape), "outbox") == NEW
+    assert not lines
+    assert not (tmp_path / "new").exists()
+
+
+@given(st.sets(st.integers(1, 30), max_size=20), st.lists(st.sampled_from(sorted(MOST)), max_size=30))
+def test_no_two_that_were_added_share_a_name_a_port_or_a_journal(held: set[int], kinds: list[str]) -> None:
+    names = tuple(f"outbox-{number}" for number in sorted(held))
+    shape = Shape(outboxes=max(1, len(names)), journals=names)
+    programs = plan(shape)
+    for kind in kinds:
+        if sum(program.kind == kind for program in programs) == MOST[kind]:
+            with pytest.raises(InvalidField, match=f"{MOST[kind]} of {kind} already"):
+                another(kind, shape, programs)
+        else:
+            programs.append(another(kind, shape, programs))
+    for values in (
+        [program.name for program in programs],
+        [program.port for program in programs if program.port is not None],
+        [program.journal for program in programs if program.journal],
+    ):
+        assert len(values) == len(set(values))
