@@ -29,14 +29,16 @@ run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to l
 	@exec $(PY) launch.py $(ARGS)
 
 test: TESTS := --tests
-test: setup lint ## set everything up, then ruff, mypy and pytest; ARGS="-k inbox" goes to pytest
+test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
 	@echo "pytest:"; $(PY) -m pytest -n 2 --dist loadfile --durations=25 $(ARGS)
 
 setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to run
 
-lint: $(VENV)/dev ## ruff and mypy
+lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 	@echo "ruff:"; $(PY) -m ruff check --output-format=concise .
 	@echo "mypy:"; $(PY) -m mypy
+	@echo "import-linter:"; $(VENV)/bin/lint-imports --no-logo --no-cache
+	@echo "vulture:"; $(PY) -m vulture
 
 screenshots: TESTS := --tests
 screenshots: setup $(VENV)/dev ## take the README's pictures anew, from a running suite
