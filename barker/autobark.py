@@ -6,7 +6,6 @@ A bark stays with it until an outbox has accepted it; when no outbox takes any, 
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ class Autobark:
         """`rate` in barks/s; `count`: end after so many, None for never."""
         self._terminal, self._users, self._rate, self._count = terminal, users, rate, count
         self._chance = chance
-        self._begun = time.monotonic()
+        self._begun = self._terminal.reactor.clock()
         self._made = 0
         self.accepted = 0
         self._outbound = Outbound(terminal.network, "outbox")
@@ -59,7 +58,7 @@ class Autobark:
 
     def _tick(self) -> None:
         """Make what is due; what could not be made while the outboxes were away is not made up for."""
-        now_due = int((time.monotonic() - self._begun) * self._rate)
+        now_due = int((self._terminal.reactor.clock() - self._begun) * self._rate)
         most = now_due if self._count is None else min(now_due, self._count)
         while self._made < most:
             if len(self._outbound) >= MOST_PENDING:

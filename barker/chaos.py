@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from barker.amqp.system import System
 from barker.commands import options
 from barker.core.errors import Mistake
 from barker.core.faults import longest_gaps, schedule
@@ -106,7 +107,7 @@ def main(
 
     Ends with status 0 only if nothing was lost, nothing came twice and nothing out of order.
     """
-    seed = random.randrange(1_000_000) if seed is None else seed
+    seed = System().chance.randrange(1_000_000) if seed is None else seed
     folder = data or Path(tempfile.mkdtemp(prefix="barker-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):

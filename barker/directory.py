@@ -10,8 +10,6 @@ The table and the policies are `core/routing.py`.
 
 from __future__ import annotations
 
-import random
-import time
 from typing import Any
 
 import click
@@ -37,9 +35,8 @@ class Directory(Service):
     def __init__(self, host: str, port: int, limits: Limits) -> None:
         super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits))
         self.routes = Routes()
-        self._ages = Ages(time.time())
+        self._ages = Ages(self.reactor.wall())
         self.watchers = Broadcast(self._table, Lag.END)
-        self._chance = random.Random()
         self.routes.add(self.agent.route(host, self.port))
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
@@ -56,7 +53,7 @@ class Directory(Service):
 
     def _register(self, link: Receiver, route: Route) -> LinkHandler:
         holder = Holder(link, link.connection, link.connection.peer_container)
-        route = self._ages.believed(route, holder.container, time.time())
+        route = self._ages.believed(route, holder.container, self.reactor.wall())
         replaced = self.routes.add(route, holder)
         if replaced is not None:
             # If there is somebody at its other end after all, that one registers again.
@@ -65,7 +62,7 @@ class Directory(Service):
 
     def resolve(self, address: str, link: Link) -> PeerError:
         """What a link to `address` is answered with."""
-        route = self.routes.choose(address, self._chance, str(link.properties.get(AVOID, "")))
+        route = self.routes.choose(address, self.reactor.chance, str(link.properties.get(AVOID, "")))
         if route is None:
             return NotFound(f"nobody serves {address} now")
         return Redirect(route.host, route.port, address)

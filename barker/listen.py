@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
@@ -11,6 +10,7 @@ from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
+from barker.amqp.system import time_of_day
 from barker.commands import options
 from barker.commands.terminal import Terminal
 from barker.core.barks import LAST_TIME, Bark, user_name
@@ -69,7 +69,7 @@ def clock(created: int) -> str:
     """The time of day of a time in milliseconds since 1970; dashes for one that no calendar has."""
     if not 0 < created <= LAST_TIME:
         return "--:--:--"
-    return time.strftime("%H:%M:%S", time.localtime(created / 1000))
+    return time_of_day(created / 1000)
 
 
 @click.command("listen")

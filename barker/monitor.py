@@ -8,7 +8,6 @@ process that is killed, or frozen, is missing in what follows. What an agent say
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from typing import Any
 
@@ -63,10 +62,10 @@ class Monitor(Service):
     def _on_change(self, change: str, route: Route | None) -> None:
         """Read the agents that the directory knows, and no others."""
         known = {route.address for route in self._watcher.routes if place(route.address)}
-        for address in known - self._agents.keys():
+        for address in sorted(known - self._agents.keys()):
             reader = _AgentReader(self, address)
             self._agents[address] = receiver_from(self.network, address, reader, settled=True)
-        for address in self._agents.keys() - known:
+        for address in sorted(self._agents.keys() - known):
             self._agents.pop(address).close()
         if change == "removed" and route is not None:
             # Not when the directory itself was away: all are missing in a new one, for a moment.
@@ -75,16 +74,16 @@ class Monitor(Service):
     def on_report(self, address: str, report: dict[str, Any]) -> None:
         """The agent at `address` has reported."""
         self.received += 1
-        self._reports[address] = time.monotonic(), report
+        self._reports[address] = self.reactor.clock(), report
 
     def _publish(self) -> None:
-        now = time.monotonic()
+        now = self.reactor.clock()
         self._reports = {
             agent: (at, report) for agent, (at, report) in self._reports.items() if now - at < STALE_SECONDS
         }
         reports = [report for _, report in self._reports.values()]
         reports.sort(key=lambda report: (report["type"], report["port"]))
-        message = encode_map("reports", {"time": time.time(), "reports": reports})
+        message = encode_map("reports", {"time": self.reactor.wall(), "reports": reports})
         self._history.append(message)
         self._readers.send(message)
 

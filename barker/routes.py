@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from barker.amqp.links import Place
+from barker.amqp.system import time_of_day
 from barker.amqp.watch import Watcher
 from barker.commands import options
 from barker.commands.terminal import Terminal
@@ -22,7 +21,7 @@ LATEST = 2.0**40
 
 
 def _line(route: Route) -> str:
-    since = time.strftime("%H:%M:%S", time.localtime(min(route.since, LATEST)))
+    since = time_of_day(min(route.since, LATEST))
     part = f"  partition {route.partition}" if route.partition else ""
     return printable(
         f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
+from barker.amqp.system import time_of_day
 from barker.commands import options
 from barker.commands.terminal import Terminal
 from barker.core.printable import printable
@@ -29,7 +29,7 @@ Report = dict[str, Any]
 
 def table(reports: list[Report], gone: list[str], when: float) -> Table:
     """The figures of all services as a table; those in `gone` have reported before and do so no more."""
-    title = f"Barker at {time.strftime('%H:%M:%S', time.localtime(when))}"
+    title = f"Barker at {time_of_day(when)}"
     shown = Table(title=title, box=box.SIMPLE_HEAD, caption="Ctrl-C ends this; counts are since the start")
     shown.add_column("service")
     for column in _COLUMNS:
@@ -96,7 +96,7 @@ class Top(PeerHandler[Receiver]):
         delivery.accept()
         names = {report["name"] for report in reports}
         self._known.update(dict.fromkeys(names, self._newest))
-        if self._newest < time.time() - 1.5:
+        if self._newest < self._terminal.reactor.wall() - 1.5:
             return
         gone = [name for name, seen in self._known.items() if name not in names and seen > self._newest - 60]
         shown = table(reports, gone, self._newest)

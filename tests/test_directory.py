@@ -187,7 +187,7 @@ def test_who_comes_later_is_not_older_whatever_it_says(
 ) -> None:
     service, watcher, now = Client(directory), Client(directory), time.time()
     service.register(5680, "bizlogic", policy="ordered", since=now - 5_000)
-    monkeypatch.setattr("barker.directory.time.time", lambda: now + 3_600)
+    monkeypatch.setattr(directory.reactor, "wall", lambda: now + 3_600)
     Client(directory, "b").register(5681, "bizlogic", policy="ordered", since=1.0)
     assert watcher.refusal("bizlogic").info["port"] == 5680
     service.lose()

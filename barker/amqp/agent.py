@@ -11,14 +11,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import psutil
-
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import Own
 from barker.core.errors import NotAllowed, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS
@@ -50,8 +49,8 @@ class Agent(ConnectionHandler):
     ) -> None:
         """`figures` tells what this kind of service has to tell: ``received``, ``sent`` and more."""
         self.address = f"{AGENTS}{host}-{port}"
-        self.process = psutil.Process()
-        self.since = self.process.create_time()
+        self.process = Own()
+        self.since = self.process.since
         """When this process started, in seconds since 1970: among several, who is oldest."""
         self._reactor, self._figures = reactor, figures
         self._identity = {
@@ -61,14 +60,14 @@ class Agent(ConnectionHandler):
             "host": host,
             "port": port,
             "pid": self.process.pid,
-            "command": " ".join(self.process.cmdline()),
+            "command": self.process.command,
             "since": self.since,
         }
         self._readers = Broadcast(lambda: [encode_map("report", self.report())], Lag.GAP)
         self._rates = {"received": Rate(), "sent": Rate()}
         self._sampled = {"received_rate": 0.0, "sent_rate": 0.0}
         self._cpu = 0.0
-        self._cpu_at = reactor.clock(), _cpu_seconds(self.process)
+        self._cpu_at = reactor.clock(), self.process.cpu_seconds
         reactor.every(REPORT_SECONDS, self._tell)
 
     def route(self, host: str, port: int) -> Route:
@@ -85,16 +84,14 @@ class Agent(ConnectionHandler):
 
     def report(self) -> dict[str, Any]:
         """How the process does now."""
-        with self.process.oneshot():
-            memory, files = self.process.memory_info().rss, self.process.num_fds()
         return {
             **self._identity,
             "connections": len(self._reactor.connections),
             **self._figures(),
             **self._sampled,
             "cpu": self._cpu,
-            "memory": memory,
-            "files": files,
+            "memory": self.process.memory,
+            "files": self.process.files,
         }
 
     def _tell(self) -> None:
@@ -103,7 +100,7 @@ class Agent(ConnectionHandler):
         self._sampled = {
             f"{name}_rate": rate.update(now, figures.get(name, 0)) for name, rate in self._rates.items()
         }
-        (then, before), used = self._cpu_at, _cpu_seconds(self.process)
+        (then, before), used = self._cpu_at, self.process.cpu_seconds
         self._cpu, self._cpu_at = (used - before) / max(now - then, 1e-3), (now, used)
         if self._readers:
             self._readers.send(encode_map("report", self.report()))
@@ -143,8 +140,3 @@ def agent_alone(
 def register(network: Network, route: Route) -> PeerLink[Sender]:
     """Have the directory send others to `route`, until the link is closed or this process ends."""
     return sender_to(network, "directory", _Registration(), route.to_map())
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

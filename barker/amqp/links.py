@@ -11,7 +11,6 @@ All links of a process to one host and port share one connection (:class:`Networ
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -121,12 +120,11 @@ class PeerLink(LinkHandler, Generic[L]):
         address: str,
         handler: PeerHandler[L],
         attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L],
-        chance: Callable[[], float] = random.random,
     ) -> None:
         self.address = address
         self.link: L | None = None
         """The link that stands now, or None."""
-        self._network, self._chance = network, chance
+        self._network = network
         self._handler: PeerHandler[L] = handler
         self._attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L] = attach
         self._backoff = Backoff()
@@ -164,7 +162,7 @@ class PeerLink(LinkHandler, Generic[L]):
             self._pending = self._attach(self._network.connection(place), address, self, properties)
 
     def _again(self, why: Condition | None) -> None:
-        seconds = self._backoff.next(self._chance)
+        seconds = self._backoff.next(self._network.reactor.chance.random)
         log.debug("%s: %s; next try in %.3f s", self.address, why or "lost", seconds)
         self._network.reactor.after(seconds, self._begin)
 

@@ -18,13 +18,13 @@ import logging
 import selectors
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from barker.amqp.connection import Connection, Share
 from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
+from barker.amqp.system import System
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -65,18 +65,19 @@ class Timer:
 class Reactor:
     """One thread's loop over all its connections."""
 
-    def __init__(self, container: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, container: str, system: System | None = None) -> None:
         """`container` is the AMQP container id of every connection made here.
 
-        `clock` tells seconds and never goes back.
+        `system` tells the time, and has chance; the machine's if it is not given.
         """
         self.container = container
-        self.clock = clock
+        system = system or System()
+        self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         self.connections: dict[Connection, None] = {}
         """The connections that stand, accepted and dialled."""
         self._selector = selectors.DefaultSelector()
         self._ready: dict[int, tuple[Callable[[int], None], int]] = {}
-        self._looked = clock()
+        self._looked = self.clock()
         self._share = Share()
         self._wires: dict[Connection, _Wire] = {}
         self._dialling: dict[Connection, socket.socket] = {}
@@ -85,7 +86,7 @@ class Reactor:
         self._count = itertools.count()
         self._hooks: list[Callable[[], None]] = []
         self._at_end: deque[Callable[[], None]] = deque()
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, None] = {}
         self._running = False
         self._from_threads: deque[Callable[[], None]] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -491,12 +492,12 @@ class Listener:
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
         """The port listened at, also when it was chosen by the system."""
-        reactor._listeners.add(self)
+        reactor._listeners[self] = None
         self._watch()
 
     def close(self) -> None:
         """Take no more connections; those that stand go on."""
-        self._reactor._listeners.discard(self)
+        self._reactor._listeners.pop(self, None)
         with contextlib.suppress(KeyError):
             self._reactor._unregister(self._socket)
         self._socket.close()
@@ -532,3 +533,14 @@ def cannot_listen(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs more rights than this user has; choose one above 1023"
     return f"cannot listen at {host}:{port}: {error.strerror or error}"
+
+
+def taken_port(host: str, port: int) -> OSError | None:
+    """Why nobody else can listen at host:port now; None if somebody can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None

@@ -1,16 +1,86 @@
-"""What the system tells: the time, and what nobody else has."""
+"""What a process asks of the machine: the time, chance, names that nobody else has, and how it does itself.
+
+This module alone asks for them. Who runs on a reactor is told by the reactor (:class:`System` is what that is
+given), so that a test, or a simulation, can tell something else.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import random
 import time
 import uuid
+from collections.abc import Callable
+
+import psutil
+
+clock = time.monotonic
+"""Seconds on a clock that never goes back, from a start of its own."""
+
+wall = time.time
+"""Seconds since 1970, on a clock that people may set, in either direction."""
+
+
+class System:
+    """Clocks and chance: the machine's, or others."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = clock,
+        wall: Callable[[], float] = wall,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.clock, self.wall = clock, wall
+        self.chance = chance or random.Random()
+
+
+class Own:
+    """This process, as the system sees it."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self.pid: int = self._process.pid
+        self.since: float = self._process.create_time()
+        """When it started, in seconds since 1970: among several, who is oldest."""
+        self.command = " ".join(self._process.cmdline())
+
+    @property
+    def memory(self) -> int:
+        """Its resident memory, in bytes."""
+        return int(self._process.memory_info().rss)
+
+    @property
+    def files(self) -> int:
+        """How many files and sockets it has open."""
+        return int(self._process.num_fds())
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The time that processors have worked for it."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+
+def listener(port: int) -> str:
+    """Which process listens at a port, in words; empty if this user may not know."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for found in psutil.net_connections("tcp"):
+            if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
+                command = " ".join(psutil.Process(found.pid).cmdline())
+                return f"process {found.pid} has it: {command:.100}"
+    return ""
 
 
 def now() -> int:
     """The time, in milliseconds since 1970."""
-    return int(time.time() * 1000)
+    return int(wall() * 1000)
 
 
 def new_id() -> str:
     """An id that no other bark has."""
     return uuid.uuid4().hex
+
+
+def time_of_day(seconds: float) -> str:
+    """What a clock on the wall shows at a time in seconds since 1970, such as ``09:05:00``."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
 
 from barker.amqp.handlers import Condition
 from barker.amqp.links import Place
 from barker.amqp.process import Process
+from barker.amqp.system import new_id
 from barker.core.errors import Mistake
 from barker.core.printable import printable
 
@@ -16,7 +16,7 @@ class Terminal(Process):
     """One command's process; it ends when the command says so, or with an error."""
 
     def __init__(self, directory: Place) -> None:
-        super().__init__(f"terminal-{os.getpid()}-{uuid.uuid4().hex[:8]}", directory)
+        super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory)
 
     def expect(self, what: str, seconds: float) -> None:
         """Fail if the command is not done `seconds` from now; `what` says what did not happen."""

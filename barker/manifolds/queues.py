@@ -10,7 +10,6 @@ What is next for whom is `core/work_queue.py`; what lasts is `store/journal.py`.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -220,7 +219,7 @@ class QueueManifold(Service):
                 self._pump(queue)
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
-        self._peak.update(time.monotonic(), self._depth)
+        self._peak.update(self.reactor.clock(), self._depth)
 
     def _commit(self) -> None:
         """What came, what died and what is settled, in one transaction; only then is it accepted."""
@@ -321,7 +320,7 @@ class QueueManifold(Service):
             "received": self.intake.received,
             "consumer": self._consumer.place if self._consumer is not None else "",
             "depth": self._depth,
-            "depth_peak": max(self._depth, self._peak.highest(time.monotonic())),
+            "depth_peak": max(self._depth, self._peak.highest(self.reactor.clock())),
             "in_flight": self._in_flight,
             "dead_letters": self._dead_letters,
             "queues": len(self._queues),

@@ -7,7 +7,7 @@ FILE.salvaged, :func:`finish` brings the change to its end, if need be at the ne
 from __future__ import annotations
 
 import logging
-import time
+from datetime import datetime
 from pathlib import Path
 
 from barker.store.errors import storage_errors
@@ -46,7 +46,7 @@ def finish(path: Path, complete: bool = False) -> Path | None:
 def _aside(path: Path, at: float) -> Path:
     """A name that no other set-aside file has."""
     while True:
-        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.localtime(at))}")
+        aside = path.with_name(f"{path.name}.damaged-{datetime.fromtimestamp(at):%Y%m%dT%H%M%S}")
         if not aside.exists():
             return aside
         at += 1

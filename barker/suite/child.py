@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 
 from barker.amqp.agent import LAUNCHED
+from barker.amqp.system import clock
 from barker.core.keeper import Keeper
 from barker.suite.shape import Program
 
@@ -52,7 +52,7 @@ class Child:
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
         self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False
-        self.keeper.started(time.monotonic())
+        self.keeper.started(clock())
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

@@ -9,7 +9,6 @@ import logging
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Launcher(Service):
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
         self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell)
         self._ready = False
-        self._begun = time.monotonic()
+        self._begun = self.reactor.clock()
         self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
         self._watcher = Watcher(self.network, self._on_change)
         self._orders: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -115,7 +114,7 @@ class Launcher(Service):
             )
 
     def _show(self) -> None:
-        seconds = time.monotonic() - self._begun
+        seconds = self.reactor.clock() - self._begun
         click.echo(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
         for process in self.suite.processes():
             port = process["port"] or "-"

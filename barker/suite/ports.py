@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import socket
 from pathlib import Path
 
-import psutil
-
+from barker.amqp.reactor import taken_port
+from barker.amqp.system import System, listener
 from barker.core.errors import Mistake
 from barker.suite.shape import Shape, plan
 
@@ -23,12 +21,10 @@ def check_ports(shape: Shape) -> None:
     """
     taken = []
     for port, name in _ports(shape).items():
-        with socket.socket(socket.AF_INET6 if ":" in shape.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((shape.host, port))
-            except OSError as error:
-                taken.append(f"port {port} ({name}): {_holder(port, error)}")
+        error = taken_port(shape.host, port)
+        if error is not None:
+            unseen = f"{error.strerror or error}; which process has it cannot be seen by this user"
+            taken.append(f"port {port} ({name}): {listener(port) or unseen}")
     if taken:
         lines = "\n  ".join(taken)
         raise Mistake(
@@ -62,17 +58,7 @@ def free_offset() -> int:
     """A port offset with which all ports of a suite are free now."""
     while True:
         # Below those that Linux gives to outgoing connections: such a one could hold the port of who is down.
-        offset = random.randrange(5_000, 26_000)
+        offset = System().chance.randrange(5_000, 26_000)
         with contextlib.suppress(Mistake):
             check_ports(Shape(port_offset=offset, monitoring=True))
             return offset
-
-
-def _holder(port: int, error: OSError) -> str:
-    """Which process listens at a port, as far as this user may know."""
-    with contextlib.suppress(psutil.Error, OSError):
-        for found in psutil.net_connections("tcp"):
-            if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
-                command = " ".join(psutil.Process(found.pid).cmdline())
-                return f"process {found.pid} has it: {command:.100}"
-    return f"{error.strerror or error}; which process has it cannot be seen by this user"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import time_of_day, wall
 from barker.core.errors import InvalidField, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS
 from barker.core.printable import printable
@@ -185,7 +185,7 @@ class Supervisor:
         child = self.children[name]
         if not self._keep_alive or child.stopped:
             return
-        wait = child.keeper.died(time.monotonic())
+        wait = child.keeper.died(self._reactor.clock())
         if child.keeper.deaths > 1:
             say(
                 f"{name} has died {child.keeper.deaths} times in a row, within {STEADY_SECONDS:g} s of its "
@@ -214,15 +214,15 @@ class Supervisor:
         for child in reversed(self.children.values()):
             child.signal(signal.SIGTERM)
             child.signal(signal.SIGCONT)
-        deadline = time.monotonic() + END_SECONDS
+        deadline = self._reactor.clock() + END_SECONDS
         for name, child in self.children.items():
-            if not child.wait(max(0.1, deadline - time.monotonic())):
+            if not child.wait(max(0.1, deadline - self._reactor.clock())):
                 click.echo(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed", err=True)
 
 
 def say(what: str) -> None:
     """One line for the terminal: what has happened just now."""
-    click.echo(printable(f"{time.strftime('%H:%M:%S')} {what}"), err=True)
+    click.echo(printable(f"{time_of_day(wall())} {what}"), err=True)
 
 
 def _begin(child: Child) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
+import resource
 import signal
 import sys
 from pathlib import Path
-
-import psutil
 
 from barker.core.faults import KINDS, Fault
 from barker.store.social import FILE_NAME, Users
@@ -109,10 +108,10 @@ class Victims:
         """
         if sys.platform == "linux" and self.children[name].runs:
             # It may have died, and this is not to be about that.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(self.children[name].pid)
-                _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
-                process.rlimit(psutil.RLIMIT_FSIZE, (0 if name in self._full else hard, hard))
+            with contextlib.suppress(ProcessLookupError):
+                pid = self.children[name].pid
+                _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0 if name in self._full else hard, hard))
 
     def dead(self) -> str:
         """Who has ended without being told to; empty if nobody has."""

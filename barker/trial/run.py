@@ -7,7 +7,6 @@ read from its beginning. What is right is decided by `core/ledger.py`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 from barker.amqp.link import Delivery, Receiver
@@ -54,17 +53,17 @@ class Run:
         self.wanted = 0
         """How many barks the timelines are to hold at the end, all together."""
         self.error: BarkerError | None = None
-        self.begun = time.monotonic()
         self._healing: list[Fault] = []
         self._made = 0
         self.reactor = Reactor("chaos")
+        self.begun = self.reactor.clock()
         self._network = Network(self.reactor, suite.shape.directory)
         self._outbounds: dict[str, Outbound] = {}
 
     @property
     def now(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.begun
+        return self.reactor.clock() - self.begun
 
     def run(self, show: Callable[[str, float], None]) -> None:
         """All of it; `show(phase, share)` is told how far each phase is.
@@ -88,7 +87,7 @@ class Run:
             self._network, f"inbox/{self.population.authors[0]}", _Arrivals(self), window=2_000, settled=True
         )
         yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
-        self.begun = time.monotonic()
+        self.begun = self.reactor.clock()
         self.reactor.every(TICK_SECONDS, self._tick)
         yield lambda: self.now > self.seconds and not self._healing, "faults"
         yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
@@ -117,19 +116,19 @@ class Run:
             self.reactor.stop()
         else:
             self._done, self._step = step
-            self._moved = self._state(), time.monotonic()
+            self._moved = self._state(), self.reactor.clock()
 
     def _look(self) -> None:
         """Go on to the next step when this one is done, or when nothing moves any more."""
         if self._state() != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
-            self._moved = self._state(), time.monotonic()
+            self._moved = self._state(), self.reactor.clock()
         if self._step == "faults":
             self._show("faults", min(1.0, self.now / self.seconds))
         elif self._step == "timelines":
             self._show("timelines", self._read() / max(1, self.wanted))
         if self._done():
             self._next()
-        elif time.monotonic() - self._moved[1] > HEAL_SECONDS:
+        elif self.reactor.clock() - self._moved[1] > HEAL_SECONDS:
             if self._step == "timelines":
                 self._next()  # What has not come is lost, and will be found to be.
             else:

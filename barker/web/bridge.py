@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -59,16 +59,16 @@ class Bridge:
     """All WebSockets of a gateway."""
 
     def __init__(
-        self, server: BoundedServer, watcher: Watcher, directory: Place, ask: Ask, most: int
+        self, server: BoundedServer, watcher: Watcher, directory: Place, ask: Ask, chance: Random, most: int
     ) -> None:
         """`ask` has something done in the thread of the reactor, whose `watcher` it is; `most` at a time."""
         self._server, self._watcher, self._directory = server, watcher, directory
         self._ask, self._most = ask, most
         self.to_services = self.to_browsers = 0
         """How many pieces were copied since the start."""
-        self._chance = random.Random()
+        self._chance = chance
         self._taken = 0  # Those too whose service is dialled.
-        self._dialled: set[asyncio.StreamWriter] = set()
+        self._dialled: dict[asyncio.StreamWriter, None] = {}
 
     def __len__(self) -> int:
         """How many WebSockets there are."""
@@ -112,14 +112,14 @@ class Bridge:
         :raises Unreachable: when there is nobody to dial; the WebSocket is not taken then.
         """
         reader, writer = await self._dial(service)
-        self._dialled.add(writer)
+        self._dialled[writer] = None
         try:
             await socket.prepare(request)
             self._server.let_last(request)
             await self._join(socket, reader, writer)
         finally:
             self._server.expect_end(request)
-            self._dialled.discard(writer)
+            self._dialled.pop(writer, None)
             writer.transport.abort()
         return socket
 

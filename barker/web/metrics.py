@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -89,18 +88,18 @@ class Reports(PeerHandler[Receiver]):
 
     def __init__(self, network: Network) -> None:
         self._reports: list[dict[str, Any]] = []
-        self._at = 0.0
+        self._clock, self._at = network.reactor.clock, 0.0
         receiver_from(network, "monitor", self, window=200, settled=True)
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """One second's reports."""
         _, self._reports = reports_in(decode_map(data)[1])
-        self._at = time.monotonic()
+        self._at = self._clock()
         delivery.accept()
 
     def newest(self) -> list[dict[str, Any]]:
         """The reports of all services; none when the monitor has told nothing for some seconds."""
-        return self._reports if time.monotonic() - self._at < STALE_SECONDS else []
+        return self._reports if self._clock() - self._at < STALE_SECONDS else []
 
 
 def exposition(reports: list[dict[str, Any]]) -> bytes:

@@ -87,7 +87,12 @@ class Gateway(Process):
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         self._server = BoundedServer(self._answer, MOST_PAGES + self._max_connections)
         self._bridge = Bridge(
-            self._server, self.watcher, self.directory, self._ask_reactor, self._max_connections
+            self._server,
+            self.watcher,
+            self.directory,
+            self._ask_reactor,
+            self.reactor.chance,
+            self._max_connections,
         )
         runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
         await runner.setup()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-import time
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -150,7 +149,7 @@ class Bizlogic(Service):
         if self.ending:
             return  # What is not begun is still the outboxes'.
         ready = deque(outbox for outbox in self.outboxes if outbox.waiting)
-        end = time.monotonic() + TURN_SECONDS
+        end = self.reactor.clock() + TURN_SECONDS
         self.outboxes.rotate(1)
         while ready:
             outbox = ready.popleft()
@@ -159,7 +158,7 @@ class Bizlogic(Service):
                     return
             if outbox.waiting:
                 ready.append(outbox)
-            if time.monotonic() > end:
+            if self.reactor.clock() > end:
                 self.reactor.after(0, lambda: None)  # The next turn is to come at once.
                 return
 
@@ -208,7 +207,7 @@ class Bizlogic(Service):
             course.parts_left -= 1
             if not course.parts_left:
                 course.delivery.accept()
-                self._latencies.add(time.monotonic(), time.time() - course.bark.created / 1000)
+                self._latencies.add(self.reactor.clock(), self.reactor.wall() - course.bark.created / 1000)
         elif isinstance(outcome, Rejected) and course.delivery.live:
             self._reject(course.delivery, InvalidField(f"the inbox rejected it: {outcome}"))
 
@@ -251,7 +250,7 @@ class Bizlogic(Service):
 
     def state(self) -> dict[str, Any]:
         """Whether it is the active one, what it holds, how long barks took to the inbox (seconds)."""
-        p50, p99 = self._latencies.percentiles(time.monotonic(), 0.5, 0.99)
+        p50, p99 = self._latencies.percentiles(self.reactor.clock(), 0.5, 0.99)
         waiting = sum(len(outbox.waiting) + len(outbox.words) for outbox in self.outboxes)
         return {
             "latency_p50": p50,

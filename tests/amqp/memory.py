@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -35,11 +37,15 @@ class MemoryReactor:
         self._hooks: list[Callable[[], None]] = []
         self._at_end: deque[Callable[[], None]] = deque()
         self.connections: dict[Connection, None] = {}
+        self.chance = Random()
 
     # As Reactor
 
     def clock(self) -> float:
         return self.now
+
+    def wall(self) -> float:
+        return time.time()
 
     def listen(self, host: str, port: int, handler: ConnectionHandler, limits: Any = None) -> SimpleNamespace:
         self.listener.handler, self.listener.port = handler, port or 1

@@ -88,7 +88,7 @@ def test_rates_are_of_the_last_ten_seconds(stage: Stage) -> None:
 
 def test_the_processors_share_is_of_the_last_second(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     used = 100.0
-    monkeypatch.setattr("barker.amqp.agent._cpu_seconds", lambda process: used)
+    monkeypatch.setattr("barker.amqp.system.Own.cpu_seconds", property(lambda own: used))
     stage = Stage()
     _, handler = stage.read()
     used += 0.25

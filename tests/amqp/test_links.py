@@ -17,6 +17,7 @@ from barker.amqp.handlers import SILENT, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import AVOID, MOST_REDIRECTS, Network, PeerHandler, Place, receiver_from, sender_to
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import System
 from barker.core.errors import NotAllowed, NotFound, PeerError, Redirect
 from tests.amqp.pair import Pair, Peer, Recorder
 
@@ -28,7 +29,7 @@ class World(Network):
 
     def __init__(self) -> None:
         self.now = 0.0
-        reactor = Reactor("test", clock=lambda: self.now)
+        reactor = Reactor("test", System(lambda: self.now))
         reactor._running = True  # Timers are called by `wait`.
         super().__init__(reactor, DIRECTORY)
         self.answers: dict[Place, Callable[[Any], LinkHandler]] = {}

@@ -17,6 +17,7 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition, Limits, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import TURN_SECONDS, Reactor
+from barker.amqp.system import System
 from tests.amqp.pair import Peer, Recorder
 from tests.harness import wait_for
 
@@ -36,7 +37,7 @@ class Server:
 
     def __init__(self, answer: Callable[[Any], LinkHandler], limits: Limits | None = None) -> None:
         self.clock = Clock()
-        self.reactor = Reactor("server", self.clock)
+        self.reactor = Reactor("server", System(self.clock))
         self.peer = Peer(answer)
         self.port = self.reactor.listen("127.0.0.1", 0, self.peer, limits or Limits()).port
         self._thread = threading.Thread(target=self.reactor.run)

@@ -10,6 +10,7 @@ import pytest
 
 from barker.amqp._proton import ACCEPTED
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import System
 from barker.core.errors import Damaged, StorageError
 from barker.manifolds.intake import BATCHES_WINDOW, KEPT_BYTES, RETRY_SECONDS, WINDOW, Intake, Producer
 from tests.amqp.pair import Pair, Recorder
@@ -23,7 +24,7 @@ class Stage:
     def __init__(self, most: int = 1 << 62) -> None:
         self.damage: list[Damaged] = []
         self.now = 0.0
-        self.reactor = Reactor("test", clock=lambda: self.now)
+        self.reactor = Reactor("test", System(lambda: self.now))
         self.intake: Intake[bytes] = Intake(self.reactor, self.damage.append, most)
         self.pair = Pair(lambda link: Producer(self.intake, lambda data: data))
         self.disk: list[bytes] = []

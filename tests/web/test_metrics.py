@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network
 from barker.amqp.message import encode_map
 from barker.core.errors import InvalidField
 from barker.core.reports import NUMBERS, reports_in
 from barker.web.metrics import _COUNTERS, _GAUGES, Reports, exposition
+from tests.amqp.memory import MemoryReactor
 
 PLACE = {"host": "127.0.0.1", "port": 1}
 
@@ -116,7 +116,7 @@ class Settled(Delivery):
 
 def test_a_monitor_that_says_nonsense_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("barker.web.metrics.receiver_from", lambda *args, **options: None)
-    told = Reports(cast("Network", None))
+    told = Reports(MemoryReactor().network)
     told.on_message(Told(), Settled(), encode_map("reports", {"time": 1, "reports": [OUTBOX | PLACE]}))
     for nonsense in (None, 5, {"reports": []}, {"time": "x", "reports": []}, {"time": 1, "reports": 5}):
         with pytest.raises(InvalidField):
