@@ -11,53 +11,28 @@ import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from barker.amqp.system import System
 from barker.commands import options
 from barker.core.errors import Mistake
-from barker.core.faults import longest_gaps, schedule
+from barker.core.faults import schedule
 from barker.core.ledger import Verdict
+from barker.environment import extra
 from barker.trial.population import FAULTS, Population, Victims
 from barker.trial.run import Run
 
-SETTLE_SECONDS = 4.0
-"""So long after its end a fault is still held responsible for a gap."""
+with extra("terminal"):
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
 
 
 def _gone_wrong(verdict: Verdict) -> str:
     return "\n".join(["The promises were NOT kept:", *(f"  {example}" for example in verdict.examples)])
-
-
-def _figures(run: Run, verdict: Verdict, seed: int) -> dict[str, Any]:
-    """All that is known at the end, for --json and the tables."""
-    gaps = longest_gaps(run.arrivals, run.faults, SETTLE_SECONDS)
-    counts = Counter(fault.label for fault in run.faults)
-    return {
-        "seed": seed,
-        "seconds": run.seconds,
-        "rate": run.rate,
-        "accepted": verdict.accepted,
-        "due": run.wanted,
-        "delivered": verdict.delivered,
-        "lost": verdict.lost,
-        "twice": verdict.twice,
-        "out_of_order": verdict.disordered,
-        "strange": verdict.strange,
-        "faults": len(run.faults),
-        "by_fault": {
-            label: {"count": counts[label], "longest_gap": round(gaps[label], 3)} for label in sorted(gaps)
-        },
-        "kept": verdict.kept,
-        "examples": verdict.examples,
-    }
 
 
 def _tables(console: Console, figures: dict[str, Any]) -> None:
@@ -132,7 +107,7 @@ def main(
             run.run(show)
         verdict = run.judge()
         kept = verdict.kept
-        figures = _figures(run, verdict, seed)
+        figures = run.figures(verdict, seed)
         if as_json:
             click.echo(json.dumps(figures))
         else:

@@ -1,10 +1,20 @@
-"""The Python that Barker needs, for who started another one. Standard library only."""
+"""Where this Barker is and what it has: Python, packages, pages. Standard library only."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+INSTALLED = (_HERE / "pages").is_dir()
+"""Whether it came as a wheel, which has the pages inside, and is no checkout."""
+
+PAGES = _HERE / "pages" if INSTALLED else _HERE.parent
+"""The folder with webui/ and monitoring/."""
 
 
 def use_virtual_environment() -> None:
@@ -12,7 +22,18 @@ def use_virtual_environment() -> None:
     try:
         import proton  # noqa: F401
     except ImportError:
-        python = Path(__file__).resolve().parent.parent / ".venv" / "bin" / "python"
+        python = _HERE.parent / ".venv" / "bin" / "python"
         if not python.exists():
             sys.exit("Barker is not set up yet: run 'make setup', or 'make run' to set it up and start it.")
         os.execv(python, [str(python), *sys.argv])
+
+
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Within it, what barker[NAME] brings is imported; where it lacks, that is said, and the program ends."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("barker"):
+            raise
+        sys.exit(f"barker: this needs {error.name}, which is not installed: pip install 'barker[{name}]'")

@@ -15,7 +15,10 @@ from barker.amqp.agent import TOKEN
 from barker.amqp.handlers import DEFAULT_LIMITS
 from barker.amqp.links import Place
 from barker.commands import options
-from barker.web.server import Gateway, tell_in_a_line
+from barker.environment import extra
+
+with extra("web"):
+    from barker.web.server import Gateway, tell_in_a_line
 
 
 @click.command("gateway")

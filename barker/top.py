@@ -5,11 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
@@ -20,6 +15,14 @@ from barker.commands import options
 from barker.commands.terminal import Terminal
 from barker.core.printable import printable
 from barker.core.reports import reports_in
+from barker.environment import extra
+
+with extra("terminal"):
+    from rich import box
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 WAIT_SECONDS = 5.0
 """How long the monitor has to answer."""

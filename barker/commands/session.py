@@ -10,19 +10,19 @@ from pathlib import Path
 import click
 
 from barker.amqp.links import Place
+from barker.commands.options import DATA
 from barker.core.errors import Mistake
+from barker.environment import INSTALLED, PAGES
 
-WEBUI = Path(__file__).resolve().parent.parent.parent / "webui"
-"""Where the pages are."""
-
-FILE = WEBUI / "session.js"
-"""Where the pages look for it."""
+FILE = Path(DATA, "session.js") if INSTALLED else PAGES / "webui" / "session.js"
+"""Where the pages look for it when they are opened from the disk, as those of a checkout can be."""
 
 
 def write_session(file: Path, gateway: Place, token: str) -> None:
     """Tell the pages where the gateway is, and the run's token; readable by this user only."""
     text = f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{token}"}};\n'
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from barker.core.errors import Mistake
-from barker.store.pages import PAGE, frames, log_of
+from barker.store.sqlite_pages import PAGE, frames, log_of
 
 
 def messages_in(path: Path) -> int | None:

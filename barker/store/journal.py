@@ -5,7 +5,8 @@ A journal collects what a turn of the reactor brings and writes it in one transa
 ``synchronous=NORMAL`` a commit survives the death of the process; ``FULL`` also that of the machine.
 
 Each row has a checksum. A journal is looked through whenever it is opened: one that is damaged is set aside
-as it is, and a new one goes on with every row that is still true (`pages.py` reads them, `salvage.py` swaps).
+as it is, and a new one goes on with every row that is still true (`sqlite_pages.py` reads them,
+`salvage.py` swaps).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from urllib.parse import quote
 from barker.core.errors import Damaged, StorageError
 from barker.core.old_keys import in_todays_form
 from barker.core.work_queue import Entry, WorkQueue
-from barker.store.errors import START_AGAIN, storage_errors
-from barker.store.pages import HEADER, PAGE, Record, Value, frames, records
 from barker.store.salvage import finish, salvaging
+from barker.store.sqlite_errors import START_AGAIN, storage_errors
+from barker.store.sqlite_pages import HEADER, PAGE, Record, Value, frames, records
 
 log = logging.getLogger(__name__)
 

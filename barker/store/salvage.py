@@ -10,7 +10,7 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
-from barker.store.errors import storage_errors
+from barker.store.sqlite_errors import storage_errors
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from barker.core.barks import Follow, is_user
 from barker.core.errors import Mistake, StorageError
 from barker.core.graph import SocialGraph
-from barker.store.errors import storage_errors
-from barker.store.pages import records
 from barker.store.salvage import finish, salvaging
+from barker.store.sqlite_errors import storage_errors
+from barker.store.sqlite_pages import records
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from barker.core.errors import Mistake
 from barker.store.contents import messages_in
-from barker.store.errors import storage_errors
-from barker.store.pages import log_of
+from barker.store.sqlite_errors import storage_errors
+from barker.store.sqlite_pages import log_of
 from barker.suite.shape import MOST, Shape, journal_name
 
 

@@ -22,10 +22,11 @@ from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
-from barker.commands.session import WEBUI, write_session
+from barker.commands.session import write_session
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.printable import printable
 from barker.core.routing import Route
+from barker.environment import INSTALLED, PAGES
 from barker.suite.ports import check_ports
 from barker.suite.shape import Program, Shape
 from barker.suite.supervisor import SIGNALS, Supervisor
@@ -120,12 +121,9 @@ class Launcher(Service):
             port = process["port"] or "-"
             click.echo(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         gateway = self.suite.shape.gateway
-        click.echo(
-            f"\nReady after {seconds:.1f} s. Open http://{gateway}/  or  {(WEBUI / 'index.html').as_uri()}"
-        )
+        click.echo(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_or_file('webui')}")
         if self.suite.shape.monitoring:
-            page = (WEBUI.parent / "monitoring" / "index.html").as_uri()
-            click.echo(f"The dashboard: http://{gateway}/monitoring/  or  {page}")
+            click.echo(f"The dashboard: http://{gateway}/monitoring/{_or_file('monitoring')}")
         click.echo("Kill what you like; Ctrl-C ends it all.")
         sys.stdout.flush()
 
@@ -191,6 +189,11 @@ class _Commander(LinkHandler):
         self._launcher.command(verb, token, arguments)
         log.info("%s: %s %s", link.connection.peer, verb, arguments)
         delivery.accept()
+
+
+def _or_file(folder: str) -> str:
+    """How a page is opened without the gateway; nothing when there is no checkout."""
+    return "" if INSTALLED else f"  or  {(PAGES / folder / 'index.html').as_uri()}"
 
 
 def _text(arguments: dict[str, Any], key: str) -> str:

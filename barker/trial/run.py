@@ -7,7 +7,9 @@ read from its beginning. What is right is decided by `core/ledger.py`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
@@ -17,7 +19,7 @@ from barker.amqp.reactor import Reactor
 from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.core.faults import Fault
+from barker.core.faults import Fault, longest_gaps
 from barker.core.ledger import Ledger, Verdict
 from barker.trial.population import Population, Victims
 
@@ -32,6 +34,9 @@ LOOK_SECONDS = 0.2
 
 HEAL_SECONDS = 60.0
 """When nothing has moved for so long after the last fault, the rest is lost."""
+
+SETTLE_SECONDS = 4.0
+"""So long after its end a fault is still held responsible for a gap."""
 
 
 class Run:
@@ -143,6 +148,30 @@ class Run:
     def judge(self) -> Verdict:
         """Whether the promises were kept."""
         return self.ledger.judge(self.timelines, self.population.due())
+
+    def figures(self, verdict: Verdict, seed: int) -> dict[str, Any]:
+        """All that is known at the end, for --json and the tables."""
+        gaps = longest_gaps(self.arrivals, self.faults, SETTLE_SECONDS)
+        counts = Counter(fault.label for fault in self.faults)
+        return {
+            "seed": seed,
+            "seconds": self.seconds,
+            "rate": self.rate,
+            "accepted": verdict.accepted,
+            "due": self.wanted,
+            "delivered": verdict.delivered,
+            "lost": verdict.lost,
+            "twice": verdict.twice,
+            "out_of_order": verdict.disordered,
+            "strange": verdict.strange,
+            "faults": len(self.faults),
+            "by_fault": {
+                label: {"count": counts[label], "longest_gap": round(gaps[label], 3)}
+                for label in sorted(gaps)
+            },
+            "kept": verdict.kept,
+            "examples": verdict.examples,
+        }
 
     def _fail(self, why: str) -> None:
         self.error = BarkerError(why)

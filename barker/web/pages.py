@@ -1,38 +1,11 @@
-"""The pages: which files there are, and which headers they have."""
+"""The pages: the files (`files.py`) as answers, and which headers they have."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from aiohttp import web
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-PAGES = {
-    "/": "webui/index.html",
-    "/index.html": "webui/index.html",
-    "/barker.js": "webui/barker.js",
-    "/barker.css": "webui/barker.css",
-    "/line.js": "webui/line.js",
-    "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
-    "/monitoring/": "monitoring/index.html",
-    **{
-        # The dashboard's page names these as it finds them from the disk.
-        f"/{file}": file
-        for file in (
-            "monitoring/index.html",
-            "monitoring/dashboard.css",
-            "monitoring/dashboard.js",
-            "monitoring/figures.js",
-            "webui/barker.css",
-            "webui/line.js",
-            "webui/node_modules/rhea/dist/rhea-umd.js",
-            "webui/node_modules/uplot/dist/uPlot.iife.min.js",
-            "webui/node_modules/uplot/dist/uPlot.min.css",
-        )
-    },
-}
-"""Every file that is served, below :data:`ROOT`, by its path; there are no others."""
+from barker.environment import PAGES
+from barker.web.files import FILES
 
 SESSION = "window.BARKER_SESSION = {gateway: location.host};\n"
 """What ``/session.js`` says here. The file of that name holds the run's token, for who may read the disk."""
@@ -48,11 +21,11 @@ def page(path: str) -> web.StreamResponse:
     """One of the files that are served."""
     if path in ("/session.js", "/webui/session.js"):
         return web.Response(text=SESSION, content_type="text/javascript")
-    if path not in PAGES:
+    if path not in FILES:
         return line(404, f"there is no {path!r:.100} here")
-    file = ROOT / PAGES[path]
+    file = PAGES / FILES[path]
     if not file.is_file():
-        return line(404, f"{PAGES[path]} is missing; make setup brings what the pages need")
+        return line(404, f"{FILES[path]} is missing; make setup brings what the pages need")
     return web.FileResponse(file)
 
 

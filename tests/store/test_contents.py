@@ -14,7 +14,7 @@ import pytest
 from barker.core.errors import Mistake
 from barker.store.contents import messages_in
 from barker.store.journal import Post, QueueJournal, TimelineJournal
-from barker.store.pages import PAGE, log_of
+from barker.store.sqlite_pages import PAGE, log_of
 
 OWNER = """
 import sys

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from barker.core.errors import Damaged, StorageError
 from barker.store.journal import NO_VERSION, VERSION, Journal, Post, QueueJournal, TimelineJournal
-from barker.store.pages import PAGE
 from barker.store.social import Users, salvage
+from barker.store.sqlite_pages import PAGE
 from tests.seed import seeded
 
 NAME = "j.sqlite3"

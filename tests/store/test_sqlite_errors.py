@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from barker.core.errors import Damaged, StorageError
-from barker.store.errors import storage_errors
+from barker.store.sqlite_errors import storage_errors
 
 NAMES = ["full", "locked", "readonly", "unable to open", "No space", "UTF-8", "disk I-O"]
 """Words that tell what is wrong, where they do not stand for it."""
