@@ -428,7 +428,6 @@ function onTrouble(error) {
 // Commands
 
 let token = runToken();
-const sent = new Map();         // by delivery: what was ordered
 
 const DONE = {
     kill: "kill", freeze: "freeze", thaw: "thaw", stop: "stop", start: "start", add: "one more", rate: "barks/s of each autobark:",
@@ -436,20 +435,19 @@ const DONE = {
 
 function order(verb, body) {
     const what = `${DONE[verb]} ${body.name || body.kind || body.rate}`;
-    if (!launcher.link?.sendable()) {
+    let answered = false;
+    const answer = (text) => {
+        if (!answered) {
+            answered = true;
+            tell(`you: ${what}${text}`, text ? "refused" : "done");
+        }
+    };
+    const gone = launcher.send({subject: verb, application_properties: {token}, body},
+        (outcome, reason) => answer(outcome === "accepted" ? "" : `: ${reason || "refused"}`));
+    if (gone) {
+        setTimeout(() => answer(": the launcher has not answered"), COMMAND_WAIT);
+    } else {
         tell(`${what}: the launcher is away`, "refused");
-        return;
-    }
-    const delivery = launcher.link.send({subject: verb, application_properties: {token}, body});
-    sent.set(delivery, what);
-    setTimeout(() => answered(delivery, ": the launcher has not answered"), COMMAND_WAIT);
-}
-
-function answered(delivery, text) {
-    if (sent.has(delivery)) {
-        const refused = Boolean(text);
-        tell(`you: ${sent.get(delivery)}${text}`, refused ? "refused" : "done");
-        sent.delete(delivery);
     }
 }
 
@@ -473,21 +471,21 @@ let changed = true, moved = true;       // there is news; cards have moved
 const WORDS = {dialling: "connecting", open: "connected", away: "reconnecting"};
 
 function showLines() {
-    for (const {service, state} of [monitor, launcher].filter(Boolean)) {
+    for (const {service, state} of [monitor, launcher]) {
         at(service).dataset.state = state;
         at(service).querySelector("span").textContent = WORDS[state];
     }
-    const none = monitor?.state === "away" && launcher?.state === "away";
+    const none = monitor.state === "away" && launcher.state === "away";
     const text = none ? `Barker does not answer at ${GATEWAY}. To start it: make run ARGS=--monitoring. This page finds it by itself.`
-        : monitor?.state === "away" ? "No monitor answers, so nothing new is drawn. To start one: cd monitoring && python launch.py"
-        : launcher?.state === "away" ? "No launcher answers: this only watches."
+        : monitor.state === "away" ? "No monitor answers, so nothing new is drawn. To start one: cd monitoring && python launch.py"
+        : launcher.state === "away" ? "No launcher answers: this only watches."
         : "";
     at("status").hidden = !text;
     setText(at("status"), text);
     for (const button of document.querySelectorAll("[data-add]")) {
         setDisabled(button, "Start it, beside those that run");
     }
-    at("rate").disabled = launcher?.state !== "open" || !token;
+    at("rate").disabled = launcher.state !== "open" || !token;
     changed = true;
 }
 
@@ -572,29 +570,25 @@ at("direction").addEventListener("change", (event) => {
 new ResizeObserver(() => moved = true).observe(at("suite"));
 new ResizeObserver(() => graphs.forEach((graph) => graph.resize())).observe(at("graphs"));
 
-let monitor, launcher;
-if (window.rheaUmd && window.uPlot) {
-    monitor = new Line("monitor", (connection) => {
-        connection.on("message", contained(({message}) => onReports(message.body?.time, message.body?.reports), onTrouble));
-        return connection.open_receiver({source: "monitor", snd_settle_mode: 1, credit_window: 200});
-    }, {
-        onOpen: () => quiet = performance.now() + 3000,     // a new monitor finds one service after the other
-        onLost: () => {
-            suite.onSilence();
-            quiet = Infinity;           // it is the monitor that has gone, not all the others
-        },
-        onChange: showLines,
-    });
-    launcher = new Line("launcher", (connection) => {
-        connection.on("message", contained(({message}) => onProcesses(message.body || {}), onTrouble));
-        connection.on("accepted", contained(({delivery}) => answered(delivery, ""), onTrouble));
-        connection.on("rejected", contained(({delivery}) => {
-            const {description, condition} = delivery.remote_state.error || {};
-            answered(delivery, `: ${description || condition || "refused"}`);
-        }, onTrouble));
-        connection.open_receiver({source: "launcher", snd_settle_mode: 1, credit_window: 200});
-        return connection.open_sender("launcher");
-    }, {onChange: showLines});
+const monitor = new Line("monitor", {
+    onMessage: ({body}) => onReports(body?.time, body?.reports),
+    onOpen: () => quiet = performance.now() + 3000,     // a new monitor finds one service after the other
+    onLost: () => {
+        suite.onSilence();
+        quiet = Infinity;           // it is the monitor that has gone, not all the others
+    },
+    onChange: showLines,
+    onTrouble,
+});
+const launcher = new Line("launcher", {
+    onMessage: ({body}) => onProcesses(body || {}),
+    sends: true,
+    onChange: showLines,
+    onTrouble,
+});
+if (Line.possible && window.uPlot) {
+    monitor.dial();
+    launcher.dial();
     requestAnimationFrame(frame);
 } else {
     at("status").hidden = false;

@@ -1,6 +1,6 @@
 /* The page: a user's timeline, and a box to bark.
  *
- * It speaks AMQP itself (with rhea), over two WebSockets through the gateway (line.js):
+ * It speaks AMQP itself, over two WebSockets through the gateway (line.js):
  *
  *     /amqp/inbox/USER  a receiver from inbox/USER: the timeline's last barks, then each that comes
  *     /amqp/outbox      a sender to outbox: what the user barks, kept here until an outbox has accepted it
@@ -28,7 +28,7 @@ const at = (id) => document.getElementById(id);
 
 const known = new Set();        // ids of barks that were shown
 
-function onMessage({message}) {
+function onMessage(message) {
     const missed = (message.delivery_annotations || {})["x-opt-missed"];
     if (missed > 0) {
         prepend(at("barks"), make("li", "missed", `${missed} ${missed === 1 ? "bark" : "barks"} missed`));
@@ -107,41 +107,44 @@ function letGo(last) {
 /* Send what is not accepted yet, as far as there is credit. */
 function send() {
     for (const bark of waiting.values()) {
-        if (!bark.accepted && !bark.delivery && outbox.link && outbox.link.sendable()) {
-            bark.delivery = outbox.link.send({
+        if (!bark.accepted && !bark.sent) {
+            bark.sent = outbox.send({
                 durable: true,
                 message_id: bark.id,
                 subject: "bark",
                 creation_time: bark.created,
                 application_properties: {user: bark.user},
                 body: bark.text,
-            });
+            }, (outcome, reason) => onOutcome(bark, outcome, reason));
+            if (!bark.sent) {
+                return;
+            }
         }
     }
 }
 
-/* With its link rhea forgets what was in flight: it is to be sent again. The same id makes it the same bark,
- * should the outbox have had it after all. */
+/* What was in flight on a line that was lost is to be sent again. The same id makes it the same bark, should the
+ * outbox have had it after all. */
 function unsend() {
     for (const bark of waiting.values()) {
-        bark.delivery = undefined;
+        bark.sent = false;
     }
 }
 
-function onOutcome({delivery}) {
-    const bark = [...waiting.values()].find((bark) => bark.delivery === delivery);
-    const outcome = delivery.remote_state.constructor.composite_type;
-    if (bark && outcome === "accepted") {
+function onOutcome(bark, outcome, reason) {
+    if (!waiting.has(bark.id)) {
+        return;                                 // it came on the timeline before
+    }
+    if (outcome === "accepted") {
         bark.accepted = true;
         bark.item.querySelector(".note").textContent = "accepted by the outbox";
-    } else if (bark && outcome === "rejected") {
+    } else if (outcome === "rejected") {
         forget(bark.id);
-        const {description, condition} = delivery.remote_state.error || {};
-        at("problem").textContent = `Not accepted: ${description || condition || "no reason was given"}`;
+        at("problem").textContent = `Not accepted: ${reason || "no reason was given"}`;
         at("text").value = [bark.text, at("text").value].filter(Boolean).join("\n");
         showLeft();
-    } else if (bark) {
-        bark.delivery = undefined;              // released, as by an outbox whose disk is full
+    } else {
+        bark.sent = false;                      // released, as by an outbox whose disk is full
         setTimeout(send, LONGEST_WAIT);
     }
 }
@@ -234,7 +237,7 @@ const AWAY = {
 };
 
 function showLines() {
-    const lines = [inbox, outbox].filter(Boolean);
+    const lines = [inbox, outbox];
     for (const {service, state} of lines) {
         at(service).dataset.state = state;
         at(service).querySelector("span").textContent = WORDS[state];
@@ -265,7 +268,7 @@ function showLeft() {
 }
 
 function showEmpty() {
-    const [face, text] = at("empty").children, awake = inbox && inbox.state === "open";
+    const [face, text] = at("empty").children, awake = inbox.state === "open";
     at("empty").hidden = Boolean(document.querySelector(".bark"));
     face.textContent = awake ? "• •" : "– –";
     text.textContent = awake ? "No barks here yet. Yours can be the first." : "All dogs are asleep.";
@@ -305,20 +308,11 @@ setInterval(() => {
     }
 }, 10000);
 
-let inbox, outbox;
-if (window.rheaUmd) {
-    inbox = new Line(`inbox/${USER}`, (connection) => {
-        connection.on("message", contained(onMessage));
-        // Settled before they are sent (snd_settle_mode 1): what is lost comes again with the history.
-        return connection.open_receiver({source: `inbox/${USER}`, snd_settle_mode: 1, credit_window: 200});
-    }, {onChange: showLines});
-    outbox = new Line("outbox", (connection) => {
-        connection.on("sendable", contained(send));
-        for (const outcome of ["accepted", "rejected", "released"]) {
-            connection.on(outcome, contained(onOutcome));
-        }
-        return connection.open_sender("outbox");
-    }, {onOpen: send, onLost: unsend, onChange: showLines});
+const inbox = new Line(`inbox/${USER}`, {onMessage, onChange: showLines});
+const outbox = new Line("outbox", {sends: true, onCredit: send, onOpen: send, onLost: unsend, onChange: showLines});
+if (Line.possible) {
+    inbox.dial();
+    outbox.dial();
 } else {
     showStatus("What this page needs is not there yet. Run make setup once, then load the page again.");
 }
