@@ -73,9 +73,15 @@ PAGES = {
         f"/{file}": file
         for file in (
             "monitoring/index.html",
+            "monitoring/colours.js",
             "monitoring/dashboard.css",
             "monitoring/dashboard.js",
+            "monitoring/events.js",
             "monitoring/figures.js",
+            "monitoring/graphs.js",
+            "monitoring/orders.js",
+            "monitoring/picture.js",
+            "monitoring/table.js",
             "webui/barker.css",
             "webui/line.js",
             "webui/numbers.js",
