@@ -146,7 +146,7 @@ function newId() {
 // What is seen
 
 function entry(bark, note) {
-    const mine = bark.user === USER, mentioned = !mine && mentions(bark.text, USER);
+    const mine = bark.user === USER, mentioned = !mine && mentions(bark.text).includes(USER);
     const author = make("a", "author", bark.user);
     author.href = pageOf(bark.user);
     author.title = `See Barker as ${bark.user}`;

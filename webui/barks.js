@@ -7,7 +7,7 @@
 const MAX_TEXT = 280;           // code points
 const MAX_ID = 256;             // characters
 const MAX_USER = 32;
-const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]{1,32})(?![A-Za-z0-9_.-])/g;
+const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)/g;
 
 /* In code points, as Python counts; of a long text only so far that it is known to be too long. */
 const lengthOf = (text) => [...text.slice(0, 2 * MAX_TEXT + 1)].length;
@@ -31,19 +31,27 @@ const encodeBark = ({id, user, text, created}) => ({
     body: text,
 });
 
+const isUser = (name) => name.length >= 1 && name.length <= MAX_USER;
+
 /* "@rex." names who is called "rex." and, as it may end a sentence, "rex". */
 const bare = (name) => name.replace(/[.-]+$/, "");
 
-const mentions = (text, user) => [...text.matchAll(MENTION)].some(([, name]) => name === user || bare(name) === user);
+/* The names that a text mentions, in order: whoever of them exists is meant. */
+function mentions(text) {
+    const names = [...text.matchAll(MENTION)].flatMap(([, name]) => [...new Set([name, bare(name)])]);
+    return names.filter(isUser);
+}
 
 /* The text in pieces, mentions apart: [{piece, mention}]. */
 function pieces(text) {
     const found = [];
     let end = 0;
-    for (const match of text.matchAll(MENTION)) {
-        const mention = bare(match[0]);
-        found.push({piece: text.slice(end, match.index), mention: false}, {piece: mention, mention: true});
-        end = match.index + mention.length;
+    for (const {index, 1: name} of text.matchAll(MENTION)) {
+        const shown = bare(name) || name;
+        if (isUser(shown)) {
+            found.push({piece: text.slice(end, index), mention: false}, {piece: `@${shown}`, mention: true});
+            end = index + 1 + shown.length;
+        }
     }
     return [...found, {piece: text.slice(end), mention: false}];
 }
