@@ -1,14 +1,20 @@
-/* What the dashboard knows, without a page: ten minutes of every service's figures, and how each does now. */
+/* What the dashboard knows, without a page: ten minutes of every service's figures, and how each does now.
+ *
+ * It is told what the monitor and the launcher say (dashboard.js), and when; picture.js, graphs.js, table.js and
+ * events.js show it.
+ */
 "use strict";
 
 const KEEP = 600;               // seconds of past
 const SILENT = 2.5;             // seconds without a message of the monitor that leave a gap in the graphs
 
-const LAST_TIME = 253402300799; // seconds since 1970: the end of the year 9999
 const MOST_TEXT = 1000;         // characters of any text
 
 /* What an object of ours has under a name that others chose, such as "constructor". */
 const own = (object, key) => Object.hasOwn(object, key) ? object[key] : undefined;
+
+/* The order of names: numbers in them by value. */
+const byName = new Intl.Collator("en", {numeric: true}).compare;
 
 /* The kind of a report or process, as the picture has columns for it. */
 const COLUMN = {autobark: "clients", outbox: "queues", bizlogic: "workers", inbox: "timelines"};
@@ -20,7 +26,6 @@ const columnOf = ({type, kind, mode}) => own(COLUMN, type || kind) || own(MODE, 
 
 const TEXTS = ["name", "type", "host", "mode", "consumer", "inbox", "outbox", "kind", "state", "does"];
 const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= MOST_TEXT;
-const isTime = (value) => Number.isFinite(value) && value >= 0 && value <= LAST_TIME;
 
 /* The fields of a report or process that are of the right type; nothing without those that are `needed`. */
 function sound(fields, needed) {
@@ -162,9 +167,9 @@ class Suite {
         return report.active === undefined ? "up" : report.active ? "active" : "standby";
     }
 
-    /* Every service's name: by column, then by name, numbers by value. */
+    /* Every service's name, in order. */
     names() {
-        return [...this.known.keys()].sort(new Intl.Collator("en", {numeric: true}).compare);
+        return [...this.known.keys()].sort(byName);
     }
 
     /* The flow between services as it is now, messages/s: [{from, to, rate}]. */

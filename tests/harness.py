@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,6 +50,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def node() -> str:
+    """Node, from the machine or from the wheel that `make setup` brings."""
+    found = shutil.which("node") or shutil.which("node", path=os.path.dirname(sys.executable))
+    assert found, "there is no node: 'make setup' brings one"
+    return found
 
 
 class Process:

@@ -1,5 +1,8 @@
-/* AMQP over a WebSocket through the gateway, for both pages: where the gateway is, and a link to a service
- * behind it that comes back by itself. A classic script, for pages from the disk too.
+/* AMQP over a WebSocket through the gateway, for both pages: where the gateway is, and a line to a service
+ * behind it that comes back by itself.
+ *
+ * Of rhea nothing is known but here: the pages (barker.js, monitoring/dashboard.js) make a Line, are handed
+ * messages, and send some. A classic script, for pages from the disk too.
  */
 "use strict";
 
@@ -7,6 +10,7 @@ const FIRST_WAIT = 100;         // milliseconds until a new try, twice as many f
 const LONGEST_WAIT = 2000;      // up to so many
 const STEADY = 1000;            // a link that stood for so many milliseconds has worked
 const PATIENCE = 5000;          // milliseconds in which a try reaches its service, or is given up
+const CREDIT = 200;             // messages on their way to a page
 
 const asked = new URLSearchParams(location.search);
 const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
@@ -55,23 +59,41 @@ function contained(handler, tell = console.error) {
     };
 }
 
-/* A link through the gateway that comes back by itself.
+/* What an error of AMQP says: its words, or its name where it has none. */
+const inWords = (error) => error?.description || error?.condition || "";
+
+
+/* A line to a service through the gateway, that comes back by itself.
  *
  * Each try is a new WebSocket, connection and link: the gateway may find another instance, and nothing is
  * left over of a link that was lost. (rhea's own reconnect stays away after a friendly close, as of a
  * service that is restarted, and when only the link is refused.)
  */
 class Line {
+    static possible = Boolean(window.rheaUmd);      // rhea is there: `make setup` brings it
+
     /* `address` begins with the service, such as inbox/ark3: which of several has it, the gateway finds out.
-     * `open` makes the link on a connection; `onOpen`, `onLost` and `onChange` (of the state) may be left out. */
-    constructor(address, open, {onOpen, onLost, onChange}) {
+     * What may be left out: `onMessage` takes each message, and without it there is no receiver; `sends` makes
+     * a sender, `onCredit` is called when it may send; `onOpen`, `onLost` and `onChange` (of the state);
+     * `onTrouble` is told of errors in `onMessage`, `onCredit` and `onOutcome`. */
+    constructor(address, {onMessage, sends, onCredit, onOpen, onLost, onChange, onTrouble = console.error}) {
         const [service] = address.split("/");
         const path = address.split("/").map(encodeURIComponent).join("/");
-        Object.assign(this, {service, path, open, onOpen, onLost, onChange});
+        Object.assign(this, {address, service, path, onMessage, sends, onCredit, onOpen, onLost, onChange, onTrouble});
         this.state = "dialling";        // then "open" or "away"
         this.reason = "";               // what the service said when it refused
         this.wait = FIRST_WAIT;
-        this.dial();
+        this.outcomes = new Map();      // by delivery in flight: who is told what became of it
+    }
+
+    /* Send a message, if there is credit; whether it has gone. `onOutcome(outcome, reason)` is called with
+     * "accepted", "rejected" or "released", but not if the line is lost before: then nobody knows. */
+    send(message, onOutcome) {
+        const goes = Boolean(this.sender?.sendable());
+        if (goes) {
+            this.outcomes.set(this.sender.send(message), onOutcome);
+        }
+        return goes;
     }
 
     dial() {
@@ -97,10 +119,33 @@ class Line {
         this.timer = setTimeout(() => this.lost(connection), PATIENCE);
         try {
             connection.connect();
-            this.link = this.open(connection);
+            this.attach(connection);
         } catch (error) {
             this.lost(connection, error);       // such as a ?gateway= that is no address
         }
+    }
+
+    attach(connection) {
+        const on = (event, handler) => connection.on(event, contained(handler, this.onTrouble));
+        if (this.onMessage) {
+            on("message", ({message}) => this.onMessage(message));
+            // Settled before they are sent (snd_settle_mode 1): what is lost comes again, timelines with their
+            // history, figures with the next second's.
+            connection.open_receiver({source: this.address, snd_settle_mode: 1, credit_window: CREDIT});
+        }
+        if (this.sends) {
+            on("sendable", () => this.onCredit?.());
+            for (const outcome of ["accepted", "rejected", "released"]) {
+                on(outcome, ({delivery}) => this.settled(delivery, outcome));
+            }
+            this.sender = connection.open_sender(this.address);
+        }
+    }
+
+    settled(delivery, outcome) {
+        const onOutcome = this.outcomes.get(delivery);
+        this.outcomes.delete(delivery);
+        onOutcome?.(outcome, inWords(delivery.remote_state.error));
     }
 
     opened(connection, {sender, receiver}) {
@@ -120,11 +165,11 @@ class Line {
             return;     // one loss has several events
         }
         const stood = this.state === "open" && Date.now() - this.since > STEADY;
-        const error = (context.receiver || context.sender || {}).error || context.error || {};
-        this.reason = error.condition ? `The ${this.service}: ${error.description || error.condition}. `
-            : FROM_DISK && !runToken() ? NO_TOKEN : "";
+        const said = inWords((context.receiver || context.sender || {}).error || context.error);
+        this.reason = said ? `The ${this.service}: ${said}. ` : FROM_DISK && !runToken() ? NO_TOKEN : "";
         this.state = "away";
-        this.connection = this.link = undefined;
+        this.connection = this.sender = undefined;
+        this.outcomes.clear();      // rhea forgets what was in flight
         if (connection.socket) {
             connection.socket_ready = false;    // rhea has nothing more to say there
             connection.socket.end();
@@ -139,7 +184,7 @@ class Line {
 }
 
 
-if (window.rheaUmd) {
+if (Line.possible) {
     // A message that rhea cannot read costs itself only, and not the connection, at each new try again.
     const decode = rheaUmd.message.decode;
     rheaUmd.message.decode = (data) => {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import shutil
 import socket
 import struct
 import subprocess
@@ -47,7 +45,7 @@ from proton.utils import BlockingConnection, LinkDetached
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition, ConnectionHandler
 from barker.amqp.reactor import Reactor
-from tests.harness import ROOT, Client, Process, Suite, free_port, wait_for
+from tests.harness import ROOT, Client, Process, Suite, free_port, node, wait_for
 from tests.seed import seeded
 
 pytestmark = pytest.mark.system
@@ -65,13 +63,6 @@ def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def node() -> str:
-    """Node, from the machine or from the wheel that `make setup` brings."""
-    found = shutil.which("node") or shutil.which("node", path=os.path.dirname(sys.executable))
-    assert found, "there is no node: 'make setup' brings one"
-    return found
 
 
 @pytest.mark.parametrize("through", ["port", "directory"])

@@ -1,0 +1,158 @@
+/* The picture: a card for each service with how it does and its buttons, and paths for the flow between them.
+ *
+ * What it draws is a Suite's (figures.js), in the services' colours (colours.js); the buttons are orders (orders.js).
+ */
+"use strict";
+
+class Picture {
+    static TITLES = {
+        kill: "Kill it (SIGKILL)",
+        freeze: "Freeze it (SIGSTOP)",
+        thaw: "Thaw it (SIGCONT)",
+        stop: "Have it end (SIGTERM)",
+        start: "Start it again",
+    };
+    static CAN = {frozen: ["kill", "thaw", "stop"], gone: ["start"]};
+    static HELPS = {
+        directory: ({routes}) => `${count(routes)} routes`,
+        gateway: ({websockets}) => `${count(websockets)} WebSockets`,
+        monitor: ({agents}) => `reads ${count(agents)} agents`,
+        launcher: () => "starts and breaks",
+    };
+
+    constructor(suite, colours, orders) {
+        Object.assign(this, {suite, colours, orders});
+        this.cards = new Map();         // by name
+        this.paths = new Map();         // by "from to": the flows'
+        this.moved = true;              // cards have: the paths are to be placed anew
+    }
+
+    show() {
+        this.suite.names().forEach((name) => this.showCard(name));
+        this.showReaders();
+        for (const [name, card] of this.cards) {
+            if (name !== "readers" && !this.suite.known.has(name)) {
+                card.remove();
+                this.cards.delete(name);
+                this.moved = true;
+            }
+        }
+        this.showFlows();
+    }
+
+    /* Have the paths lead from card to card again, wherever those are now. */
+    place() {
+        this.paths.forEach((path) => this.placePath(path));
+    }
+
+    /* What is drawn: [{from, to, rate}]. */
+    flows() {
+        return [...this.paths.values()].map(({dataset: {from, to, rate}}) => ({from, to, rate: Number(rate)}));
+    }
+
+    card(name, column) {
+        if (!this.cards.has(name)) {
+            const card = at("card").content.firstElementChild.cloneNode(true);
+            card.dataset.name = name;
+            card.querySelector("b").textContent = name;
+            card.style.setProperty("--colour", this.colours.of(name));
+            for (const button of card.querySelectorAll("button")) {
+                button.setAttribute("aria-label", `${button.dataset.verb} ${name}`);
+                button.addEventListener("click", () => this.orders.give(button.dataset.verb, {name}));
+            }
+            this.cards.set(name, card);
+            const others = [...at(column).querySelectorAll(".card")];
+            at(column).insertBefore(card, others.find((other) => byName(name, other.dataset.name) < 0) || null);
+            this.moved = true;
+        }
+        return this.cards.get(name);
+    }
+
+    showCard(name) {
+        const {suite} = this, {column} = suite.known.get(name);
+        const card = this.card(name, column), report = suite.report(name), process = suite.processes.get(name);
+        const state = suite.state(name), can = own(Picture.CAN, state) || ["kill", "freeze", "stop"];
+        const mine = process && (state === "gone" || !report || report.pid === process.pid);
+        card.dataset.state = state;
+        setText(card.querySelector(".state"), state === "up" ? "" : state);
+        setText(card.querySelector(".says"), this.says(name, report, state));
+        for (const button of card.querySelectorAll("button")) {
+            button.hidden = !mine || !can.includes(button.dataset.verb);
+            this.orders.enable(button, Picture.TITLES[button.dataset.verb]);
+        }
+    }
+
+    /* The figure that matters most for this kind of service. */
+    says(name, report, state) {
+        if (!report) {
+            return state === "gone" ? "no process" : state === "starting" ? "starts" : "no report";
+        }
+        const {received, sent} = this.suite.rates.get(name), rate = rateText(sent);
+        return columnOf(report) === "helpers" ? own(Picture.HELPS, report.type)?.(report) || ""
+            : report.mode === "history" ? `${rateText(received)}, ${count(report.timelines)} timelines`
+            : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
+            : report.active === false ? "waits for its turn"
+            : report.latency_p50 ? `${rate}, ${tenths(report.latency_p50 * 1000)} ms to the inbox`
+            : rate;
+    }
+
+    showReaders() {
+        const inboxes = [...this.suite.reports.values()].filter(({mode}) => mode === "history");
+        const readers = inboxes.reduce((sum, {readers = 0}) => sum + readers, 0);
+        const rate = inboxes.reduce((sum, {name}) => sum + this.suite.rates.get(name).sent, 0);
+        const card = this.card("readers", "readers");
+        card.dataset.state = inboxes.length ? "up" : "gone";
+        setText(card.querySelector("b"), `${count(readers)} ${readers === 1 ? "reader" : "readers"}`);
+        setText(card.querySelector(".says"), rateText(rate));
+        card.querySelectorAll("button").forEach((button) => button.hidden = true);
+    }
+
+    showFlows() {
+        const flows = new Map(this.suite.flows().map((flow) => [`${flow.from} ${flow.to}`, flow]));
+        for (const [key, path] of this.paths) {
+            if (!flows.has(key)) {
+                path.remove();
+                this.paths.delete(key);
+            }
+        }
+        for (const [key, {from, to, rate}] of flows) {
+            if (!this.paths.has(key) && this.cards.has(from) && this.cards.has(to)) {
+                this.paths.set(key, this.path(from, to));
+            }
+            const path = this.paths.get(key);
+            if (path) {
+                path.dataset.rate = rate;
+                path.classList.toggle("flows", rate > 0);
+                path.style.strokeWidth = rate > 0 ? `${1.5 + 2.2 * Math.log10(1 + rate)}px` : "";
+            }
+        }
+    }
+
+    path(from, to) {
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        Object.assign(path.dataset, {from, to});
+        path.style.stroke = this.colours.of(from);
+        at("flows").append(path);
+        this.placePath(path);
+        return path;
+    }
+
+    /* Draw a path from card to card: to the right, or down where columns are stacked. */
+    placePath(path) {
+        const origin = at("suite").getBoundingClientRect();
+        const from = this.cards.get(path.dataset.from).getBoundingClientRect();
+        const to = this.cards.get(path.dataset.to).getBoundingClientRect();
+        const x = (value) => (value - origin.left).toFixed(1), y = (value) => (value - origin.top).toFixed(1);
+        if (to.left >= from.right) {
+            const middle = x((from.right + to.left) / 2), start = y(from.top + from.height / 2);
+            const end = y(to.top + to.height / 2);
+            path.setAttribute("d",
+                `M${x(from.right)} ${start}C${middle} ${start} ${middle} ${end} ${x(to.left)} ${end}`);
+        } else {
+            const middle = y((from.bottom + to.top) / 2), start = x(from.left + from.width / 2);
+            const end = x(to.left + to.width / 2);
+            path.setAttribute("d",
+                `M${start} ${y(from.bottom)}C${start} ${middle} ${end} ${middle} ${end} ${y(to.top)}`);
+        }
+    }
+}

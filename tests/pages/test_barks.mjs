@@ -1,0 +1,82 @@
+/* webui/barks.js: what a bark is, by the rules that barker/core/barks.py has too. */
+
+import assert from "node:assert/strict";
+import {describe, test} from "node:test";
+
+import {script} from "./script.mjs";
+
+script("webui/numbers.js");
+script("webui/barks.js");
+
+const DOG = "🐕", LAST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+const bark = (more) => ({id: "7", user: "rex", text: "woof", created: new Date(1700000000000), ...more});
+
+describe("a message", () => {
+    test("has all of a bark", () => {
+        assert.deepEqual(decodeBark(encodeBark(bark())), bark());
+        assert.equal(encodeBark(bark()).durable, true);
+    });
+
+    test("may be as large as a bark may be", () => {
+        const large = bark({id: "x".repeat(256), user: "r".repeat(32), text: DOG.repeat(280)});
+        assert.deepEqual(decodeBark(encodeBark(large)), large);
+    });
+
+    for (const [what, more] of Object.entries({
+        "an id too long": {id: "x".repeat(257)}, "an id that is no text": {id: 7}, "a name too long": {user: "r".repeat(33)},
+        "no name": {user: undefined}, "no text": {text: undefined}, "a text too long": {text: DOG.repeat(281)},
+        "a text that is a list": {text: ["woof"]},
+    })) {
+        test(`with ${what} is no bark`, () => assert.equal(decodeBark(encodeBark(bark(more))), undefined));
+    }
+
+    test("of another kind, or that could not be read, is no bark", () => {
+        assert.equal(decodeBark({...encodeBark(bark()), subject: "follow"}), undefined);
+        assert.equal(decodeBark({}), undefined);
+    });
+
+    for (const created of [undefined, 1700000000000, new Date(NaN), new Date(-1), new Date(LAST + 1)]) {
+        test(`made at ${created?.valueOf()} is an undated bark`, () => {
+            assert.deepEqual(decodeBark(encodeBark(bark({created}))), bark({created: undefined}));
+        });
+    }
+
+    test("made in the calendar's last moment is dated", () => {
+        assert.deepEqual(decodeBark(encodeBark(bark({created: new Date(LAST)}))).created, new Date(LAST));
+    });
+});
+
+test("a text's length is in code points, and a huge one is not counted out", () => {
+    assert.deepEqual(["", "ä", DOG, DOG.repeat(280)].map(lengthOf), [0, 1, 1, 280]);
+    assert.ok(lengthOf(DOG.repeat(281)) > MAX_TEXT);
+    assert.ok(lengthOf("x".repeat(1e6)) < 1000);
+});
+
+describe("whom a text mentions", () => {
+    const long = "x".repeat(32);
+    for (const [text, names, shown] of [
+        ["", [], []],
+        ["@ rex", [], []],
+        ["hi @rex and @spot", ["rex", "spot"], ["@rex", "@spot"]],
+        ["@a_b @a.b @a-b @4", ["a_b", "a.b", "a-b", "4"], ["@a_b", "@a.b", "@a-b", "@4"]],
+        ["ask @rex.", ["rex.", "rex"], ["@rex"]],
+        ["ask @rex.-.", ["rex.-.", "rex"], ["@rex"]],
+        ["@... @-", ["...", "-"], ["@...", "@-"]],
+        ["(@rex), “@spot”; @ark3!", ["rex", "spot", "ark3"], ["@rex", "@spot", "@ark3"]],
+        ["write to rex@example.org", [], []],
+        ["@@rex", [], []],
+        ["@rex@spot", ["rex"], ["@rex"]],
+        [`@${long}`, [long], [`@${long}`]],
+        [`@${long}.`, [long], [`@${long}`]],
+        [`@${long}x`, [], []],
+        [`${DOG}@rex${DOG}`, ["rex"], ["@rex"]],
+        ["こんにちは@rexさん", ["rex"], ["@rex"]],
+    ]) {
+        test(JSON.stringify(text), () => {
+            assert.deepEqual(mentions(text), names);
+            const all = pieces(text);
+            assert.equal(all.map(({piece}) => piece).join(""), text, "no character is lost");
+            assert.deepEqual(all.filter(({mention}) => mention).map(({piece}) => piece), shown);
+        });
+    }
+});

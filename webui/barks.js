@@ -1,0 +1,57 @@
+/* What a bark is, as barker/core/barks.py has it: its limits, whom its text mentions, and its message.
+ *
+ * It knows no page: barker.js shows barks, and line.js carries their messages.
+ */
+"use strict";
+
+const MAX_TEXT = 280;           // code points
+const MAX_ID = 256;             // characters
+const MAX_USER = 32;
+const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)/g;
+
+/* In code points, as Python counts; of a long text only so far that it is known to be too long. */
+const lengthOf = (text) => [...text.slice(0, 2 * MAX_TEXT + 1)].length;
+
+/* The bark of a message, or undefined: a timeline takes any message from anyone. */
+function decodeBark({subject, message_id: id, creation_time: created, body: text, application_properties}) {
+    const {user} = application_properties || {};
+    const sound = subject === "bark" && [id, user, text].every((field) => typeof field === "string")
+        && id.length <= MAX_ID && user.length <= MAX_USER && lengthOf(text) <= MAX_TEXT;
+    // A bark may say it was made at any time: it is dated if a calendar has that.
+    const dated = created instanceof Date && isTime(created / 1000);
+    return sound ? {id, user, text, created: dated ? created : undefined} : undefined;
+}
+
+const encodeBark = ({id, user, text, created}) => ({
+    durable: true,
+    message_id: id,
+    subject: "bark",
+    creation_time: created,
+    application_properties: {user},
+    body: text,
+});
+
+const isUser = (name) => name.length >= 1 && name.length <= MAX_USER;
+
+/* "@rex." names who is called "rex." and, as it may end a sentence, "rex". */
+const bare = (name) => name.replace(/[.-]+$/, "");
+
+/* The names that a text mentions, in order: whoever of them exists is meant. */
+function mentions(text) {
+    const names = [...text.matchAll(MENTION)].flatMap(([, name]) => [...new Set([name, bare(name)])]);
+    return names.filter(isUser);
+}
+
+/* The text in pieces, mentions apart: [{piece, mention}]. */
+function pieces(text) {
+    const found = [];
+    let end = 0;
+    for (const {index, 1: name} of text.matchAll(MENTION)) {
+        const shown = bare(name) || name;
+        if (isUser(shown)) {
+            found.push({piece: text.slice(end, index), mention: false}, {piece: `@${shown}`, mention: true});
+            end = index + 1 + shown.length;
+        }
+    }
+    return [...found, {piece: text.slice(end), mention: false}];
+}
