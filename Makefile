@@ -30,7 +30,7 @@ run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to l
 
 test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
-	@echo "pytest:"; $(PY) -m pytest -n 2 --dist loadfile --durations=25 $(ARGS)
+	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --durations=25 $(ARGS)
 
 setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to run
 

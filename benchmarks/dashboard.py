@@ -76,7 +76,7 @@ def simulate(page: Page, seconds: int, ending: float) -> None:
         """async ([seconds, ending]) => {
             for (let n = seconds; n > 0; n--) {
                 second(ending - n);
-                if (n % 20 === 0) await new Promise(requestAnimationFrame);
+                if (n % 60 === 0) await new Promise(requestAnimationFrame);
             }
             await new Promise(requestAnimationFrame);
         }""",

@@ -74,8 +74,8 @@ class History {
         const now = new Map(reports.map((report) => [report.name, report]));
         this.times.push(time);
         for (const [name, rows] of this.services) {
-            const {depth_peak: depth, mode, received_rate, sent_rate} = now.get(name) || {};
-            rows.depth.push(mode === "history" ? null : depth ?? null);     // timelines are no queue
+            const {depth_peak: depth, received_rate, sent_rate} = now.get(name) || {};
+            rows.depth.push(depth ?? null);     // timelines are no queue
             rows.received.push(received_rate ?? null);
             rows.sent.push(sent_rate ?? null);
         }

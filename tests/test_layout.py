@@ -36,3 +36,12 @@ def test_a_file_that_a_docstring_names_is_there() -> None:
         for name in re.findall(r"`([a-z_/]+\.py)`", path.read_text()):
             places = (path.parent / name, ROOT / "barker" / name, ROOT / name)
             assert any(place.exists() for place in places), f"{path.relative_to(ROOT)} names {name}"
+
+
+def test_the_readme_names_every_module_and_no_other() -> None:
+    readme = (ROOT / "README.rst").read_text()
+    part = readme[readme.index("Where things are\n") : readme.index("Imports point one way")]
+    named = set(re.findall(r"\b(?:\w+/)*(\w+\.py)\b", part))
+    there = {path.name for path in MODULES if not path.name.startswith("__")}
+    elsewhere = {"launch.py", "launch-no-bizlogic.py", "bizlogic.py", "preflight.py"}
+    assert named - elsewhere == there - elsewhere

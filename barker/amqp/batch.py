@@ -26,8 +26,8 @@ MESSAGES = 100
 BYTES = 60_000
 """The most bytes of a transfer of more than one message: it fits into one frame."""
 
-OVERHEAD = 8
-"""Bytes that each message takes besides its own."""
+HEAD_BYTES = 8
+"""Bytes before each message of a transfer, besides its own."""
 
 _SECTION = struct.Struct(">4sI")
 _DATA = b"\x00\x53\x75\xb0"  # Described by 0x75, a binary with a length of four bytes.
@@ -48,10 +48,10 @@ def unpack(batch: bytes) -> list[bytes]:
     """
     messages, at, size = [], 0, len(batch)
     while at < size:
-        if size - at < OVERHEAD:
+        if size - at < HEAD_BYTES:
             raise DecodeError("a batch ends in the middle of a section")
         section, length = _SECTION.unpack_from(batch, at)
-        at += OVERHEAD + length
+        at += HEAD_BYTES + length
         if section != _DATA or at > size:
             raise DecodeError("a batch is a row of data sections, each a binary of four bytes' length")
         messages.append(batch[at - length : at])

@@ -430,7 +430,7 @@ class Receiver(Link):
     def _read_part(self, pending: int) -> None:
         """Take what is here of a message of several transfers, or one that is too large."""
         # In a batch of one, the largest message fits as well.
-        most = self.max_message_size + (batch.OVERHEAD if self.batches else 0)
+        most = self.max_message_size + (batch.HEAD_BYTES if self.batches else 0)
         if len(self._partial) + pending > most:
             self._drop_part()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from barker.amqp._proton import ACCEPTED, REJECTED
-from barker.amqp.batch import OVERHEAD
+from barker.amqp.batch import HEAD_BYTES
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Sender
 from barker.amqp.links import Network, PeerHandler, sender_to
@@ -189,7 +189,7 @@ class Outbound(PeerHandler[Sender]):
             entry = self._waiting[0]
             refusal = self._make(entry, link.max_message_size)
             if refusal is None:
-                room -= len(entry.data or b"") + OVERHEAD
+                room -= len(entry.data or b"") + HEAD_BYTES
                 if entries and room < 0:
                     break  # Made, and the first of the next transfer.
                 entries.append(entry)

@@ -27,7 +27,7 @@ MOST_PARTS = 1_024
 REMEMBERED = 2_000_000
 """So many recipients are in fan-outs that are remembered: 10 to 20 bytes each."""
 
-OVERHEAD = 20
+LEAST_FAN_OUT = 20
 """What a fan-out takes besides, in recipients: many that are small are bounded as well."""
 
 
@@ -70,7 +70,7 @@ class FanOuts:
         if found is None:
             recipients = self._graph.recipients(author, "")
             found = self._divide(recipients)
-            size = len(recipients) + OVERHEAD
+            size = len(recipients) + LEAST_FAN_OUT
             self._remembered += size
             if self._remembered > REMEMBERED:
                 self._known.clear()

@@ -140,7 +140,7 @@ class Timelines(Generic[R]):
             if self._doubtful[0] or len(self._timelines) > self.most:
                 self._forget_some(names.count(" ") + 1)
             found = self._find(names.split(" "))
-            size = max(len(found), len(names) // USUAL_NAME) + OVERHEAD
+            size = max(len(found), len(names) // USUAL_NAME) + LEAST_AUDIENCE
             self._audience += size
             if self._audience > AUDIENCE:
                 self._audiences.clear()
@@ -237,7 +237,7 @@ DROPPED = 32
 AUDIENCE = 2_000_000
 """So many timelines are in audiences that are remembered: 20 bytes each, with their names."""
 
-OVERHEAD = 10
+LEAST_AUDIENCE = 10
 """What an audience takes besides, in timelines: many that are small are bounded as well."""
 
 USUAL_NAME = 12

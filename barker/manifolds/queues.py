@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from barker.amqp._proton import ACCEPTED, REJECTED
-from barker.amqp.batch import OVERHEAD
+from barker.amqp.batch import HEAD_BYTES
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
@@ -260,7 +260,7 @@ class QueueManifold(Service):
             else:
                 most, memory = 1 if once else credit, min(ROW_BYTES, link.max_message_size or ROW_BYTES)
             most = min(most, MOST_IN_FLIGHT - link.in_flight)
-            entries = queue.work.lease(link, most, memory, OVERHEAD)
+            entries = queue.work.lease(link, most, memory, HEAD_BYTES)
             if not entries:
                 break
             if link.max_message_size and len(entries[0].data) > link.max_message_size:

@@ -265,9 +265,6 @@ class TimelineManifold(Service):
         return {
             "mode": "history",
             "received": self.intake.received,
-            "depth": 0,
-            "in_flight": 0,
-            "dead_letters": 0,
             "timelines": len(self.timelines),
             "forgotten": self.timelines.forgotten,
             "delivered": self._delivered,

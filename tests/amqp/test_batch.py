@@ -26,7 +26,7 @@ def test_what_is_packed_is_unpacked(messages: list[bytes]) -> None:
 
 @given(MESSAGES)
 def test_a_batch_takes_as_many_bytes_as_is_said(messages: list[bytes]) -> None:
-    assert len(batch.pack(messages)) == sum(len(message) + batch.OVERHEAD for message in messages)
+    assert len(batch.pack(messages)) == sum(len(message) + batch.HEAD_BYTES for message in messages)
 
 
 def test_a_batch_is_a_message_that_proton_reads() -> None:

@@ -83,7 +83,7 @@ describe("the past", () => {
 
     test("timelines are no queue", () => {
         const history = new History();
-        history.add(1, [outbox({mode: "history", depth_peak: 3})]);
+        history.add(1, [outbox({mode: "history"})]);
         assert.deepEqual(depths(history), [null]);
     });
 
