@@ -19,11 +19,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_NO_BINARY PIP_ONLY_BINARY PIP_REQUIRE_HASHES
 unexport PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIREMENT PIP_EDITABLE PYTHONHOME PYTHONPATH
 
+# The versions of Proton that barker/amqp works with; each has a virtual environment of its own.
+PROTONS := 0.39.0 0.40.0
+PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pytest|pytest-timeout|sortedcontainers
+
 .NOTPARALLEL:
-.PHONY: help run test setup lint screenshots clean preflight broken
+.PHONY: help run test test-proton setup lint screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
-	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to launch.py
 	@exec $(PY) launch.py $(ARGS)
@@ -31,6 +35,10 @@ run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to l
 test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
 	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --durations=25 $(ARGS)
+
+test-proton: $(PROTONS:%=.venv-proton/%/done) ## pytest over barker/amqp, with each version of Proton that works
+	@for version in $(PROTONS); do echo "pytest, with Proton $$version:"; \
+	  .venv-proton/$$version/bin/python -m pytest -q tests/amqp tests/test_fuzz.py $(ARGS) || exit; done
 
 setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to run
 
@@ -45,7 +53,7 @@ screenshots: setup $(VENV)/dev ## take the README's pictures anew, from a runnin
 	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
-	@rm -rf $(VENV) $(NODE_MODULES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 preflight:
@@ -65,6 +73,14 @@ $(VENV)/run: requirements.txt pyproject.toml $(VENV)/whole
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
 	@echo "Installing the tools for tests"
 	@$(PIP) -r requirements-dev.txt && $(PIP_END)
+	@touch $@
+
+.venv-proton/%/done: requirements.txt requirements-dev.txt | preflight
+	@echo "Making $(@D) (Proton is compiled: up to a minute)"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@sed 's/^\(python-qpid-proton==\).*/\1$*/' requirements.txt >$(@D)/requirements.txt
+	@$(@D)/bin/python -m pip install -qq --no-input -r $(@D)/requirements.txt \
+	  $$(grep -E '^($(PROTON_TESTS))==' requirements-dev.txt)
 	@touch $@
 
 $(NODE_MODULES)/done: webui/package.json webui/package-lock.json | $(VENV)/run

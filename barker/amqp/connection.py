@@ -13,8 +13,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from proton import symbol
-
 from barker.amqp import batch
 from barker.amqp._proton import (
     NULL,
@@ -27,6 +25,7 @@ from barker.amqp._proton import (
     read_condition,
     read_map,
     text_at,
+    utf8,
     write_condition,
     write_map,
 )
@@ -114,12 +113,12 @@ class Connection:
         self._collector = lib.pn_collector()
         self._transport = lib.pn_transport()
         lib.pn_connection_collect(self._connection, self._collector)
-        lib.pn_connection_set_container(self._connection, container.encode())
-        write_map(lib.pn_connection_properties(self._connection), {symbol("product"): PRODUCT})
+        lib.pn_connection_set_container(self._connection, utf8(container))
+        write_map(lib.pn_connection_properties(self._connection), {"product": PRODUCT})
         if server:
             lib.pn_transport_set_server(self._transport)
         else:
-            lib.pn_connection_set_hostname(self._connection, hostname.encode())
+            lib.pn_connection_set_hostname(self._connection, utf8(hostname))
         lib.pn_transport_set_max_frame(self._transport, limits.frame_size)
         lib.pn_transport_set_channel_max(self._transport, SESSIONS - 1)
         lib.pn_transport_set_idle_timeout(self._transport, int(IDLE_SECONDS * 1000))
@@ -163,7 +162,7 @@ class Connection:
         :raises RuntimeError: on a connection that is not live.
         """
         impl = lib.pn_sender(self._session, self._link_name(address))
-        lib.pn_terminus_set_address(lib.pn_link_target(impl), address.encode())
+        lib.pn_terminus_set_address(lib.pn_link_target(impl), utf8(address))
         sender = Sender(self, impl, handler, address)
         sender._offers_batches = batches
         return self._attach(sender, (properties or {}) | ({batch.PROPERTY: True} if batches else {}))
@@ -182,7 +181,7 @@ class Connection:
         :raises RuntimeError: on a connection that is not live.
         """
         impl = lib.pn_receiver(self._session, self._link_name(address))
-        lib.pn_terminus_set_address(lib.pn_link_source(impl), address.encode())
+        lib.pn_terminus_set_address(lib.pn_link_source(impl), utf8(address))
         lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
         lib.pn_link_set_max_message_size(impl, max_message_size)
         receiver: Receiver = self._attach(Receiver(self, impl, handler, address), properties)
@@ -462,12 +461,11 @@ class Connection:
         return False
 
     def _link_name(self, address: str) -> bytes:
-        return f"{self._container}-{next(self._names)}-{address}".encode()
+        return utf8(f"{self._container}-{next(self._names)}-{address}")
 
     def _attach(self, link: Any, properties: dict[str, Any] | None) -> Any:
         if properties:
-            symbols = {symbol(key): value for key, value in properties.items()}
-            write_map(lib.pn_link_properties(link._link), symbols)
+            write_map(lib.pn_link_properties(link._link), properties)
         lib.pn_link_open(link._link)
         self._touch()
         return link

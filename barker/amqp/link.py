@@ -9,8 +9,6 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from proton import symbol
-
 from barker.amqp import batch
 from barker.amqp._proton import (
     ACCEPTED,
@@ -124,11 +122,18 @@ class _Batch:
             self.delivery._settle(REJECTED, Condition(batch.PROPERTY, text, dict(self._refused)))
 
 
-def _outcome_in(condition: Condition | None, place: int) -> tuple[int, Condition | None]:
-    """What became of the message at that place of a rejected batch."""
-    if condition is None or condition.name != batch.PROPERTY:
-        return REJECTED, condition
-    why = condition.info.get(str(place))
+def _outcomes_in(condition: Condition | None, count: int) -> list[tuple[int, Condition | None]]:
+    """What became of each of the messages of a rejected batch."""
+    info = condition.info if condition is not None and condition.name == batch.PROPERTY else {}
+    whys = [info.get(str(place)) for place in range(count)]
+    if all(why is None for why in whys):
+        # It cannot be read which were accepted: none may count as such.
+        return [(REJECTED, condition)] * count
+    return [_outcome_for(why) for why in whys]
+
+
+def _outcome_for(why: Any) -> tuple[int, Condition | None]:
+    """What became of a message, by what the condition of its batch says of it."""
     if why is None:
         return ACCEPTED, None
     name, _, description = str(why).partition(" ")
@@ -314,10 +319,11 @@ class Sender(Link):
             self.handler.on_outcome(self, token, outcome, condition)
             return
         self.in_flight -= len(token)
-        for place, each in enumerate(token):
+        rejected = outcome == REJECTED
+        outcomes = _outcomes_in(condition, len(token)) if rejected else [(outcome, condition)] * len(token)
+        for each, of_one in zip(token, outcomes, strict=True):
             if not self.live:
                 return  # Closed by its owner meanwhile: the others get no outcome.
-            of_one = _outcome_in(condition, place) if outcome == REJECTED else (outcome, condition)
             self.handler.on_outcome(self, each, *of_one)
 
 
@@ -337,7 +343,7 @@ class Receiver(Link):
         """The peer attaches: does it offer batches, and do we take them?"""
         if self.handler.batches and self.properties.get(batch.PROPERTY) is True:
             self.batches = True
-            write_map(lib.pn_link_properties(self._link), {symbol(batch.PROPERTY): True})
+            write_map(lib.pn_link_properties(self._link), {batch.PROPERTY: True})
 
     @property
     def window(self) -> int:

@@ -13,10 +13,9 @@ import struct
 import threading
 from typing import Any, NamedTuple
 
-from cproton import msgid2py
 from proton import Data, Message
 
-from barker.amqp._proton import ffi, lib, owned
+from barker.amqp._proton import ffi, lib, owned, read_id
 from barker.core.barks import Bark, Follow, checked
 from barker.core.errors import DecodeError
 
@@ -79,14 +78,14 @@ def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
         message = _decode(data)
         subject = lib.pn_message_get_subject(message)
         return checked(
-            id=msgid2py(lib.pn_message_get_id(message)),
+            id=read_id(message),
             subject=None if subject == ffi.NULL else ffi.string(subject).decode(),
             created=lib.pn_message_get_creation_time(message),
             user=_user_property(lib.pn_message_properties(message)),
             body=_only_string(lib.pn_message_body(message)),
             any_time=any_time,
         )
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise DecodeError("a string in it is not UTF-8") from None
 
 
@@ -237,7 +236,7 @@ def annotations_in(section: bytes) -> dict[str, Any]:
         data.rewind()
         data.next()
         described: Any = data.get_object()
-        return {str(key): owned(value) for key, value in described.value.items()}
+        return {str(key): each for key, each in owned(described.value).items()}
     except Exception as error:
         # Proton raises whatever its C code and Python's own types do on hostile bytes.
         raise DecodeError(f"the delivery annotations cannot be decoded: {error}") from None
@@ -279,8 +278,8 @@ def message_id(data: bytes) -> str:
     """
     message = _decode(data)
     try:
-        found = msgid2py(lib.pn_message_get_id(message))
-    except UnicodeDecodeError:
+        found = read_id(message)
+    except UnicodeError:
         raise DecodeError("the message-id is not UTF-8") from None
     return found if isinstance(found, str) else ""
 
@@ -344,8 +343,8 @@ def _fields(data: bytes) -> tuple[str, dict[str, Any], Any]:
     message = Message()
     try:
         message.decode(data)
-        properties = owned(message.properties)
-        return message.subject or "", properties if isinstance(properties, dict) else {}, owned(message.body)
+        subject, properties, body = owned(message.subject), owned(message.properties), owned(message.body)
+        return subject or "", properties if isinstance(properties, dict) else {}, body
     except Exception as error:
         # As above: whatever Proton raises, these bytes are the peer's fault.
         raise DecodeError(f"this is no AMQP 1.0 message: {error}") from None

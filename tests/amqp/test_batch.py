@@ -8,10 +8,12 @@ import pytest
 from cproton_ffi import lib
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from proton import Message
+from proton import Message, symbol
+from proton._data import obj2dat
 
 from barker.amqp import batch
 from barker.amqp._proton import ACCEPTED, REJECTED, RELEASED, read_map
+from barker.amqp.handlers import Condition
 from barker.amqp.link import Sender
 from barker.core.errors import DecodeError, NotFound
 from tests.amqp.pair import Pair, Recorder
@@ -193,6 +195,34 @@ def test_what_is_no_batch_is_rejected_whole() -> None:
     assert "a batch" in str(line.sends.outcomes[0][2])
 
 
+@pytest.mark.parametrize(
+    "info",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"other": "than places"}, id="other"),
+        pytest.param({"2": "amqp:not-found nobody"}, id="beyond the last"),
+        pytest.param(["0", "1"], id="a list"),
+    ],
+)
+def test_a_batch_whose_refusal_names_no_message_is_rejected_whole(info: Any) -> None:
+    # Such as Proton 0.41 as it stands makes of some: none of what was refused may count as accepted.
+    pair = Pair()
+    link, handler, _, far_handler = pair.sender()
+    link.batch_messages, link.batch_bytes = batch.MESSAGES, batch.BYTES
+    link.send_batch([b"a", b"b"], ["first", "second"])
+    pair.pump()
+    [delivery] = far_handler.deliveries
+    condition = lib.pn_disposition_condition(lib.pn_delivery_local(delivery._delivery))
+    obj2dat(info, lib.pn_condition_info(condition))
+    delivery._settle(REJECTED, Condition(batch.PROPERTY, "not accepted: 1 of 2 messages"))
+    pair.pump()
+    assert [(token, outcome) for token, outcome, _ in handler.outcomes] == [
+        ("first", REJECTED),
+        ("second", REJECTED),
+    ]
+    assert link.in_flight == 0
+
+
 def test_what_is_settled_after_the_link_has_gone_goes_nowhere() -> None:
     line = Line()
     line.link.send_batch([b"a", b"b"], [1, 2])
@@ -208,7 +238,12 @@ def test_what_is_settled_after_the_link_has_gone_goes_nowhere() -> None:
 @pytest.mark.parametrize("value", [False, 1, "true", None, [True], {"a": True}])
 def test_only_who_says_so_clearly_sends_batches(value: Any) -> None:
     pair = Pair(lambda link: Taker())
-    link, _, far, _ = pair.sender("x", **{batch.PROPERTY: value})
+    impl = lib.pn_sender(pair.client._session, b"link")
+    lib.pn_terminus_set_address(lib.pn_link_target(impl), b"x")
+    obj2dat({symbol(batch.PROPERTY): value}, lib.pn_link_properties(impl))
+    link = pair.client._attach(Sender(pair.client, impl, Recorder(), "x"), None)
+    pair.pump()
+    [far] = pair.server_peer.links
     assert not far.batches
     assert read_map(lib.pn_link_remote_properties(link._link)) == {}
     assert pair.works()

@@ -273,6 +273,7 @@ class Life(RuleBasedStateMachine):
         try:
             self.world.down.clear()
             self.world.route = TWO
+            self.world.wait(3)  # Whoever was already told to go to the one gets there, and asks no more.
             self.world.lose(ONE)
             self.world.wait(3)
             for link in self.links:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from proton import AnnotationDict, Data, Message, byte, int32, symbol, timestamp, ulong
 
@@ -80,6 +80,8 @@ def test_a_bark_is_the_same_after_coding(bark: Bark | Follow) -> None:
 @given(BARKS | FOLLOWS)
 @settings(max_examples=200)
 def test_barks_of_our_own_are_read_without_proton(bark: Bark | Follow) -> None:
+    # A longer id, of letters of several bytes, is encoded otherwise, and left to Proton.
+    assume(len(bark.id.encode()) < 256)
     assert _plain_bark(encode_bark(bark)) is not None
 
 

@@ -274,7 +274,9 @@ class Releases(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), how=st.sampled_from(["accept", "accept", "release", "reject"]))
     def settle(self, data: st.DataObject, how: str) -> None:
-        number = data.draw(st.sampled_from(sorted(self.held)))
+        self.settle_one(data.draw(st.sampled_from(sorted(self.held))), how)
+
+    def settle_one(self, number: int, how: str) -> None:
         delivery = self.held.pop(number)
         transfer = self.transfer(delivery)
         self.batch[transfer][number] = how
@@ -311,8 +313,7 @@ class Releases(RuleBasedStateMachine):
             self.stage.reactor.turn(10)
             self.grant(5)
             for number in sorted(self.held):
-                self.settled[number] = "accept"
-                self.held.pop(number).accept()
+                self.settle_one(number, "accept")
             if len(self.told) == self.sent:
                 break
         assert sorted(self.told) == list(range(1, self.sent + 1))
