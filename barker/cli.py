@@ -11,6 +11,7 @@ from barker import __version__
 COMMANDS = {
     "launch": ("barker.launcher", "main", "Start the whole suite."),
     "chaos": ("barker.chaos", "main", "Break a suite of its own again and again; see that nothing is lost."),
+    "simulate": ("barker.simulate", "main", "Break a simulated suite, on virtual time."),
     "directory": ("barker.directory", "main", "Run the directory."),
     "manifold": ("barker.manifold", "main", "Run a manifold: outbox, inbox, or your own."),
     "bizlogic": ("barker.bizlogic", "main", "Run a bizlogic."),

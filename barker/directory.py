@@ -20,6 +20,7 @@ from barker.amqp.link import Link, Receiver, Sender
 from barker.amqp.links import AVOID, Place
 from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
+from barker.amqp.system import System
 from barker.commands import options
 from barker.core.errors import Held, NotFound, PeerError, Redirect
 from barker.core.routing import Ages, Holder, Route, Routes
@@ -32,8 +33,8 @@ class Directory(Service):
 
     kind = "directory"
 
-    def __init__(self, host: str, port: int, limits: Limits) -> None:
-        super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits))
+    def __init__(self, host: str, port: int, limits: Limits, system: System | None = None) -> None:
+        super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits, system))
         self.routes = Routes()
         self._ages = Ages(self.reactor.wall())
         self.watchers = Broadcast(self._table, Lag.END)

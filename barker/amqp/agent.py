@@ -17,7 +17,6 @@ from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
-from barker.amqp.system import Own
 from barker.core.errors import NotAllowed, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS
@@ -49,7 +48,7 @@ class Agent(ConnectionHandler):
     ) -> None:
         """`figures` tells what this kind of service has to tell: ``received``, ``sent`` and more."""
         self.address = f"{AGENTS}{host}-{port}"
-        self.process = Own()
+        self.process = reactor.system.own()
         self.since = self.process.since
         """When this process started, in seconds since 1970: among several, who is oldest."""
         self._reactor, self._figures = reactor, figures

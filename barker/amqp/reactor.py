@@ -71,11 +71,11 @@ class Reactor:
         `system` tells the time, and has chance; the machine's if it is not given.
         """
         self.container = container
-        system = system or System()
+        self.system = system = system or System()
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         self.connections: dict[Connection, None] = {}
         """The connections that stand, accepted and dialled."""
-        self._selector = selectors.DefaultSelector()
+        self._selector = system.sockets.selector()
         self._ready: dict[int, tuple[Callable[[int], None], int]] = {}
         self._looked = self.clock()
         self._share = Share()
@@ -89,7 +89,7 @@ class Reactor:
         self._listeners: dict[Listener, None] = {}
         self._running = False
         self._from_threads: deque[Callable[[], None]] = deque()
-        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in, self._wake_out = system.sockets.pair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, self._on_wake)
@@ -170,12 +170,16 @@ class Reactor:
 
     def run(self) -> None:
         """Turn until :meth:`stop`; then :meth:`close`."""
+        self.begin()
+        while self._running:
+            self.turn()
+        self.close()
+
+    def begin(self) -> None:
+        """What comes before the first :meth:`turn`, for who takes turns himself."""
         self._running = True
         self._looked = self.clock()
         self._sweep()
-        while self._running:
-            self._turn()
-        self.close()
 
     def close(self) -> None:
         """Close every connection, with a goodbye to who listens, and every listener."""
@@ -195,7 +199,8 @@ class Reactor:
 
     # A turn
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Wait for what is to be done, and do it."""
         self._look()
         self._read()
         self.call_due()
@@ -207,7 +212,7 @@ class Reactor:
 
     def _look(self) -> None:
         """Wait for sockets, and note which have something."""
-        found = self._selector.select(self._patience())
+        found = self._selector.select(self.patience())
         now = self.clock()
         stood_still, self._looked = now - self._looked, now
         if stood_still > STILL_SECONDS:
@@ -252,8 +257,8 @@ class Reactor:
         while self._at_end:
             self._guard(self._at_end.popleft())
 
-    def _patience(self) -> float | None:
-        """How long this turn may wait for sockets, in seconds."""
+    def patience(self) -> float | None:
+        """How long the next turn may wait for sockets, in seconds; None: for ever."""
         if self._dirty or self._from_threads or self._at_end or self._ready:
             return 0
         while self._timers and self._timers[0][2].call is None:
@@ -316,7 +321,7 @@ class Reactor:
             self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
             return
         family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
+        sock = self.system.sockets.new(family, kind, protocol)
         sock.setblocking(False)
         status = sock.connect_ex(address)
         if status not in (0, errno.EINPROGRESS):
@@ -481,7 +486,7 @@ class Listener:
             )[0]
         except OSError as error:
             raise Mistake(cannot_listen(host, port, error)) from None
-        self._socket = socket.socket(family, kind, protocol)
+        self._socket = reactor.system.sockets.new(family, kind, protocol)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind(address)

@@ -18,6 +18,7 @@ from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, L
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
+from barker.amqp.system import System
 from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound, not_here
 from barker.core.routing import Route, checked_address
 
@@ -35,6 +36,8 @@ class Serving:
     directory: Place
     policy: str = "round-robin"
     limits: Limits = DEFAULT_LIMITS
+    system: System | None = None
+    """The machine it runs on; None: this one."""
 
 
 class Service(Process, ConnectionHandler):
@@ -48,7 +51,9 @@ class Service(Process, ConnectionHandler):
 
         :raises Mistake: when it cannot listen at that port.
         """
-        super().__init__(f"{serving.address}-{serving.host}-{serving.port}", serving.directory)
+        super().__init__(
+            f"{serving.address}-{serving.host}-{serving.port}", serving.directory, serving.system
+        )
         self.serving = serving
         self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
         self.port = self.listener.port

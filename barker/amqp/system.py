@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import random
+import selectors
+import socket
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
@@ -21,17 +24,12 @@ wall = time.time
 """Seconds since 1970, on a clock that people may set, in either direction."""
 
 
-class System:
-    """Clocks and chance: the machine's, or others."""
+class Sockets:
+    """Sockets, and how to wait for them."""
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = clock,
-        wall: Callable[[], float] = wall,
-        chance: random.Random | None = None,
-    ) -> None:
-        self.clock, self.wall = clock, wall
-        self.chance = chance or random.Random()
+    new: Callable[..., Any] = staticmethod(socket.socket)
+    pair: Callable[[], tuple[Any, Any]] = staticmethod(socket.socketpair)
+    selector: Callable[[], Any] = staticmethod(selectors.DefaultSelector)
 
 
 class Own:
@@ -59,6 +57,23 @@ class Own:
         """The time that processors have worked for it."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+
+class System:
+    """What a reactor, and what runs on it, has of the machine; a simulation gives its own."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = clock,
+        wall: Callable[[], float] = wall,
+        chance: random.Random | None = None,
+        sockets: Sockets | None = None,
+        own: Callable[[], Own] = Own,
+    ) -> None:
+        """`own` tells what the process is like."""
+        self.clock, self.wall, self.own = clock, wall, own
+        self.chance = chance or random.Random()
+        self.sockets = sockets or Sockets()
 
 
 def listener(port: int) -> str:

@@ -13,6 +13,14 @@ KINDS = ("kill", "restart", "freeze", "fresh", "full")
 ``freeze``: SIGSTOP for 0.1 to 10 s, then SIGCONT. ``fresh``: SIGKILL, started again after 3 to 10 s.
 ``full``: the disk takes nothing for 0.5 to 6 s."""
 
+SIMULATED_KINDS = (*KINDS, "within", "failing", "reset", "cut", "set clock")
+"""Those of a simulation. ``within``: SIGKILL within a turn, started again within 2 s. ``failing``: the next
+one to three writes to a disk fail. ``reset``: every connection of a process breaks. ``cut``: for 0.1 to 10 s
+nothing comes from or to it. ``set clock``: the clock on the wall jumps, by an hour at most."""
+
+BESIDES = frozenset(("full", "failing", "reset", "cut", "set clock"))
+"""What leaves its victims running: they are hit by others meanwhile."""
+
 PAIRS = (("outbox", "outbox"), ("directory", "bizlogic"), ("inbox", "bizlogic"))
 """Kinds of services that are also hit at the same time."""
 
@@ -67,7 +75,7 @@ def schedule(
         fault = Fault(at, kind, _victims(chance, services, kind), _duration(chance, kind))
         if fault.end > seconds:
             return faults
-        busy_until = full_until if kind == "full" else down_until
+        busy_until = full_until if kind in BESIDES else down_until
         if all(busy_until[name] < at for name in fault.names):
             faults.append(fault)
             # A moment more: what has been started has to be ready.
@@ -75,10 +83,11 @@ def schedule(
 
 
 def _victims(chance: random.Random, services: Mapping[str, str], fault: str) -> tuple[str, ...]:
-    if fault != "full" and chance.random() >= PAIR_SHARE:
+    disks = fault in ("full", "failing")
+    if not disks and chance.random() >= PAIR_SHARE:
         return (chance.choice(list(services)),)
     victims: list[str] = []
-    for wanted in chance.choice(DISKS if fault == "full" else PAIRS):
+    for wanted in chance.choice(DISKS if disks else PAIRS):
         victims.append(
             chance.choice([n for n, kind in services.items() if kind == wanted and n not in victims])
         )
@@ -86,10 +95,10 @@ def _victims(chance: random.Random, services: Mapping[str, str], fault: str) -> 
 
 
 def _duration(chance: random.Random, kind: str) -> float:
-    if kind == "freeze":
+    if kind in ("freeze", "cut"):
         return 0.1 * math.exp(chance.random() * math.log(100))  # As many of 0.1 to 1 s as of 1 to 10 s.
-    lasts = {"kill": (0.0, 2.0), "restart": (0.0, 0.0), "fresh": (3.0, 10.0), "full": (0.5, 6.0)}
-    return chance.uniform(*lasts[kind])
+    lasts = {"kill": (0.0, 2.0), "within": (0.0, 2.0), "fresh": (3.0, 10.0), "full": (0.5, 6.0)}
+    return chance.uniform(*lasts.get(kind, (0.0, 0.0)))
 
 
 def longest_gaps(arrivals: Iterable[float], faults: Iterable[Fault], settle: float) -> dict[str, float]:

@@ -8,26 +8,24 @@ read from its beginning. What is right is decided by `core/ledger.py`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_map, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
-from barker.amqp.system import now
+from barker.amqp.system import System
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.core.faults import Fault, longest_gaps
 from barker.core.ledger import Ledger, Verdict
-from barker.trial.population import Population, Victims
+from barker.suite.shape import Program, Shape
+from barker.trial.population import Population
 
 MOST_PENDING = 500
 """An author with so many barks that are not accepted makes no more."""
-
-TICK_SECONDS = 0.01
-"""How often barks are made and faults are due."""
 
 LOOK_SECONDS = 0.2
 """How often it is looked how far it is."""
@@ -39,16 +37,61 @@ SETTLE_SECONDS = 4.0
 """So long after its end a fault is still held responsible for a gap."""
 
 
+class Child(Protocol):
+    """One process that is broken."""
+
+    @property
+    def program(self) -> Program:
+        """What it is."""
+
+    def start(self) -> None:
+        """Start it."""
+
+
+class Suite(Protocol):
+    """The processes that are broken: real ones, or simulated."""
+
+    @property
+    def children(self) -> Mapping[str, Child]:
+        """All of them, by name."""
+
+    @property
+    def shape(self) -> Shape:
+        """Where they are."""
+
+    def strike(self, fault: Fault) -> None:
+        """A fault begins."""
+
+    def heal(self, fault: Fault) -> None:
+        """A fault ends."""
+
+    def dead(self) -> str:
+        """Who has ended without being told to; empty if nobody has."""
+
+
 class Run:
     """One run: its clients, in one reactor."""
 
     def __init__(
-        self, suite: Victims, population: Population, rate: float, seconds: float, faults: list[Fault]
+        self,
+        suite: Suite,
+        population: Population,
+        rate: float,
+        seconds: float,
+        faults: list[Fault],
+        tick_seconds: float = 0.01,
+        first: int = 0,
+        most: int = 10**9,
+        system: System | None = None,
     ) -> None:
-        """`rate` in barks/s, of all authors together."""
+        """`rate` in barks/s, of all authors together.
+
+        `tick_seconds`: how often barks are made and faults are due. `first`, `most`: which of all barks are
+        made. `system`: the machine of its clients.
+        """
         self.suite, self.population, self.rate, self.seconds = suite, population, rate, seconds
         self.ledger = Ledger()
-        self.faults = faults
+        self.faults, self._tick_seconds, self._most = faults, tick_seconds, most
         self.struck = 0
         self.arrivals: list[float] = []
         """When barks came to the reader who watches all the while, in seconds after the start."""
@@ -59,8 +102,8 @@ class Run:
         """How many barks the timelines are to hold at the end, all together."""
         self.error: BarkerError | None = None
         self._healing: list[Fault] = []
-        self._made = 0
-        self.reactor = Reactor("chaos")
+        self._made = first
+        self.reactor = Reactor("chaos", system)
         self.begun = self.reactor.clock()
         self._network = Network(self.reactor, suite.shape.directory)
         self._outbounds: dict[str, Outbound] = {}
@@ -75,12 +118,16 @@ class Run:
 
         :raises BarkerError: when the suite does not start or heal, or something ends that nobody has struck.
         """
-        self._show, self._steps = show, self._course()
-        self._next()
-        self.reactor.every(LOOK_SECONDS, self._look)
+        self.begin(show)
         self.reactor.run()
         if self.error is not None:
             raise self.error
+
+    def begin(self, show: Callable[[str, float], None]) -> None:
+        """What comes before the reactor runs; :attr:`error` tells in the end whether all went well."""
+        self._show, self._steps = show, self._course()
+        self._next()
+        self.reactor.every(LOOK_SECONDS, self._look)
 
     def _course(self) -> Iterator[tuple[Callable[[], bool], str]]:
         """One thing after the other; each step is what to wait for, and what it is."""
@@ -93,7 +140,7 @@ class Run:
         )
         yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
         self.begun = self.reactor.clock()
-        self.reactor.every(TICK_SECONDS, self._tick)
+        self.reactor.every(self._tick_seconds, self._tick)
         yield lambda: self.now > self.seconds and not self._healing, "faults"
         yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
         outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
@@ -181,7 +228,9 @@ class Run:
 
     def _bark(self, author: str) -> None:
         outbound, number = self._outbounds[author], self.ledger.next(author)
-        bark = encode_bark(Bark(f"{author}:{number}", author, f"This is bark {number}.", now()))
+        bark = encode_bark(
+            Bark(f"{author}:{number}", author, f"This is bark {number}.", int(self.reactor.wall() * 1000))
+        )
 
         def offered() -> bytes:
             self.ledger.offer(author, number, outbound.place)
@@ -197,13 +246,13 @@ class Run:
 
     def _tick(self) -> None:
         if self.now < self.seconds:
-            due = int(self.now * self.rate)
+            due = min(self._most, int(self.now * self.rate))
             # What cannot be sent while the outboxes are away is not made up for.
             for number in range(self._made, due):
                 author = self.population.authors[number % len(self.population.authors)]
                 if len(self._outbounds[author]) < MOST_PENDING:
                     self._bark(author)
-            self._made = due
+            self._made = max(self._made, due)
         self._break()
 
     # Faults

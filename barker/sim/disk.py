@@ -1,0 +1,109 @@
+"""The simulated disk: real SQLite files, before which stands what a disk can do to a process.
+
+Full, or failing: nothing is written. A kill leaves the files as they are at that moment: what was committed
+is in them, what was not is not.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from barker.store.journal import Journal, QueueJournal, TimelineJournal
+from barker.store.social import Users
+from barker.store.sqlite_errors import storage_errors
+
+ENDS = ("", "-wal")
+"""What a journal consists of; SQLite makes its index of the log anew."""
+
+
+class Disk:
+    """What one process has of its disk."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        """`act` is called before and after each write, and may raise."""
+        self.act = act
+        self.full = 0
+        """How many faults say that there is no room now."""
+        self.failures = 0
+        """So many of the next writes fail."""
+        self.journals: list[Journal] = []
+        """Those that are open."""
+        self.users: list[Users] = []
+        """Users' files that are open; several processes have the same one."""
+
+    def before(self) -> None:
+        """Something is about to be written.
+
+        :raises OSError: when the disk does not take it.
+        """
+        self.act()
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def vanish(self) -> None:
+        """The process is dead: its files stay as they are now."""
+        for journal in self.journals:
+            _crash(journal)
+        self.journals.clear()
+        for users in self.users:
+            users.close()
+        self.users.clear()
+
+
+class _Simulated(Journal):
+    """A journal on a simulated disk."""
+
+    disk: Disk
+
+    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
+        with storage_errors(self.path):
+            self.disk.before()
+        super()._write(statements)
+        self.disk.act()
+
+
+class SimulatedQueueJournal(_Simulated, QueueJournal):
+    """That of queues."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.disk = disk
+        super().__init__(path)
+        disk.journals.append(self)
+
+    def close(self) -> None:
+        """Close it well."""
+        self.disk.journals.remove(self)
+        super().close()
+
+
+class SimulatedTimelineJournal(_Simulated, TimelineJournal):
+    """That of timelines."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.disk = disk
+        super().__init__(path)
+        disk.journals.append(self)
+
+    def close(self) -> None:
+        """Close it well."""
+        self.disk.journals.remove(self)
+        super().close()
+
+
+def _crash(journal: Journal) -> None:
+    """Let go of a journal's files without a change to them: closing would fold the log into the file."""
+    files = [journal.path.with_name(journal.path.name + end) for end in ENDS]
+    kept = {file: file.with_name(f"kept-{file.name}") for file in files if file.exists()}
+    for file, aside in kept.items():
+        shutil.copyfile(file, aside)
+    journal._db.close()
+    for end in (*ENDS, "-shm"):
+        journal.path.with_name(journal.path.name + end).unlink(missing_ok=True)
+    for file, aside in kept.items():
+        aside.rename(file)

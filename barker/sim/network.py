@@ -1,0 +1,392 @@
+"""The simulated network: stream sockets between processes, with latency, resets and cuts.
+
+They are as the reactor uses the system's: non-blocking, with buffers that fill, and a selector that tells
+which of them are ready. A process has a :class:`Port` to the network, which is its `Sockets`.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from barker.sim.world import World
+
+BUFFER = 256 * 1024
+"""So many bytes are on their way in one direction at most: what the kernel's buffers hold."""
+
+LEAST_LATENCY, MOST_LATENCY = 0.0001, 0.002
+"""Seconds from one process to another; now and then it is :data:`SLOW` times as long."""
+
+SLOW, SLOW_SHARE = 50.0, 0.001
+
+
+class Network:
+    """Who listens where, and which processes cannot reach each other now."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.listeners: dict[int, Socket] = {}
+        self.connected: dict[Socket, None] = {}
+        """Every end of a connection that stands."""
+        self._cut: dict[str, int] = {}
+        self._held: list[Callable[[], None]] = []
+        self._next_port = 40_000
+        self._next_file = 3
+
+    def latency(self) -> float:
+        """How long something takes from one process to another, this time."""
+        chance = self.world.chance
+        seconds = chance.uniform(LEAST_LATENCY, MOST_LATENCY)
+        return seconds * SLOW if chance.random() < SLOW_SHARE else seconds
+
+    def cut(self, name: str) -> None:
+        """Nothing comes from or to this process until :meth:`join`; what is sent arrives then."""
+        self._cut[name] = self._cut.get(name, 0) + 1
+
+    def join(self, name: str) -> None:
+        """It can be reached again."""
+        self._cut[name] -= 1
+        if not self._cut[name]:
+            del self._cut[name]
+        held, self._held = self._held, []
+        for call in held:
+            call()
+
+    def reset(self, name: str) -> None:
+        """Every connection of this process breaks, at both ends."""
+        for end in [end for end in self.connected if end.owner.name == name]:
+            if end.peer is not None:
+                end.peer.break_off()
+            end.break_off()
+
+    def carry(self, source: Port, target: Port, seconds: float, call: Callable[[], None]) -> None:
+        """Call `call` when what `source` sends has come to `target`."""
+
+        def arrive() -> None:
+            if source.name in self._cut or target.name in self._cut:
+                self._held.append(arrive)
+            else:
+                call()
+
+        self.world.after(seconds, arrive)
+
+    def new_file(self) -> int:
+        """A number that no other socket has."""
+        self._next_file += 1
+        return self._next_file
+
+    def new_port(self) -> int:
+        """A port at which nobody listens."""
+        self._next_port += 1
+        return self._next_port
+
+
+class Port:
+    """One process's way to the network: what `Sockets` is to a reactor."""
+
+    def __init__(
+        self, network: Network, name: str, wake: Callable[[], None], act: Callable[[], None]
+    ) -> None:
+        """`wake` is called when a socket may be ready; `act` before each effect on others, and may raise."""
+        self.network, self.name, self.wake, self.act = network, name, wake, act
+        self.sockets: dict[Socket, None] = {}
+
+    def new(self, *_: object) -> Socket:
+        """A new socket."""
+        return Socket(self)
+
+    def pair(self) -> tuple[Socket, Socket]:
+        """Two sockets of this process, connected."""
+        one, other = Socket(self), Socket(self)
+        one.connect_to(other)
+        other.connect_to(one)
+        return one, other
+
+    def selector(self) -> Selector:
+        """A selector."""
+        return Selector()
+
+    def vanish(self) -> None:
+        """The process is dead: every socket of it is closed, as the kernel does."""
+        for socket in list(self.sockets):
+            socket.close()
+
+
+class Socket:
+    """A stream socket, or one that listens."""
+
+    def __init__(self, owner: Port) -> None:
+        self.owner = owner
+        self.peer: Socket | None = None
+        self._file = owner.network.new_file()
+        self._port = 0
+        self._came: deque[bytes] = deque()
+        self._ended = self._broken = self._connecting = self._closed = False
+        self._refused = 0
+        self._waiting: deque[Socket] | None = None
+        self._on_their_way = 0
+        self._last = 0.0
+        self.watched_by: Selector | None = None
+        owner.sockets[self] = None
+
+    # As the reactor calls a socket
+
+    def fileno(self) -> int:
+        """Its number; -1 once it is closed."""
+        return -1 if self._closed else self._file
+
+    def setblocking(self, *_: object) -> None:
+        """It never blocks."""
+
+    def setsockopt(self, *_: object) -> None:
+        """There is nothing to set."""
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """Why it could not be connected; 0 if it could."""
+        return self._refused
+
+    def getsockname(self) -> tuple[str, int]:
+        """Where it listens."""
+        return "127.0.0.1", self._port
+
+    def bind(self, address: tuple[Any, ...]) -> None:
+        """Have a port.
+
+        :raises OSError: when somebody else has it.
+        """
+        network = self.owner.network
+        self._port = address[1] or network.new_port()
+        if self._port in network.listeners:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    def listen(self, *_: object) -> None:
+        """Take connections."""
+        self._waiting = deque()
+        self.owner.network.listeners[self._port] = self
+
+    def accept(self) -> tuple[Socket, tuple[str, int]]:
+        """The next connection.
+
+        :raises BlockingIOError: when there is none.
+        """
+        if not self._waiting:
+            raise BlockingIOError
+        end = self._waiting.popleft()
+        return end, ("127.0.0.1", end._port)
+
+    def connect_ex(self, address: tuple[Any, ...]) -> int:
+        """Dial; it is ready to write when that has worked, or has not."""
+        self._connecting = True
+        self._knock(address[1])
+        return errno.EINPROGRESS
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send as much as there is room for.
+
+        :raises BlockingIOError: when there is none.
+        :raises OSError: when the connection is broken.
+        """
+        self.owner.act()
+        if self._broken:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        peer, room = self.peer, BUFFER - self._on_their_way
+        if peer is None or peer._closed:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        if room <= 0:
+            raise BlockingIOError
+        sent = bytes(data[:room])
+        if peer.owner is not self.owner:
+            self.owner.network.world.note(sent)
+        self._on_their_way += len(sent)
+        self._towards(peer, lambda: peer._take(sent))
+        return len(sent)
+
+    def recv(self, size: int) -> bytes:
+        """What has come; nothing when no more will.
+
+        :raises BlockingIOError: when nothing has come yet.
+        :raises OSError: when the connection is broken.
+        """
+        if self._broken:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        if not self._came:
+            if self._ended:
+                return b""
+            raise BlockingIOError
+        data = self._came.popleft()
+        if len(data) > size:
+            self._came.appendleft(data[size:])
+            data = data[:size]
+        if self.peer is not None:
+            self.peer._on_their_way -= len(data)
+            self.peer.tell()
+        return data
+
+    def close(self) -> None:
+        """Close it; the other end reads what was sent, and then the end."""
+        if self._closed:
+            return
+        self._closed = True
+        network = self.owner.network
+        self.owner.sockets.pop(self, None)
+        network.connected.pop(self, None)
+        if network.listeners.get(self._port) is self:
+            del network.listeners[self._port]
+        for end in self._waiting or ():
+            end.close()
+        if self.peer is not None and not self._broken:
+            self._towards(self.peer, self.peer._end)
+
+    # For the network
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is something to read, or to accept."""
+        return bool(self._came or self._ended or self._broken or self._waiting)
+
+    @property
+    def writable(self) -> bool:
+        """Whether there is room, or a dial has ended."""
+        if self._connecting:
+            return False
+        return self._on_their_way < BUFFER or self._broken
+
+    def connect_to(self, peer: Socket) -> None:
+        """Be one end of a connection."""
+        self.peer, self._connecting = peer, False
+
+    def break_off(self) -> None:
+        """The connection is reset."""
+        self._broken = True
+        self.owner.network.connected.pop(self, None)
+        self.tell()
+
+    def tell(self) -> None:
+        """It may be ready now."""
+        if self.watched_by is not None:
+            self.watched_by.look_at(self)
+        self.owner.wake()
+
+    def _knock(self, port: int) -> None:
+        network = self.owner.network
+        listener = network.listeners.get(port)
+        if listener is None:
+            network.world.after(network.latency(), lambda: self._answered(None))
+            return
+        target = listener.owner
+
+        def arrive() -> None:
+            found = network.listeners.get(port)
+            if found is None or found._waiting is None or found.owner is not target:
+                self._answered(None)
+            elif not self._closed:
+                far = Socket(target)
+                far._port = network.new_port()
+                far.connect_to(self)
+                network.connected[far] = None
+                found._waiting.append(far)
+                found.tell()
+                network.carry(target, self.owner, network.latency(), lambda: self._answered(far))
+
+        network.carry(self.owner, target, network.latency(), arrive)
+
+    def _answered(self, far: Socket | None) -> None:
+        if self._closed:
+            if far is not None:
+                far._end()
+            return
+        self._connecting = False
+        if far is None:
+            self._refused = errno.ECONNREFUSED
+        else:
+            self.connect_to(far)
+            self.owner.network.connected[self] = None
+        self.tell()
+
+    def _towards(self, peer: Socket, call: Callable[[], None]) -> None:
+        """Have something come to the other end, in the order sent."""
+        if peer.owner is self.owner:
+            call()
+            return
+        world = self.owner.network.world
+        self._last = max(self._last, world.now + self.owner.network.latency())
+        self.owner.network.carry(self.owner, peer.owner, self._last - world.now, call)
+
+    def _take(self, data: bytes) -> None:
+        if self._closed:
+            # The kernel of a process that has closed its end answers so.
+            if self.peer is not None:
+                self.peer.break_off()
+            return
+        self._came.append(data)
+        self.tell()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.tell()
+
+
+class Selector:
+    """Which of its sockets are ready. It never waits: the process is woken when one may be."""
+
+    def __init__(self) -> None:
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        self._maybe: dict[int, None] = {}  # The others are not ready.
+
+    def register(self, file: Socket, events: int, data: object = None) -> selectors.SelectorKey:
+        """Look at it from now on.
+
+        :raises KeyError: when it is looked at already.
+        """
+        number = file.fileno()
+        if number in self._keys:
+            raise KeyError(number)
+        self._keys[number] = selectors.SelectorKey(file, number, events, data)
+        file.watched_by = self
+        self.look_at(file)
+        return self._keys[number]
+
+    def modify(self, file: Socket, events: int, data: object = None) -> selectors.SelectorKey:
+        """Look for other events."""
+        self.unregister(file)
+        return self.register(file, events, data)
+
+    def unregister(self, file: Socket) -> selectors.SelectorKey:
+        """No longer look at it.
+
+        :raises KeyError: when it is not looked at.
+        """
+        file.watched_by = None
+        self._maybe.pop(file.fileno(), None)
+        return self._keys.pop(file.fileno())
+
+    def look_at(self, file: Socket) -> None:
+        """It may be ready."""
+        self._maybe[file.fileno()] = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Those that are ready."""
+        found = []
+        for number in list(self._maybe):
+            key = self._keys.get(number)
+            ready = 0 if key is None else _ready(key)
+            if key is None or not ready:
+                del self._maybe[number]
+            else:
+                found.append((key, ready))
+        return found
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        self._keys.clear()
+        self._maybe.clear()
+
+
+def _ready(key: selectors.SelectorKey) -> int:
+    """For which of the events that are looked for its socket is ready."""
+    socket: Any = key.fileobj
+    ready = selectors.EVENT_READ if socket.readable else 0
+    return key.events & (ready | (selectors.EVENT_WRITE if socket.writable else 0))

@@ -1,0 +1,86 @@
+"""What a simulated run is made of, as a value and as a file; and how it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from barker.core.errors import Mistake
+from barker.core.faults import SIMULATED_KINDS, Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The same plan makes the same run, to the byte."""
+
+    seed: int
+    seconds: float = 60.0
+    rate: float = 20.0
+    """Barks/s, of all authors together."""
+    faults: list[Fault] = field(default_factory=list)
+    first: int = 0
+    """So many barks are left out at the beginning."""
+    most: int = 10**9
+    """So many barks at most, with those."""
+    authors: int = 10
+    readers: int = 10
+    inboxes: int = 1
+
+    @property
+    def barks(self) -> int:
+        """How many barks are made."""
+        return max(0, min(self.most, int(self.rate * self.seconds)) - self.first)
+
+    def write(self, file: Path) -> None:
+        """Keep it in a file, which :func:`read` takes.
+
+        :raises Mistake: when it cannot be written.
+        """
+        try:
+            file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise Mistake(f"{file}: {error.strerror or error}") from None
+
+    def told(self) -> Iterator[str]:
+        """What happens in it, a line each."""
+        yield (
+            f"{self.barks} barks in {self.seconds:g} s, of {self.authors} author(s) with {self.readers} "
+            f"reader(s), {self.inboxes} inbox(es); seed {self.seed}"
+        )
+        for fault in self.faults:
+            lasts = f", for {fault.seconds:.3f} s" if fault.seconds else ""
+            yield f"{fault.at:9.3f} s  {_WORDS[fault.kind].format(' and '.join(fault.names))}{lasts}"
+
+
+_WORDS = {
+    "kill": "{} is killed",
+    "within": "{} is killed within a turn",
+    "fresh": "{} is killed, and away",
+    "restart": "{} is told to end, and started again",
+    "freeze": "{} is frozen",
+    "full": "the disk of {} is full",
+    "failing": "the next writes of {} fail",
+    "reset": "every connection of {} breaks",
+    "cut": "nothing comes from or to {}",
+    "set clock": "the clock on the wall is set ({})",
+}
+
+
+def read(file: Path) -> Plan:
+    """The plan in a file.
+
+    :raises Mistake: when there is none in it.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        faults = [Fault(**{**fault, "names": tuple(fault["names"])}) for fault in fields.pop("faults")]
+        plan = Plan(**fields, faults=faults)
+        assert all(fault.kind in SIMULATED_KINDS for fault in faults)
+        return plan
+    except OSError as error:
+        raise Mistake(f"{file}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
+        raise Mistake(f"{file} is no run that 'barker simulate' has kept") from None

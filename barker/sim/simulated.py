@@ -1,0 +1,176 @@
+"""A simulated process: a real service on a reactor whose clock, chance and sockets are the world's.
+
+It takes a turn when one of its sockets may be ready or a timer is due, as a process would that waits for
+these. It can be frozen, told to end, and killed: at once, or within a turn, before any of its effects on
+others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Callable
+
+from barker.amqp.handlers import ConnectionHandler
+from barker.amqp.process import Process
+from barker.amqp.reactor import Reactor
+from barker.amqp.system import Own, System
+from barker.core.errors import StorageError
+from barker.sim.disk import Disk
+from barker.sim.network import Network, Port
+
+TURN_SECONDS = 0.0001
+"""So long a turn takes, at least: what becomes ready meanwhile is for the next one."""
+
+MOST_EFFECTS = 40
+"""Who is to die within a turn does so before one of so many next effects on others, a send or a write."""
+
+
+class Killed(BaseException):
+    """The process is dead from here on. No handler may catch it."""
+
+
+class SimulatedOwn(Own):
+    """What a simulated process is told of itself."""
+
+    def __init__(self, number: int, since: float) -> None:
+        self.pid, self.since, self.command = number, since, "simulated"
+
+    memory = files = 0
+    cpu_seconds = 0.0
+
+
+class Simulated:
+    """One process, which may be started again and again."""
+
+    def __init__(self, network: Network, name: str, make: Callable[[System, Disk], Process]) -> None:
+        """`make` makes what runs in it."""
+        self.world, self.network, self.name, self._make = network.world, network, name, make
+        self.port = Port(network, name, self.wake, self._act)
+        self.disk = Disk(self._act)
+        self.process: Process | None = None
+        """What runs in it; None while it is dead."""
+        self.frozen = False
+        self.effects_left = math.inf
+        """How many effects it has before it dies."""
+        self.ended = ""
+        """How it has ended, if nobody has told it to."""
+        self._told = False
+        self._number = 0
+        self._busy_until = 0.0
+        self._wake_at = math.inf
+        self._acting = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether it lives."""
+        return self.process is not None
+
+    def start(self) -> None:
+        """Make what runs in it, and let it begin."""
+        self._number += 1
+        self.frozen, self.effects_left, self._told = False, math.inf, False
+        self.process = self._make(self._system(), self.disk)
+        self.process.reactor.begin()
+        self.wake()
+
+    def stop(self) -> None:
+        """SIGTERM: it ends well, as soon as it can."""
+        self._told = True
+        if self.process is not None:
+            self.process.reactor.call_from_thread(self.process.stop)
+
+    def kill(self) -> None:
+        """SIGKILL, between two turns."""
+        if self.process is None:
+            return
+        reactor, self.process = self.process.reactor, None
+        self.frozen = False
+        self.disk.vanish()
+        _forget(reactor)
+        self.port.vanish()
+
+    def kill_within(self) -> None:
+        """SIGKILL at one of its next effects, wherever within a turn that is."""
+        self.effects_left = self.world.chance.randrange(MOST_EFFECTS)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.frozen = False
+        self.wake()
+
+    def wake(self) -> None:
+        """One of its sockets may be ready."""
+        self._wake_in(0.0)
+
+    def _system(self) -> System:
+        world, number = self.world, self._number
+        return System(
+            clock=world.clock,
+            wall=world.wall,
+            chance=random.Random(world.chance.random()),
+            sockets=self.port,  # type: ignore[arg-type]
+            own=lambda: SimulatedOwn(number, world.wall()),
+        )
+
+    def _wake_in(self, seconds: float) -> None:
+        at = max(self.world.now + seconds, self._busy_until)
+        if self.process is not None and not self.frozen and not self._acting and at < self._wake_at:
+            self._wake_at = at
+            self.world.after(at - self.world.now, lambda: self._due(at))
+
+    def _due(self, at: float) -> None:
+        if at == self._wake_at:
+            self._wake_at = math.inf
+            if self.process is not None and not self.frozen:
+                self._turn(self.process)
+
+    def _turn(self, process: Process) -> None:
+        reactor = process.reactor
+        self._acting = True
+        try:
+            reactor.turn()
+            if not reactor.running:
+                self._end(process)
+        except Killed:
+            self.kill()
+        finally:
+            self._acting = False
+        self._busy_until = self.world.now + TURN_SECONDS
+        if self.process is not None:
+            if reactor._selector.select():
+                self.wake()
+            else:
+                patience = reactor.patience()
+                if patience is not None:
+                    self._wake_in(patience)
+
+    def _end(self, process: Process) -> None:
+        process.reactor.close()
+        with contextlib.suppress(StorageError):  # A disk that takes nothing: nothing is lost by that.
+            process.on_stop()
+        self.disk.vanish()
+        self.port.vanish()
+        self.process = None
+        if not self._told:
+            self.ended = f"has ended by itself: {process._error}"
+
+    def _act(self) -> None:
+        """Something is about to have an effect on others."""
+        if self._acting:
+            self.effects_left -= 1
+            if self.effects_left < 0:
+                raise Killed
+
+
+def _forget(reactor: Reactor) -> None:
+    """Give back what a dead process's connections hold; nobody of it hears of that."""
+    for connection in list(reactor.connections):
+        connection.handler = ConnectionHandler()
+        connection._links.clear()
+        connection.lost()

@@ -1,0 +1,135 @@
+"""One simulated run: a suite, clients that bark and read, faults; and what is found wrong."""
+
+from __future__ import annotations
+
+import logging
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from barker.core.errors import BarkerError
+from barker.core.faults import SIMULATED_KINDS, schedule
+from barker.sim.plan import Plan
+from barker.sim.simulated import Simulated
+from barker.sim.suite import SimulatedSuite
+from barker.sim.world import World
+from barker.trial.population import Population
+from barker.trial.run import Run
+
+TICK_SECONDS = 0.05
+"""How often the clients bark, and faults are due, in virtual seconds."""
+
+
+PATIENCE = 600.0
+"""So many virtual seconds after its last fault a run has to be over."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run."""
+
+    figures: dict[str, Any]
+    wrong: list[str]
+    """What is found wrong; nothing, if all promises were kept."""
+    digest: str
+    """A hash of all bytes that were sent."""
+    seconds: float
+    """Virtual seconds that it took."""
+    events: int
+    bytes: int
+
+
+def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: int) -> Plan:
+    """A run with `per_minute` faults of all kinds, by chance."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = SimulatedSuite(World(seed), Path(folder), Population(1, 1, random.Random(0)), 1)
+        kinds = {name: child.program.kind for name, child in empty.children.items()}
+    faults = schedule(seed, kinds, seconds, per_minute, SIMULATED_KINDS) if per_minute else []
+    return Plan(seed, seconds, rate, faults, **more)
+
+
+def simulate(plan: Plan, show: Callable[[str, float], None] = lambda phase, share: None) -> Outcome:
+    """Run it. `show(phase, share)` is told how far each phase is."""
+    with tempfile.TemporaryDirectory(prefix="barker-sim-", dir=_memory()) as folder, _Bugs() as bugs:
+        world = World(plan.seed)
+        chance = random.Random(plan.seed)
+        population = Population(plan.authors, plan.readers, chance)
+        history = int(plan.rate * plan.seconds) + 1000
+        suite = SimulatedSuite(world, Path(folder), population, history, plan.inboxes)
+        run: list[Run] = []
+
+        def client(system: Any, disk: object) -> Any:
+            run.append(
+                Run(
+                    suite,
+                    population,
+                    plan.rate,
+                    plan.seconds,
+                    plan.faults,
+                    TICK_SECONDS,
+                    plan.first,
+                    plan.most,
+                    system,
+                )
+            )
+            run[0].begin(show)
+            return _Client(run[0])
+
+        clients = Simulated(suite.network, "clients", client)
+        clients.start()
+        world.run(lambda: not clients.runs or world.now > plan.seconds + PATIENCE)
+        verdict = run[0].judge()
+        wrong = [*bugs.found, *suite.contradictions(), *verdict.examples]
+        if clients.runs:
+            wrong.append(f"not over {PATIENCE:g} s after the last fault")
+            clients.kill()
+        if run[0].error is not None:
+            wrong.append(str(run[0].error))
+        suite.end()
+        return Outcome(
+            run[0].figures(verdict, plan.seed), wrong, world.digest, world.now, world.events, world.bytes
+        )
+
+
+class _Client:
+    """The run's clients, as a process."""
+
+    def __init__(self, run: Run) -> None:
+        self.reactor = run.reactor
+        self._error: BarkerError | None = None
+
+    def on_stop(self) -> None:
+        """There is nothing to put away."""
+
+
+class _Bugs(logging.Handler):
+    """Collects errors of ours, while it lasts."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+    def __enter__(self) -> _Bugs:
+        self._logger = logging.getLogger("barker")
+        self._before = self._logger.propagate, self._logger.level
+        self._logger.addHandler(self)
+        self._logger.propagate = False
+        self._logger.setLevel(logging.ERROR)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate, level = self._before
+        self._logger.setLevel(level)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: the disks are simulated, and need not be slow."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None

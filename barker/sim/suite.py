@@ -1,0 +1,170 @@
+"""A simulated suite: what the launcher would start, but for the gateway, and what befalls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from barker.amqp.handlers import DEFAULT_LIMITS
+from barker.amqp.message import decode_bark
+from barker.amqp.process import Process
+from barker.amqp.service import Service, Serving
+from barker.amqp.system import System
+from barker.core.faults import Fault
+from barker.core.partitions import Partition
+from barker.directory import Directory
+from barker.manifolds.queues import QueueManifold
+from barker.manifolds.readers import TimelineManifold
+from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
+from barker.sim.network import Network
+from barker.sim.simulated import Simulated
+from barker.sim.world import World
+from barker.store.social import FILE_NAME, Users
+from barker.suite.shape import Program, Shape, plan
+from barker.trial.population import Population
+from barker.work.spreading import Bizlogic
+
+AN_HOUR = 3_600.0
+
+STOP_SECONDS = 10.0
+"""How long a service may take to end when it is told to."""
+
+LOOK_SECONDS = 0.05
+"""How often it is looked whether it has."""
+
+LEFT_OUT = frozenset(("gateway", "autobark", "monitor"))
+"""Kinds of programs that are not simulated."""
+
+
+class Child(NamedTuple):
+    """One of them."""
+
+    program: Program
+    simulated: Simulated
+
+    def start(self) -> None:
+        """Start it."""
+        self.simulated.start()
+
+
+class SimulatedSuite:
+    """The processes that are broken."""
+
+    def __init__(
+        self, world: World, data: Path, population: Population, history: int, inboxes: int = 1
+    ) -> None:
+        """`history`: how many barks a timeline holds; `data`: a folder for its disks."""
+        self.world, self.network, self._data, self._history = world, Network(world), data, history
+        users = Users(data / FILE_NAME, create=True)
+        users.add(population.authors, population.follows)
+        users.close()
+        self.shape = Shape(inboxes=inboxes, autobarks=0, data=data)
+        self.children: dict[str, Child] = {}
+        for program in plan(self.shape):
+            if program.kind not in LEFT_OUT:
+                number = sum(child.program.kind == program.kind for child in self.children.values())
+                name = f"{program.kind}-{number + 1}"
+                simulated = Simulated(self.network, name, self._maker(program, number))
+                self.children[name] = Child(program, simulated)
+
+    def strike(self, fault: Fault) -> None:
+        """A fault begins."""
+        for name in fault.names:
+            simulated = self.children[name].simulated
+            match fault.kind:
+                case "kill" | "fresh":
+                    simulated.kill()
+                case "within":
+                    simulated.kill_within()
+                case "restart":
+                    simulated.stop()
+                case "freeze":
+                    simulated.freeze()
+                case "full":
+                    simulated.disk.full += 1
+                case "failing":
+                    simulated.disk.failures = self.world.chance.randint(1, 3)
+                case "reset":
+                    self.network.reset(name)
+                case "cut":
+                    self.network.cut(name)
+                case "set clock":
+                    self.world.skew = self.world.chance.uniform(-AN_HOUR, AN_HOUR)
+
+    def heal(self, fault: Fault) -> None:
+        """A fault ends."""
+        for name in fault.names:
+            simulated = self.children[name].simulated
+            match fault.kind:
+                case "kill" | "fresh" | "within":
+                    simulated.kill()
+                    simulated.start()
+                case "restart":
+                    self._start_when_ended(simulated)
+                case "freeze":
+                    simulated.thaw()
+                case "full":
+                    simulated.disk.full -= 1
+                case "cut":
+                    self.network.join(name)
+
+    def dead(self) -> str:
+        """Who has ended without being told to; empty if nobody has."""
+        return ", ".join(
+            f"{name} {child.simulated.ended}"
+            for name, child in self.children.items()
+            if child.simulated.ended
+        )
+
+    def contradictions(self) -> list[str]:
+        """Where an outbox says that it holds something else than its journal does."""
+        found = []
+        for name, child in self.children.items():
+            process = child.simulated.process
+            if isinstance(process, QueueManifold):
+                state, held = process.state(), sum(process.journal.queues().values())
+                if state["depth"] + state["dead_letters"] != held:
+                    found.append(f"{name} says {state['depth']} messages, and its journal has {held}")
+        return found
+
+    def end(self) -> None:
+        """End all processes."""
+        for child in self.children.values():
+            child.simulated.kill()
+
+    def _start_when_ended(self, simulated: Simulated, left: float = STOP_SECONDS) -> None:
+        """A process that was told to end is started again when it has; killed, if that takes too long."""
+        if simulated.runs and left > 0:
+            rest = left - LOOK_SECONDS
+            self.world.after(LOOK_SECONDS, lambda: self._start_when_ended(simulated, rest))
+            return
+        simulated.kill()
+        simulated.start()
+
+    def _maker(self, program: Program, number: int) -> Callable[[System, Disk], Process]:
+        def make(system: System, disk: Disk) -> Process:
+            service = self._service(program, number, system, disk)
+            if program.kind != "directory":
+                service.register()
+            return service
+
+        return make
+
+    def _service(self, program: Program, number: int, system: System, disk: Disk) -> Service:
+        assert program.port is not None
+        host, directory = self.shape.host, self.shape.directory
+        if program.kind == "directory":
+            return Directory(host, program.port, DEFAULT_LIMITS, system)
+        journal = self._data / f"{program.journal}.sqlite3"
+        policy = "ordered" if program.kind == "bizlogic" else "round-robin"
+        serving = Serving(program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system)
+        if program.kind == "outbox":
+            return QueueManifold(serving, SimulatedQueueJournal(journal, disk), "bizlogic", decode_bark)
+        if program.kind == "inbox":
+            part = Partition(number, self.shape.inboxes) if self.shape.inboxes > 1 else None
+            timelines = SimulatedTimelineJournal(journal, disk)
+            return TimelineManifold(serving, timelines, self._history, partition=part)
+        users = Users(self._data / FILE_NAME, patience=0)
+        disk.users.append(users)
+        return Bizlogic(serving, users, self.shape.inboxes)

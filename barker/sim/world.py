@@ -1,0 +1,61 @@
+"""The simulated world: virtual time, one seeded chance, and what happens next."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+
+EPOCH = 1_700_000_000.0
+"""Seconds since 1970 when a world begins."""
+
+
+class World:
+    """Everything that happens, in order. Time goes on to what is next, however long that is."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.now = 0.0
+        """Virtual seconds since the start."""
+        self.events = 0
+        """How much has happened."""
+        self.bytes = 0
+        """How much has been sent, by all."""
+        self.skew = 0.0
+        """How far the clocks on the wall are off, in seconds."""
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+
+    def clock(self) -> float:
+        """The time, as a clock that never goes back tells it."""
+        return self.now
+
+    def wall(self) -> float:
+        """Seconds since 1970, as a clock on the wall tells them."""
+        return EPOCH + self.now + self.skew
+
+    @property
+    def digest(self) -> str:
+        """A hash of all bytes that were sent, in order: the same for the same seed."""
+        return self._digest.hexdigest()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call `call` in so many virtual seconds."""
+        heapq.heappush(self._due, (self.now + seconds, next(self._count), call))
+
+    def note(self, data: bytes) -> None:
+        """These bytes were sent."""
+        self.bytes += len(data)
+        self._digest.update(data)
+
+    def run(self, done: Callable[[], bool]) -> None:
+        """Let things happen until `done()`, or nothing more does."""
+        due = self._due
+        while due and not done():
+            at, _, call = heapq.heappop(due)
+            self.now = max(self.now, at)
+            self.events += 1
+            call()

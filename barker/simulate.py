@@ -1,0 +1,149 @@
+"""`barker simulate`: the real suite on virtual time, broken in every way, and whether it keeps its promises.
+
+A run is one process: directory, manifolds, bizlogics and clients as they are, on a clock, a network and disks
+that are simulated (`sim/`). A seed makes the same run again, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from barker.amqp.system import System, clock
+from barker.commands import options
+from barker.environment import extra
+from barker.sim.plan import Plan, read
+from barker.sim.shrink import shrink
+from barker.sim.simulation import Outcome, planned, simulate
+
+with extra("terminal"):
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Table
+
+
+def _figures(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    return {
+        "seed": plan.seed,
+        "kept": not outcome.wrong,
+        "wrong": outcome.wrong,
+        "virtual_seconds": round(outcome.seconds, 3),
+        "seconds": round(seconds, 3),
+        "times_real_time": round(outcome.seconds / seconds, 1),
+        "events": outcome.events,
+        "bytes": outcome.bytes,
+        "digest": outcome.digest,
+        "faults": len(plan.faults),
+        "by_fault": dict(sorted(Counter(fault.kind for fault in plan.faults).items())),
+        **{name: outcome.figures[name] for name in ("accepted", "due", "delivered", "lost", "twice")},
+        **{name: outcome.figures[name] for name in ("out_of_order", "strange")},
+    }
+
+
+def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
+    by_fault: Counter[str] = Counter()
+    for figures in all_figures:
+        by_fault.update(figures["by_fault"])
+    faults = Table("fault", "times", title=f"{by_fault.total()} faults")
+    for kind, count in sorted(by_fault.items()):
+        faults.add_row(kind, f"{count:,}")
+    console.print(faults)
+    virtual, real = (sum(figures[name] for figures in all_figures) for name in ("virtual_seconds", "seconds"))
+    result = Table("what", "how much")
+    result.add_row("virtual hours", f"{virtual / 3600:.2f}")
+    result.add_row("times real time", f"{virtual / real:.0f}")
+    for key in ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange"):
+        result.add_row(key.replace("_", " "), f"{sum(figures[key] for figures in all_figures):,}")
+    console.print(result)
+
+
+def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool) -> None:
+    """Say what is wrong with a run; and with `smaller`, what is left of it when it is made small."""
+    console.print(f"seed {plan.seed}:", *outcome.wrong, sep="\n  ")
+    if smaller:
+        console.print("Making it smaller …")
+        plan = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
+        file = Path(f"simulated-{plan.seed}.json")
+        plan.write(file)
+        console.print(*plan.told(), *simulate(plan).wrong, sep="\n  ")
+        console.print(f"Again: barker simulate --replay {file}")
+
+
+@click.command("simulate")
+@click.option("--seed", type=int, help="Have the same run again (default: another each time).")
+@click.option(
+    "--runs", type=click.IntRange(1), default=1, show_default=True, help="How many: seeds from it on."
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Barks/s in all."
+)
+@click.option("--faults", type=click.FloatRange(0), default=20.0, show_default=True, help="Faults a minute.")
+@click.option("--authors", type=click.IntRange(1), default=10, show_default=True, help="How many bark.")
+@click.option(
+    "--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow them."
+)
+@click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
+@click.option(
+    "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, a line for each run.")
+@options.program
+def main(
+    seed: int | None,
+    runs: int,
+    minutes: float,
+    rate: float,
+    faults: float,
+    authors: int,
+    readers: int,
+    inboxes: int,
+    replay: Path | None,
+    as_json: bool,
+) -> None:
+    """Break a simulated suite, again and again, and see whether all that was accepted is delivered.
+
+    Minutes are virtual, and pass as fast as the processor can. Ends with status 0 only if all promises were
+    kept; a run that fails is made small, and kept in a file.
+    """
+    seed = System().chance.randrange(1_000_000) if seed is None else seed
+    people = {"authors": authors, "readers": readers, "inboxes": inboxes}
+    plans: Iterator[Plan] = (
+        planned(number, minutes * 60, rate, faults, **people) for number in range(seed, seed + runs)
+    )
+    if replay is not None:
+        plans, runs = iter([read(replay)]), 1
+    console = Console(stderr=as_json)
+    console.print(f"from seed {seed} on" if replay is None else f"{replay}")
+    done: list[dict[str, Any]] = []
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=console) as progress:
+        task = progress.add_task("", total=runs)
+        for plan in plans:
+            progress.update(task, description=f"seed {plan.seed}", completed=len(done))
+            before = len(done)
+
+            def show(phase: str, share: float, before: int = before) -> None:
+                progress.update(task, completed=before + share)
+
+            begun = clock()
+            outcome = simulate(plan, show)
+            done.append(_figures(plan, outcome, clock() - begun))
+            if as_json:
+                click.echo(json.dumps(done[-1]))
+            if outcome.wrong:
+                _tell(console, plan, outcome, replay is None)
+    if not as_json:
+        _show(console, done)
+    kept = all(figures["kept"] for figures in done)
+    console.print("All promises were kept." if kept else "The promises were NOT kept.")
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()

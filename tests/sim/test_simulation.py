@@ -1,0 +1,113 @@
+"""The simulation: the same seed is the same run; the code as it is passes; planted bugs are found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from barker.core.errors import Mistake
+from barker.core.faults import Fault
+from barker.sim.plan import Plan, read
+from barker.sim.shrink import shrink
+from barker.sim.simulation import planned, simulate
+from tests.harness import ROOT
+from tests.seed import SEED
+from tests.sim.mutants import MUTANTS
+
+SEEDS = 12
+"""So many seeds a planted bug has to be found by, at most; none was chosen for it."""
+
+
+def command(hash_seed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "barker", "simulate", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_the_same_seed_is_the_same_run_to_the_byte_in_another_process() -> None:
+    arguments = ("--seed", str(SEED), "--minutes", "0.5", "--rate", "5", "--faults", "60", "--json")
+    first, second = (json.loads(command(seed, *arguments).stdout) for seed in ("1", "2"))
+    assert first["digest"] == second["digest"]
+    assert first["events"] == second["events"]
+    other = json.loads(command("1", *arguments[2:], "--seed", str(SEED + 1)).stdout)
+    assert other["digest"] != first["digest"]
+
+
+def test_four_minutes_with_every_fault_break_no_promise() -> None:
+    # Another seed each run; which, stands in the first lines, and in what fails.
+    for seed in range(SEED, SEED + 4):
+        outcome = simulate(planned(seed, 60, 5, 40))
+        assert outcome.wrong == [], f"barker simulate --seed {seed} --minutes 1 --rate 5 --faults 40"
+        assert outcome.figures["delivered"] == outcome.figures["due"] == 4 * outcome.figures["accepted"] > 0
+
+
+def test_with_several_inboxes() -> None:
+    outcome = simulate(planned(SEED, 60, 5, 40, inboxes=3))
+    assert outcome.wrong == [], f"barker simulate --seed {SEED} --minutes 1 --rate 5 --faults 40 --inboxes 3"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[name](monkeypatch)
+    for seed in range(SEED, SEED + SEEDS):
+        if simulate(planned(seed, 60, 10, 60)).wrong:
+            return
+    pytest.fail(f"not found by {SEEDS} seeds from {SEED} on")
+
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: str(path.stem))
+def test_what_was_found_once_is_mended(case: Path) -> None:
+    assert simulate(read(case)).wrong == []
+
+
+def test_a_run_that_fails_is_shrunk_to_little_and_is_had_again_from_its_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    MUTANTS["forget_to_release_what_was_in_flight"](monkeypatch)
+    plans = (planned(seed, 15, 10, 40) for seed in range(SEED, SEED + SEEDS))
+    plan = next(plan for plan in plans if simulate(plan).wrong)
+    small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), tries=60)
+    assert len(small.faults) <= 2
+    assert small.barks + len(small.faults) <= 20, "twenty events or fewer"
+    small.write(tmp_path / "case.json")
+    assert read(tmp_path / "case.json") == small
+    assert simulate(read(tmp_path / "case.json")).wrong
+    assert len(list(small.told())) == 1 + len(small.faults)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"faults": [{"kind": "flood"}]}', "\x00"])
+def test_a_file_that_is_no_run_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(Mistake, match=r"x.json is no run"):
+        read(tmp_path / "x.json")
+    with pytest.raises(Mistake, match="No such file"):
+        read(tmp_path / "none.json")
+
+
+def test_the_smallest_is_found_of_many_faults() -> None:
+    faults = [Fault(float(at), "kill", (f"outbox-{at}",), 1.0) for at in range(40)]
+    guilty = {faults[7], faults[31]}
+    small = shrink(Plan(1, faults=faults), lambda plan: guilty <= set(plan.faults))
+    assert set(small.faults) == guilty
+    assert small.seconds == faults[31].end + 2
+    assert (small.authors, small.readers) == (1, 1)
+
+
+def test_the_command_shows_what_it_did() -> None:
+    done = command("1", "--minutes", "0.2", "--seed", "5", "--runs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "seed 5" in done.stdout
+    assert "All promises were kept." in done.stdout
