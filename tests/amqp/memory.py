@@ -7,7 +7,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
-from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import System
 from tests.amqp.pair import Pair
 
 
@@ -23,8 +23,9 @@ class MemoryReactor:
 
     running = True
 
-    def __init__(self, container: str = "test") -> None:
+    def __init__(self, container: str = "test", system: System | None = None) -> None:
         self.container = container
+        self.system = system or System()
         self.now = 0.0
         self.places: dict[Place, ConnectionHandler] = {}
         """Who is found when a place is dialled; nobody at any other."""
@@ -37,7 +38,7 @@ class MemoryReactor:
         self._hooks: list[Callable[[], None]] = []
         self._at_end: deque[Callable[[], None]] = deque()
         self.connections: dict[Connection, None] = {}
-        self.chance = Random()
+        self.chance = self.system.chance
 
     # As Reactor
 

@@ -109,5 +109,5 @@ def test_the_smallest_is_found_of_many_faults() -> None:
 def test_the_command_shows_what_it_did() -> None:
     done = command("1", "--minutes", "0.2", "--seed", "5", "--runs", "2")
     assert done.returncode == 0, done.stderr
-    assert "seed 5" in done.stdout
+    assert "from seed 5 on" in done.stdout
     assert "All promises were kept." in done.stdout
