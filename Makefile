@@ -24,7 +24,7 @@ PROTONS := 0.39.0 0.40.0
 PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pytest|pytest-timeout|sortedcontainers
 
 .NOTPARALLEL:
-.PHONY: help run test test-proton setup lint screenshots clean preflight broken
+.PHONY: help run test test-proton simulate dist setup lint screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -42,6 +42,12 @@ test-proton: $(PROTONS:%=.venv-proton/%/done) ## pytest over barker/amqp, with e
 
 setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to run
 
+simulate: setup ## simulate hour after hour, with a new seed each, until a promise is broken
+	@while $(PY) -m barker simulate --minutes 60; do :; done
+
+dist: setup ## build a wheel with the pages inside: dist/barker-….whl
+	@rm -rf build dist && $(PY) -m pip wheel -qq --no-deps -w dist . && rm -rf build && echo dist/*.whl
+
 lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 	@echo "ruff:"; $(PY) -m ruff check --output-format=concise .
 	@echo "mypy:"; $(PY) -m mypy
@@ -53,7 +59,7 @@ screenshots: setup $(VENV)/dev ## take the README's pictures anew, from a runnin
 	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
-	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 preflight:

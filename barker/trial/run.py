@@ -48,7 +48,7 @@ class Child(Protocol):
         """Start it."""
 
 
-class Suite(Protocol):
+class Breakable(Protocol):
     """The processes that are broken: real ones, or simulated."""
 
     @property
@@ -74,7 +74,7 @@ class Run:
 
     def __init__(
         self,
-        suite: Suite,
+        suite: Breakable,
         population: Population,
         rate: float,
         seconds: float,
