@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from cproton import msgid2py
@@ -70,7 +70,8 @@ if _missing:
         f"this python-qpid-proton lacks {', '.join(_missing)}: install the version in requirements.txt"
     )
 
-lib = SimpleNamespace(**{name: getattr(_lib, name) for name in _NAMES})
+lib: Any = ModuleType("lib")  # Of all objects, a module is the quickest to ask for a name.
+vars(lib).update((name, getattr(_lib, name)) for name in _NAMES)
 """Proton's C functions and constants; those of :data:`_NAMES` and no others."""
 
 ffi = _ffi
