@@ -33,7 +33,7 @@ from barker.suite.ports import free_offset
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     """The condition's first true value; a failure that says what did not happen, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -164,7 +164,7 @@ class Suite:
         state: dict[str, Any] = wait_for(ask, f"port {process.port} tells its state")
         return state
 
-    def wait_for_state(self, process: Process, seconds: float = 15.0, **wanted: Any) -> dict[str, Any]:
+    def wait_for_state(self, process: Process, seconds: float = 30.0, **wanted: Any) -> dict[str, Any]:
         """Wait until a service says so of itself; a callable is asked about the value."""
 
         def reached() -> dict[str, Any] | None:

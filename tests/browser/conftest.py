@@ -35,7 +35,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     context = chromium.new_context(viewport={"width": 900, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.on("console", on_console)
     page.on("pageerror", lambda error: errors.append(f"page error: {error}"))
     yield page

@@ -46,7 +46,7 @@ def barker(cast: Cast, page: Page) -> Page:
 
 def connected(page: Page) -> None:
     for service in ("inbox", "outbox"):
-        expect(page.locator(f"#{service}")).to_have_text(f"{service} connected", timeout=20_000)
+        expect(page.locator(f"#{service}")).to_have_text(f"{service} connected", timeout=60_000)
     expect(page.locator("#status")).to_be_hidden()
 
 
@@ -57,7 +57,7 @@ def say(page: Page, text: str) -> None:
 
 def arrived(page: Page, *texts: str) -> None:
     """Wait until the timeline is just this, newest first, and nothing is on its way."""
-    expect(page.locator("#barks .text")).to_have_text(list(texts), timeout=20_000)
+    expect(page.locator("#barks .text")).to_have_text(list(texts), timeout=60_000)
     expect(page.locator("#pending .bark")).to_have_count(0)
 
 
@@ -192,8 +192,8 @@ def test_what_the_outbox_rejects_comes_back_with_the_reason(cast: Cast, page: Pa
 
 def test_a_timeline_that_is_refused_is_told_and_harms_nothing(cast: Cast, page: Page) -> None:
     page.goto(from_disk(cast.gateway, "a b"))
-    expect(page.locator("#outbox")).to_have_text("outbox connected", timeout=20_000)
-    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name", timeout=20_000)
+    expect(page.locator("#outbox")).to_have_text("outbox connected", timeout=60_000)
+    expect(page.locator("#status")).to_contain_text("'a b' is no timeline's name", timeout=60_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -311,7 +311,7 @@ def test_no_more_than_1000_barks_wait_and_the_next_stays_in_the_box(barker: Page
     cast.outbox.restart()
     expect(barker.locator("#pending .bark")).to_have_count(0, timeout=60_000)
     barker.press("#text", "Enter")
-    expect(barker.locator("#barks .text").first).to_have_text("one too many", timeout=20_000)
+    expect(barker.locator("#barks .text").first).to_have_text("one too many", timeout=60_000)
     expect(barker.locator("#problem")).to_be_empty()
     assert barker.input_value("#text") == ""
 

@@ -89,7 +89,7 @@ def test_in_an_empty_folder_the_suite_starts_and_both_pages_work(
     with output.open("w") as out:
         launcher = subprocess.Popen(command, cwd=tmp_path, env=installed, stdout=out, stderr=out)
     try:
-        wait_for(lambda: "Ready after" in output.read_text(), "the suite is ready", 30)
+        wait_for(lambda: "Ready after" in output.read_text(), "the suite is ready", 60)
         assert str(ROOT) not in output.read_text()
         assert "file://" not in output.read_text()
         home = f"http://127.0.0.1:{5673 + offset}"
@@ -98,7 +98,7 @@ def test_in_an_empty_folder_the_suite_starts_and_both_pages_work(
         page.press("#text", "Enter")
         expect(page.locator("#barks")).to_contain_text("Woof from a wheel")
         page.goto(f"{home}/monitoring/")
-        expect(page.locator("body")).to_contain_text("bizlogic", timeout=10_000)
+        expect(page.locator("body")).to_contain_text("bizlogic", timeout=60_000)
         killed = subprocess.run(
             ["barker", "kill", f"bizlogic-{5680 + offset}", "--directory", f"127.0.0.1:{5672 + offset}"],
             cwd=tmp_path,
