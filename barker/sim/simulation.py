@@ -13,6 +13,7 @@ from typing import Any
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_KINDS, schedule
 from barker.sim.plan import Plan
+from barker.sim.record import Record
 from barker.sim.simulated import Simulated
 from barker.sim.suite import SimulatedSuite
 from barker.sim.world import World
@@ -51,10 +52,15 @@ def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: i
     return Plan(seed, seconds, rate, faults, **more)
 
 
-def simulate(plan: Plan, show: Callable[[str, float], None] = lambda phase, share: None) -> Outcome:
-    """Run it. `show(phase, share)` is told how far each phase is."""
+def simulate(
+    plan: Plan,
+    show: Callable[[str, float], None] = lambda phase, share: None,
+    record: Record | None = None,
+) -> Outcome:
+    """Run it. `show(phase, share)` is told how far each phase is; `record`, all that happens."""
     with tempfile.TemporaryDirectory(prefix="barker-sim-", dir=_memory()) as folder, _Bugs() as bugs:
         world = World(plan.seed)
+        world.record = record
         chance = random.Random(plan.seed)
         population = Population(plan.authors, plan.readers, chance)
         history = int(plan.rate * plan.seconds) + 1000
@@ -88,6 +94,7 @@ def simulate(plan: Plan, show: Callable[[str, float], None] = lambda phase, shar
             clients.kill()
         if run[0].error is not None:
             wrong.append(str(run[0].error))
+        world.record = None  # The end of the run is nothing that befalls it.
         suite.end()
         return Outcome(
             run[0].figures(verdict, plan.seed), wrong, world.digest, world.now, world.events, world.bytes
