@@ -6,6 +6,7 @@ it; `frames.py` reads what was sent, `diagram.py` draws it.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class Piece:
     target: str
     data: bytes
     sent: float
+    number: int
+    """Of all that is in the record: its place among what happened at one time."""
     came: float | None = None
     """When they were in the target's socket; None if they were lost."""
     read: float | None = None
@@ -39,6 +42,8 @@ class Mark:
     """Something that befell one process, or that it did for itself."""
 
     at: float
+    number: int
+    """As a piece's."""
     name: str
     what: str
     """``start``, ``kill``, ``commit`` and so on; in two words for what begins and ends: ``full on``."""
@@ -66,12 +71,13 @@ class Record:
         self.marks: list[Mark] = []
         self._ways: dict[Socket, _Way] = {}
         self._connections = 0
+        self._count = itertools.count()
 
     def mark(
         self, now: float, name: str, what: str, text: str = "", statements: Sequence[Statement] = ()
     ) -> None:
         """Something befell a process, or was written by it."""
-        self.marks.append(Mark(now, name, what, text, statements))
+        self.marks.append(Mark(now, next(self._count), name, what, text, statements))
 
     def sent(self, now: float, end: Socket, peer: Socket, data: bytes) -> None:
         """These bytes were sent by one end of a connection."""
@@ -80,7 +86,7 @@ class Record:
             self._connections += 1
             way = self._ways[peer] = _Way(self._connections)
             self._ways[end] = _Way(self._connections)
-        piece = Piece(way.connection, end.owner.name, peer.owner.name, data, now)
+        piece = Piece(way.connection, end.owner.name, peer.owner.name, data, now, next(self._count))
         self.pieces.append(piece)
         way.sent.append(piece)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,25 @@ def simulate(
         return Outcome(
             run[0].figures(verdict, plan.seed), wrong, world.digest, world.now, world.events, world.bytes
         )
+
+
+def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """What is known of a run that took so many real seconds."""
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange")
+    return {
+        "seed": plan.seed,
+        "kept": not outcome.wrong,
+        "wrong": outcome.wrong,
+        "virtual_seconds": round(outcome.seconds, 3),
+        "seconds": round(seconds, 3),
+        "times_real_time": round(outcome.seconds / seconds, 1),
+        "events": outcome.events,
+        "bytes": outcome.bytes,
+        "digest": outcome.digest,
+        "faults": len(plan.faults),
+        "by_fault": dict(sorted(Counter(fault.kind for fault in plan.faults).items())),
+        **{name: outcome.figures[name] for name in names},
+    }
 
 
 class _Client:

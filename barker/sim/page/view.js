@@ -1,0 +1,89 @@
+"use strict";
+
+// Which part of the run is in view, what is where in it, and what is under the pointer.
+
+const canvas = document.getElementById("canvas");
+
+const GUTTER = 104;  // Left of the lanes: the times.
+const STRIP = 26;    // Right of them: all of the run, small.
+const NEAR = 7;      // The pointer is on what is not further away, in pixels.
+
+const view = {
+    top: 0,          // The time at the upper edge.
+    scale: 300,      // Pixels a second.
+    cursor: 0,       // The time that is told of, and played from.
+    width: 0,
+    height: 0,
+};
+
+const LEAST_SCALE = 0.05, MOST_SCALE = 2e7;  // From hours to microseconds.
+
+const yOf = (time) => (time - view.top) * view.scale;
+const timeOf = (y) => view.top + y / view.scale;
+const bottom = () => view.top + view.height / view.scale;
+
+function xOf(lane) {
+    const room = (view.width - GUTTER - STRIP) / run.lanes.length;
+    return GUTTER + room * (lane + 0.5);
+}
+
+// Where an arrow is: from x1, y1 to x2, y2. One that was lost ends on its way.
+function lineOf(arrow) {
+    const x1 = xOf(run.arrows.from[arrow]), x2 = xOf(run.arrows.to[arrow]);
+    const part = arrows.isLost(arrow) ? 0.55 : 1;
+    return [x1, yOf(arrows.sent[arrow]), x1 + (x2 - x1) * part, yOf(arrows.end[arrow])];
+}
+
+function scrollTo(top) {
+    const most = run.seconds - 0.3 * view.height / view.scale;
+    view.top = Math.max(-40 / view.scale, Math.min(top, most));
+}
+
+// Zoom, and leave the time at `y` where it is.
+function zoom(factor, y = null) {
+    const held = y ?? (yOf(view.cursor) >= 0 && yOf(view.cursor) <= view.height ? yOf(view.cursor) : view.height / 2);
+    const time = timeOf(held);
+    view.scale = Math.max(LEAST_SCALE, Math.min(view.scale * factor, MOST_SCALE));
+    scrollTo(time - held / view.scale);
+}
+
+// Have the cursor in view, a third from above if it was not.
+function follow() {
+    const y = yOf(view.cursor);
+    if (y < 0.04 * view.height || y > 0.9 * view.height) {
+        scrollTo(view.cursor - 0.33 * view.height / view.scale);
+    }
+}
+
+// Have all between two times in view.
+function fit(from, to) {
+    view.scale = Math.max(LEAST_SCALE, Math.min(0.8 * view.height / Math.max(to - from, 1e-5), MOST_SCALE));
+    scrollTo(from - 0.1 * view.height / view.scale);
+}
+
+function distance(x, y, [x1, y1, x2, y2]) {
+    const dx = x2 - x1, dy = y2 - y1;
+    const along = Math.max(0, Math.min(1, ((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy || 1)));
+    return Math.hypot(x - x1 - along * dx, y - y1 - along * dy);
+}
+
+// What is under the pointer, the nearest first: arrows and marks.
+function under(x, y) {
+    const found = [];
+    const margin = (NEAR + 2) / view.scale;
+    for (const mark of shown.marks) {
+        const away = Math.hypot(x - xOf(mark.lane), y - yOf(mark.at));
+        if (away <= NEAR) {
+            found.push({arrow: null, mark, away: away - 2});  // A mark is small: it comes first.
+        }
+    }
+    eachArrow(timeOf(y) - margin, timeOf(y) + margin, (arrow) => {
+        const away = distance(x, y, lineOf(arrow));
+        if (away <= NEAR) {
+            found.push({arrow, mark: null, away});
+        }
+    });
+    found.sort((one, other) => one.away - other.away);
+    // What was sent at once is on one line: all of that, and nothing that is clearly further away.
+    return found.filter(({away}) => away <= found[0].away + 1.5);
+}
