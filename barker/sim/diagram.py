@@ -20,7 +20,7 @@ from barker.sim.simulation import Outcome
 
 PAGE = Path(__file__).with_name("page")
 
-SCRIPTS = ("run.js", "view.js", "draw.js", "main.js")
+SCRIPTS = ("run.js", "view.js", "words.js", "draw.js", "marks.js", "pointer.js", "main.js")
 """In the order in which they are loaded."""
 
 _LANES = ("directory", "clients", "outbox", "bizlogic", "inbox")

@@ -27,16 +27,46 @@ function draw() {
     drawStrip();
 }
 
-// A line a round number of seconds, milliseconds or microseconds.
+// A line a round number of seconds, milliseconds or microseconds; with pauses skipped, the events' times.
 function drawTimes() {
+    if (view.isSqueezed) {
+        drawPauses();
+        return;
+    }
     const wanted = 70 / view.scale, power = 10 ** Math.floor(Math.log10(wanted));
     const every = [1, 2, 5, 10].map((n) => n * power).find((step) => step >= wanted);
     const digits = Math.max(0, -Math.floor(Math.log10(every * 1.001)));
     pen.textAlign = "right";
-    for (let n = Math.max(0, Math.ceil(view.top / every)); n * every <= bottom(); n++) {
+    for (let n = Math.max(0, Math.ceil(above() / every)); n * every <= bottom(); n++) {
         const y = Math.round(yOf(n * every)) + 0.5;
         line(GUTTER, y, view.width - STRIP, y, colours.line, 1);
         words(seconds(n * every, digits), GUTTER - 12, y, colours.soft);
+    }
+    pen.textAlign = "left";
+}
+
+function drawPauses() {
+    let lastY = -99;
+    pen.textAlign = "right";
+    for (let n = Math.max(1, firstFrom(knots.times.length, (at) => knots.times[at], above())); n < knots.times.length; n++) {
+        const y = yOf(knots.times[n]), from = yOf(knots.times[n - 1]), pause = knots.times[n] - knots.times[n - 1];
+        if (from > view.height) {
+            break;
+        }
+        if (pause > 2 * PAUSE && y - from > 3) {
+            pen.fillStyle = colours.line;
+            pen.globalAlpha = 0.6;
+            pen.fillRect(GUTTER, from + 1, view.width - STRIP - GUTTER, y - from - 2);
+            pen.globalAlpha = 1;
+            if (y - from > 10) {
+                words(`${laterBy(pause)} ⋮`, GUTTER - 12, (from + y) / 2, colours.accent);
+                lastY = Math.max(lastY, (from + y) / 2);
+            }
+        }
+        if (y - lastY > 14) {
+            lastY = y;
+            words(seconds(knots.times[n]), GUTTER - 12, y, colours.soft);
+        }
     }
     pen.textAlign = "left";
 }
@@ -69,7 +99,7 @@ function drawLanes() {
 
 function drawArrows() {
     const visible = [];
-    eachArrow(view.top, bottom(), (arrow) => visible.push(arrow));
+    eachArrow(above(), bottom(), (arrow) => visible.push(arrow));
     const few = visible.length <= FEW;
     const byKind = KINDS.map(() => []);
     for (const arrow of visible) {
@@ -146,111 +176,6 @@ function shortTitle(arrow) {
     // Where it goes can be seen.
     const short = kind === "bark" ? title.replace(/^transfer \d+ .*?: /, "") : title;
     return short.length > 44 ? `${short.slice(0, 43)}…` : short;
-}
-
-// Marks
-
-const SIGNS = {
-    "start": ["▲", "settled"], "end": ["■", "soft"], "kill": ["✕", "bad"], "term": ["▼", "link"],
-    "frozen on": ["❄", "bark"], "frozen off": ["▸", "settled"], "full on": ["▣", "link"],
-    "full off": ["▢", "settled"], "cut on": ["✂", "bad"], "cut off": ["∪", "settled"], "reset": ["⚡", "bad"],
-    "clock": ["◷", "link"], "failed": ["!", "bad"],
-};
-
-function drawMarks() {
-    const lastRow = new Map(), taken = new Map();
-    for (const mark of shown.marks) {
-        const y = yOf(mark.at), x = xOf(mark.lane);
-        if (y < -10 || y > view.height + 10) {
-            continue;
-        }
-        if (mark.what === "commit") {
-            if (lastRow.get(mark.lane) !== Math.round(y)) {
-                lastRow.set(mark.lane, Math.round(y));
-                diamond(x, y);
-            }
-            continue;
-        }
-        const [sign, colour] = SIGNS[mark.what];
-        pen.beginPath();
-        pen.arc(x, y, 8, 0, 2 * Math.PI);
-        pen.fillStyle = colours.card;
-        pen.fill();
-        pen.lineWidth = 1.5;
-        pen.strokeStyle = colours[colour];
-        pen.stroke();
-        pen.textAlign = "center";
-        words(sign, x, y + 0.5, colours[colour]);
-        pen.textAlign = "left";
-        if (Math.abs(y - (taken.get(mark.lane) ?? -99)) > 12) {
-            taken.set(mark.lane, y);
-            words(WORDS[mark.what], x + 12, y, colours[colour], true);
-        }
-    }
-}
-
-function diamond(x, y) {
-    pen.beginPath();
-    pen.moveTo(x, y - 5);
-    pen.lineTo(x + 5, y);
-    pen.lineTo(x, y + 5);
-    pen.lineTo(x - 5, y);
-    pen.closePath();
-    pen.fillStyle = colours.settled;
-    pen.fill();
-    pen.lineWidth = 1;
-    pen.strokeStyle = colours.card;
-    pen.stroke();
-}
-
-// The time that is told of, and what is on its way then.
-
-function drawCursor() {
-    const y = yOf(view.cursor);
-    if (player.runs && y < view.height) {
-        pen.globalAlpha = 0.6;  // What is still to come.
-        pen.fillStyle = colours.paper;
-        pen.fillRect(GUTTER, Math.max(0, y), view.width - GUTTER - STRIP, view.height);
-        pen.globalAlpha = 1;
-    }
-    if (y < 0 || y > view.height) {
-        return;
-    }
-    line(GUTTER - 8, y, view.width - STRIP, y, colours.accent, 1, [6, 4]);
-    eachArrow(view.cursor, view.cursor, (arrow) => {
-        const [x1, y1, x2, y2] = lineOf(arrow);
-        const part = (y - y1) / (y2 - y1 || 1);
-        pen.beginPath();
-        pen.arc(x1 + (x2 - x1) * Math.max(0, Math.min(1, part)), y, 5, 0, 2 * Math.PI);
-        pen.fillStyle = colours[KINDS[arrows.kind[arrow]].name];
-        pen.fill();
-    });
-}
-
-// All of the run at the right edge: its faults, and what is in view.
-function drawStrip() {
-    const left = view.width - STRIP, whole = (time) => time / run.seconds * view.height;
-    pen.fillStyle = colours.card;
-    pen.fillRect(left, 0, STRIP, view.height);
-    line(left + 0.5, 0, left + 0.5, view.height, colours.line, 1);
-    for (const mark of shown.marks) {
-        if (mark.what in FAULTS || (shown.bark !== null && mark.barks.length)) {
-            const y = whole(mark.at);
-            line(left + 6, y, left + STRIP - 6, y, colours[SIGNS[mark.what]?.[1] ?? "settled"], 2);
-        }
-    }
-    if (shown.bark !== null) {
-        for (const arrow of shown.arrows) {
-            const y = whole(arrows.sent[arrow]);
-            line(left + 10, y, left + STRIP - 10, y, colours.bark, 2);
-        }
-    }
-    const y = Math.max(0, whole(view.top)), height = Math.max(3, whole(bottom()) - y);
-    pen.globalAlpha = 0.2;
-    pen.fillStyle = colours.accent;
-    pen.fillRect(left + 1, y, STRIP, height);
-    pen.globalAlpha = 1;
-    line(left, whole(view.cursor), view.width, whole(view.cursor), colours.accent, 1);
 }
 
 function line(x1, y1, x2, y2, colour, width, dashes = []) {

@@ -152,37 +152,3 @@ function eventsAt(time) {
     }
     return found;
 }
-
-// In words.
-
-function seconds(time, digits = 6) {
-    return `${time.toFixed(digits)} s`;
-}
-
-function laterBy(time) {
-    if (time < 0.001) {
-        return `${(time * 1e6).toFixed(0)} µs`;
-    }
-    return time < 1 ? `${(time * 1e3).toFixed(time < 0.1 ? 2 : 0)} ms` : `${time.toFixed(2)} s`;
-}
-
-function titleOf({arrow, mark}) {
-    if (mark) {
-        return `${run.lanes[mark.lane]}: ${WORDS[mark.what]}${mark.text ? ` (${mark.text.replace(/\n/g, "; ")})` : ""}`;
-    }
-    return `${run.lanes[run.arrows.from[arrow]]} → ${run.lanes[run.arrows.to[arrow]]}: ${arrows.text(arrow).split("\n")[0]}`;
-}
-
-function timesOf(arrow) {
-    const {sent, came, read} = run.arrows;
-    let told = `sent ${seconds(sent[arrow])}`;
-    if (came[arrow] === null) {
-        return `${told}; lost on its way`;
-    }
-    told += `; came ${laterBy(came[arrow] - sent[arrow])} later`;
-    if (read[arrow] === null) {
-        return `${told}, and was never read`;
-    }
-    const waited = read[arrow] - came[arrow];
-    return waited > 0 ? `${told}, read ${laterBy(waited)} after that` : `${told}, and was read`;
-}

@@ -9,8 +9,9 @@ const STRIP = 26;    // Right of them: all of the run, small.
 const NEAR = 7;      // The pointer is on what is not further away, in pixels.
 
 const view = {
-    top: 0,          // The time at the upper edge.
+    top: 0,          // The place at the upper edge.
     scale: 300,      // Pixels a second.
+    isSqueezed: false,
     cursor: 0,       // The time that is told of, and played from.
     width: 0,
     height: 0,
@@ -18,9 +19,46 @@ const view = {
 
 const LEAST_SCALE = 0.05, MOST_SCALE = 2e7;  // From hours to microseconds.
 
-const yOf = (time) => (time - view.top) * view.scale;
-const timeOf = (y) => view.top + y / view.scale;
-const bottom = () => view.top + view.height / view.scale;
+// A place is a time; or, with pauses skipped, as much of it as is left: each pause takes no longer than this.
+const PAUSE = 0.0015;
+
+const knots = {times: [0], places: [0]};  // At each event's time, its place.
+
+function squeeze(isSqueezed) {
+    const time = view.cursor, y = yOf(time);
+    view.isSqueezed = isSqueezed;
+    tieKnots();
+    scrollTo(placeOf(time) - y / view.scale);
+}
+
+function tieKnots() {
+    knots.times = [0];
+    knots.places = [0];
+    let last = 0, place = 0;
+    for (const [time] of [...shown.events, [run.seconds]]) {
+        if (time > last) {
+            place += Math.min(time - last, PAUSE);
+            knots.times.push(time);
+            knots.places.push(place);
+            last = time;
+        }
+    }
+}
+
+function between(value, from, to) {
+    if (!view.isSqueezed || from.length < 2) {
+        return value;
+    }
+    const n = Math.max(1, Math.min(from.length - 1, firstFrom(from.length, (at) => from[at], value)));
+    return to[n] + (value - from[n]) / (from[n] - from[n - 1]) * (to[n] - to[n - 1]);
+}
+
+const placeOf = (time) => between(time, knots.times, knots.places);
+const timeAt = (place) => between(place, knots.places, knots.times);
+const yOf = (time) => (placeOf(time) - view.top) * view.scale;
+const timeOf = (y) => timeAt(view.top + y / view.scale);
+const above = () => timeOf(0);
+const bottom = () => timeOf(view.height);
 
 function xOf(lane) {
     const room = (view.width - GUTTER - STRIP) / run.lanes.length;
@@ -35,30 +73,31 @@ function lineOf(arrow) {
 }
 
 function scrollTo(top) {
-    const most = run.seconds - 0.3 * view.height / view.scale;
+    const most = placeOf(run.seconds) - 0.3 * view.height / view.scale;
     view.top = Math.max(-40 / view.scale, Math.min(top, most));
 }
 
 // Zoom, and leave the time at `y` where it is.
 function zoom(factor, y = null) {
     const held = y ?? (yOf(view.cursor) >= 0 && yOf(view.cursor) <= view.height ? yOf(view.cursor) : view.height / 2);
-    const time = timeOf(held);
+    const place = view.top + held / view.scale;
     view.scale = Math.max(LEAST_SCALE, Math.min(view.scale * factor, MOST_SCALE));
-    scrollTo(time - held / view.scale);
+    scrollTo(place - held / view.scale);
 }
 
 // Have the cursor in view, a third from above if it was not.
 function follow() {
     const y = yOf(view.cursor);
     if (y < 0.04 * view.height || y > 0.9 * view.height) {
-        scrollTo(view.cursor - 0.33 * view.height / view.scale);
+        scrollTo(placeOf(view.cursor) - 0.33 * view.height / view.scale);
     }
 }
 
 // Have all between two times in view.
 function fit(from, to) {
-    view.scale = Math.max(LEAST_SCALE, Math.min(0.8 * view.height / Math.max(to - from, 1e-5), MOST_SCALE));
-    scrollTo(from - 0.1 * view.height / view.scale);
+    const length = Math.max(placeOf(to) - placeOf(from), 1e-5);
+    view.scale = Math.max(LEAST_SCALE, Math.min(0.8 * view.height / length, MOST_SCALE));
+    scrollTo(placeOf(from) - 0.1 * view.height / view.scale);
 }
 
 function distance(x, y, [x1, y1, x2, y2]) {
@@ -70,14 +109,13 @@ function distance(x, y, [x1, y1, x2, y2]) {
 // What is under the pointer, the nearest first: arrows and marks.
 function under(x, y) {
     const found = [];
-    const margin = (NEAR + 2) / view.scale;
     for (const mark of shown.marks) {
         const away = Math.hypot(x - xOf(mark.lane), y - yOf(mark.at));
         if (away <= NEAR) {
             found.push({arrow: null, mark, away: away - 2});  // A mark is small: it comes first.
         }
     }
-    eachArrow(timeOf(y) - margin, timeOf(y) + margin, (arrow) => {
+    eachArrow(timeOf(y - NEAR - 2), timeOf(y + NEAR + 2), (arrow) => {
         const away = distance(x, y, lineOf(arrow));
         if (away <= NEAR) {
             found.push({arrow, mark: null, away});
