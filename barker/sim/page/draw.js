@@ -48,8 +48,9 @@ function drawTimes() {
 function drawPauses() {
     let lastY = -99;
     pen.textAlign = "right";
-    for (let n = Math.max(1, firstFrom(knots.times.length, (at) => knots.times[at], above())); n < knots.times.length; n++) {
-        const y = yOf(knots.times[n]), from = yOf(knots.times[n - 1]), pause = knots.times[n] - knots.times[n - 1];
+    const times = knots.times, first = firstFrom(times.length, (at) => times[at], above());
+    for (let n = Math.max(1, first); n < times.length; n++) {
+        const from = yOf(times[n - 1]), y = yOf(times[n]), pause = times[n] - times[n - 1];
         if (from > view.height) {
             break;
         }
@@ -65,12 +66,13 @@ function drawPauses() {
         }
         if (y - lastY > 14) {
             lastY = y;
-            words(seconds(knots.times[n]), GUTTER - 12, y, colours.soft);
+            words(seconds(times[n]), GUTTER - 12, y, colours.soft);
         }
     }
     pen.textAlign = "left";
 }
 
+const STRETCHES = {down: "down", frozen: "frozen", full: "disk full", cut: "cut off"};
 const WIDTHS = {frozen: 12, full: 7, cut: 3};
 
 function drawLanes() {
@@ -92,6 +94,9 @@ function drawLanes() {
                 pen.globalAlpha = 0.75;
                 line(x, y1, x, y2, colours[what], WIDTHS[what], what === "cut" ? [5, 4] : []);
                 pen.globalAlpha = 1;
+            }
+            if (y1 < 0 && y2 > 24) {
+                words(STRETCHES[what], x + 9, 12, colours.soft, true);  // What says so is further up.
             }
         }
     }
@@ -152,29 +157,40 @@ function head(x1, y1, x2, y2) {
     pen.lineTo(x2 - dx + dy * 0.5, y2 - dy - dx * 0.5);
 }
 
-// What arrows carry, where there is room; what matters more has its place first.
+// What arrows carry, where there is room beside the lane that they come from; what matters more comes first.
 function drawTitles(visible) {
-    const taken = [];
+    const taken = wordsOfMarks();
     const order = [...visible].sort((one, other) => arrows.kind[other] - arrows.kind[one]);
     pen.textAlign = "center";
     for (const arrow of order) {
         const [x1, y1, x2, y2] = lineOf(arrow);
-        const x = x1 + (x2 - x1) * 0.5, y = y1 + (y2 - y1) * 0.5 - 8;
-        const text = shortTitle(arrow), half = text.length * 3.1;
-        if (y < 0 || y > view.height || taken.some(([a, b, h]) => Math.abs(b - y) < 13 && Math.abs(a - x) < h + half)) {
-            continue;
+        const text = shortTitle(arrow), half = pen.measureText(text).width / 2 + 3;
+        const away = Math.sign(x2 - x1) * Math.min(Math.max(gap() / 2, half + 8), Math.abs(x2 - x1) / 2);
+        const x = Math.min(x1 + away, view.width - STRIP - half);
+        const y = y1 + (y2 - y1) * (x - x1) / (x2 - x1) - 8;
+        const isFree = !taken.some((box) => Math.abs(box.y - y) < 13 && Math.abs(box.x - x) < box.half + half);
+        if (y > 0 && y < view.height && isFree) {
+            taken.push({x, y, half});
+            words(text, x, y, colours[KINDS[arrows.kind[arrow]].name], true);
         }
-        taken.push([x, y, half]);
-        words(text, x, y, colours[KINDS[arrows.kind[arrow]].name], true);
     }
     pen.textAlign = "left";
 }
 
+// In few words: where it goes can be seen, and what it is by its colour.
 function shortTitle(arrow) {
     const title = arrows.text(arrow).split("\n")[0];
-    const kind = KINDS[arrows.kind[arrow]].name;
-    // Where it goes can be seen.
-    const short = kind === "bark" ? title.replace(/^transfer \d+ .*?: /, "") : title;
+    const kind = KINDS[arrows.kind[arrow]].name, barks = run.arrows.barks[arrow];
+    if (shown.bark !== null) {
+        if (kind === "settled") {
+            return title.split(" ")[0];
+        }
+        const others = barks.length - 1;
+        const more = others > 0 ? `, with ${others} other${others > 1 ? "s" : ""}` : "";
+        const timeline = title.match(/ from (\S+):/)?.[1];
+        return run.barks[shown.bark] + (timeline ? ` on ${timeline}` : "") + more;
+    }
+    const short = title.replace(/^transfer \d+ .*?: /, "").replace(/^(\w+) \d+( to \d+)?: /, "$1 ");
     return short.length > 44 ? `${short.slice(0, 43)}…` : short;
 }
 

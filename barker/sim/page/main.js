@@ -139,7 +139,13 @@ const ACTIONS = {
     in: () => { zoom(2); redraw(); },
     out: () => { zoom(0.5); redraw(); },
 };
-const KEYS = {" ": "play", "ArrowRight": "step", "ArrowLeft": "back", "+": "in", "=": "in", "-": "out"};
+const scroll = (part) => { scrollTo(view.top + part * view.height / view.scale); redraw(); };
+const KEYS = {
+    " ": ACTIONS.play, "ArrowRight": ACTIONS.step, "ArrowLeft": ACTIONS.back,
+    "+": ACTIONS.in, "=": ACTIONS.in, "-": ACTIONS.out,
+    "ArrowDown": () => scroll(0.1), "ArrowUp": () => scroll(-0.1),
+    "PageDown": () => scroll(0.9), "PageUp": () => scroll(-0.9),
+};
 
 for (const [id, act] of Object.entries(ACTIONS)) {
     element(id).addEventListener("click", act);
@@ -149,7 +155,7 @@ document.addEventListener("keydown", (event) => {
     const isPressing = event.key === " " && event.target.matches("button, input");
     if (event.key in KEYS && !isTyping && !isPressing && !event.ctrlKey && !event.altKey && !event.metaKey) {
         event.preventDefault();
-        ACTIONS[KEYS[event.key]]();
+        KEYS[event.key]();
     }
 });
 
@@ -183,8 +189,9 @@ function resize() {
 }
 
 element("told").textContent = run.told[0];
+element("told").title = run.told.slice(1).join("\n");
 element("lanes").append(...run.lanes.map((name) => make("span", name)));
-element("barks").append(...run.barks.map((bark) => { const option = make("option"); option.value = bark; return option; }));
+element("barks").append(...run.barks.map((bark) => new Option(bark, bark)));
 element("wrong").hidden = !run.wrong.length;
 element("wrong").querySelector("ul").append(...run.wrong.map((text) => make("li", text)));
 for (const kind of [...KINDS].reverse()) {

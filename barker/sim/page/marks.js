@@ -9,6 +9,13 @@ const SIGNS = {
     "clock": ["◷", "link"], "failed": ["!", "bad"],
 };
 
+// Where the words beside marks are.
+function wordsOfMarks() {
+    return shown.marks
+        .filter((mark) => mark.what !== "commit" && mark.at >= above() && mark.at <= bottom())
+        .map((mark) => ({x: xOf(mark.lane) + 30, y: yOf(mark.at), half: 46}));
+}
+
 function drawMarks() {
     const lastRow = new Map(), taken = new Map();
     for (const mark of shown.marks) {

@@ -23,6 +23,7 @@ const LEAST_SCALE = 0.05, MOST_SCALE = 2e7;  // From hours to microseconds.
 const PAUSE = 0.0015;
 
 const knots = {times: [0], places: [0]};  // At each event's time, its place.
+const places = {sent: new Float64Array(arrows.count), end: new Float64Array(arrows.count)};  // Of arrows.
 
 function squeeze(isSqueezed) {
     const time = view.cursor, y = yOf(time);
@@ -43,6 +44,10 @@ function tieKnots() {
             last = time;
         }
     }
+    for (const arrow of shown.arrows) {
+        places.sent[arrow] = placeOf(arrows.sent[arrow]);
+        places.end[arrow] = placeOf(arrows.end[arrow]);
+    }
 }
 
 function between(value, from, to) {
@@ -60,16 +65,15 @@ const timeOf = (y) => timeAt(view.top + y / view.scale);
 const above = () => timeOf(0);
 const bottom = () => timeOf(view.height);
 
-function xOf(lane) {
-    const room = (view.width - GUTTER - STRIP) / run.lanes.length;
-    return GUTTER + room * (lane + 0.5);
-}
+const gap = () => (view.width - GUTTER - STRIP) / run.lanes.length;
+const xOf = (lane) => GUTTER + gap() * (lane + 0.5);
 
 // Where an arrow is: from x1, y1 to x2, y2. One that was lost ends on its way.
 function lineOf(arrow) {
     const x1 = xOf(run.arrows.from[arrow]), x2 = xOf(run.arrows.to[arrow]);
     const part = arrows.isLost(arrow) ? 0.55 : 1;
-    return [x1, yOf(arrows.sent[arrow]), x1 + (x2 - x1) * part, yOf(arrows.end[arrow])];
+    const y = (place) => (place - view.top) * view.scale;
+    return [x1, y(places.sent[arrow]), x1 + (x2 - x1) * part, y(places.end[arrow])];
 }
 
 function scrollTo(top) {

@@ -17,9 +17,11 @@ function laterBy(time) {
 
 function titleOf({arrow, mark}) {
     if (mark) {
-        return `${run.lanes[mark.lane]}: ${WORDS[mark.what]}${mark.text ? ` (${mark.text.replace(/\n/g, "; ")})` : ""}`;
+        const more = mark.text ? ` (${mark.text.replace(/\n/g, "; ")})` : "";
+        return `${run.lanes[mark.lane]}: ${WORDS[mark.what]}${more}`;
     }
-    return `${run.lanes[run.arrows.from[arrow]]} → ${run.lanes[run.arrows.to[arrow]]}: ${arrows.text(arrow).split("\n")[0]}`;
+    const from = run.lanes[run.arrows.from[arrow]], to = run.lanes[run.arrows.to[arrow]];
+    return `${from} → ${to}: ${arrows.text(arrow).split("\n")[0]}`;
 }
 
 function timesOf(arrow) {
@@ -56,7 +58,9 @@ function told(event, hasButtons) {
     } else {
         box.style.borderColor = colours[KINDS[arrows.kind[arrow]].name];
         const lines = arrows.text(arrow).split("\n").slice(1);
-        box.append(make("p", timesOf(arrow)), make("p", (hasButtons ? lines : lines.slice(0, 12)).join("\n")));
+        // Where there is little room, all on a line.
+        const more = hasButtons ? lines.join("\n") : lines.slice(0, 20).join(" · ");
+        box.append(make("p", timesOf(arrow)), make("p", more));
     }
     if (hasButtons) {
         for (const bark of new Set(mark ? mark.barks : run.arrows.barks[arrow])) {
@@ -88,7 +92,8 @@ function list() {
     element("events").querySelector("h2").textContent = isWay ? `The way of ${run.barks[shown.bark]}` : "Faults";
     const events = isWay
         ? [
-            ...shown.arrows.map((arrow) => ({arrow, mark: null, at: arrows.sent[arrow], number: run.arrows.number[arrow]})),
+            ...shown.arrows
+                .map((arrow) => ({arrow, mark: null, at: arrows.sent[arrow], number: run.arrows.number[arrow]})),
             ...shown.marks.filter((mark) => mark.barks.length)
                 .map((mark) => ({arrow: null, mark, at: mark.at, number: mark.number})),
         ].sort((one, other) => one.number - other.number)
