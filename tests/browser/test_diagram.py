@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,31 @@ def test_pauses_can_be_skipped(diagram: Page) -> None:
     assert diagram.evaluate(place) == whole
 
 
+def changed(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """The page with another run in it."""
+    before, _, rest = file.read_text(encoding="utf-8").partition('id="run">')
+    run, _, after = rest.partition("</script>")
+    other = file.with_name(f"{change.__name__}.html")
+    other.write_text(
+        f'{before}id="run">{json.dumps(change(json.loads(run)))}</script>{after}', encoding="utf-8"
+    )
+    return other
+
+
+def broken(run: dict[str, Any]) -> dict[str, Any]:
+    """A run that has broken promises, as the ledger words them."""
+    lost = "(author3, 2), accepted by 127.0.0.1:5800, is not on the timeline of reader1"
+    return {**run, "wrong": [lost, "('author4', 1) is 2 times on the timeline of reader2", "not over"]}
+
+
+def test_a_bark_that_something_is_wrong_with_is_a_click_away(file: Path, page: Page) -> None:
+    page.goto(changed(file, broken).as_uri())
+    expect(page.locator("#wrong li")).to_have_count(3)
+    expect(page.locator("#wrong button")).to_have_text(["author3:2", "author4:1"])
+    page.locator("#wrong button").first.click()
+    expect(page.locator("#events h2")).to_have_text("The way of author3:2")
+
+
 def many(run: dict[str, Any]) -> dict[str, Any]:
     """A run of 100,000 arrows: one again and again."""
     columns, copies = run["arrows"], 100_000 // len(run["arrows"]["sent"]) + 1
@@ -235,25 +261,21 @@ def many(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_hundred_thousand_arrows_are_drawn_smoothly(file: Path, page: Page) -> None:
-    before, _, rest = file.read_text(encoding="utf-8").partition('id="run">')
-    run, _, after = rest.partition("</script>")
-    large = file.with_name("large.html")
-    large.write_text(
-        f'{before}id="run">{json.dumps(many(json.loads(run)))}</script>{after}', encoding="utf-8"
-    )
-    page.goto(large.as_uri())
+    page.goto(changed(file, many).as_uri())
     assert page.evaluate("arrows.count") >= 100_000
     for box in ("heartbeats", "flows", "handshakes"):
         page.get_by_label(box).check()
     timed = """(scale) => {
         view.scale = scale;
         scrollTo(0);
-        const begun = performance.now();
+        let fastest = Infinity;  // Others have the processor now and then.
         for (let n = 0; n < 10; n++) {
+            const begun = performance.now();
             scrollTo(view.top + 10 / view.scale);
             draw();
+            fastest = Math.min(fastest, performance.now() - begun);
         }
-        return (performance.now() - begun) / 10;
+        return fastest;
     }"""
     for scale in (0.05, 3, 300, 30_000):
-        assert page.evaluate(timed, scale) < 250, f"ms a frame, at {scale} pixels a second"
+        assert page.evaluate(timed, scale) < 150, f"ms a frame, at {scale} pixels a second"

@@ -193,7 +193,11 @@ element("told").title = run.told.slice(1).join("\n");
 element("lanes").append(...run.lanes.map((name) => make("span", name)));
 element("barks").append(...run.barks.map((bark) => new Option(bark, bark)));
 element("wrong").hidden = !run.wrong.length;
-element("wrong").querySelector("ul").append(...run.wrong.map((text) => make("li", text)));
+element("wrong").querySelector("ul").append(...run.wrong.map((text) => {
+    const item = make("li", text);
+    item.append(...barkButtons(named(text)));
+    return item;
+}));
 for (const kind of [...KINDS].reverse()) {
     addBox(kind.told, kind.name, kind.on, (isOn) => { kind.on = isOn; });
 }

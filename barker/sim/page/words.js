@@ -63,14 +63,24 @@ function told(event, hasButtons) {
         box.append(make("p", timesOf(arrow)), make("p", more));
     }
     if (hasButtons) {
-        for (const bark of new Set(mark ? mark.barks : run.arrows.barks[arrow])) {
-            const button = make("button", run.barks[bark], "bark");
-            button.title = "show its way alone";
-            button.addEventListener("click", () => isolate(bark));
-            box.append(button);
-        }
+        box.append(...barkButtons(mark ? mark.barks : run.arrows.barks[arrow]));
     }
     return box;
+}
+
+function barkButtons(barks) {
+    return [...new Set(barks)].map((bark) => {
+        const button = make("button", run.barks[bark], "bark");
+        button.title = "show its way alone";
+        button.addEventListener("click", () => isolate(bark));
+        return button;
+    });
+}
+
+// The barks that what is wrong is about, as core/ledger.py writes them: (author, number).
+function named(text) {
+    const found = [...text.matchAll(/\('?([^\s',()]+)'?, (\d+)\)/g)];
+    return found.map(([, author, number]) => run.barks.indexOf(`${author}:${number}`)).filter((bark) => bark >= 0);
 }
 
 const MOST_TOLD = 30;
