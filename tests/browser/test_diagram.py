@@ -182,6 +182,7 @@ def test_playing_moves_time_as_fast_as_it_is_told_to(diagram: Page) -> None:
     diagram.keyboard.press("Space")
     wait_for(lambda: diagram.evaluate("view.cursor") > begin + 0.0002, "time goes on")
     assert now(diagram) < begin + 0.05
+    wait_for(lambda: "came" in diagram.locator("#here .told").last.inner_text(), "what passes is told")
     diagram.keyboard.press("Space")
     paused = now(diagram)
     assert now(diagram) == paused

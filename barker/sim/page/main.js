@@ -2,7 +2,11 @@
 
 // The controls, the pointer, and what is told in words.
 
-const player = {runs: false, last: 0};
+const player = {
+    runs: false,
+    last: 0,      // When it was last moved on, in real time.
+    told: null,   // The time of the event that it has told of.
+};
 
 let here = [];        // What is told of beside the picture: [{arrow, mark}]; empty: what happens at the cursor.
 let isDue = false;
@@ -73,6 +77,11 @@ function advance(now) {
     }
     if (view.cursor >= run.seconds) {
         pause();
+    }
+    const time = nextTime(view.cursor, -1);
+    if (time !== player.told) {
+        player.told = time;
+        tell(eventsAt(time));
     }
     redraw();
     requestAnimationFrame(advance);
