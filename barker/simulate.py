@@ -17,33 +17,18 @@ import click
 
 from barker.amqp.system import System, clock
 from barker.commands import options
+from barker.core.errors import Mistake
 from barker.environment import extra
+from barker.sim.diagram import write_diagram
 from barker.sim.plan import Plan, read
+from barker.sim.record import Record
 from barker.sim.shrink import shrink
-from barker.sim.simulation import Outcome, planned, simulate
+from barker.sim.simulation import Outcome, figures_of, planned, simulate
 
 with extra("terminal"):
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Table
-
-
-def _figures(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
-    return {
-        "seed": plan.seed,
-        "kept": not outcome.wrong,
-        "wrong": outcome.wrong,
-        "virtual_seconds": round(outcome.seconds, 3),
-        "seconds": round(seconds, 3),
-        "times_real_time": round(outcome.seconds / seconds, 1),
-        "events": outcome.events,
-        "bytes": outcome.bytes,
-        "digest": outcome.digest,
-        "faults": len(plan.faults),
-        "by_fault": dict(sorted(Counter(fault.kind for fault in plan.faults).items())),
-        **{name: outcome.figures[name] for name in ("accepted", "due", "delivered", "lost", "twice")},
-        **{name: outcome.figures[name] for name in ("out_of_order", "strange")},
-    }
 
 
 def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
@@ -63,16 +48,21 @@ def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
     console.print(result)
 
 
-def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool) -> None:
-    """Say what is wrong with a run; and with `smaller`, what is left of it when it is made small."""
+def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram: bool) -> None:
+    """Say what is wrong with a run; with `smaller`, also what is left when it is made small (and drawn)."""
     console.print(f"seed {plan.seed}:", *outcome.wrong, sep="\n  ")
     if smaller:
         console.print("Making it smaller …")
         plan = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
         file = Path(f"simulated-{plan.seed}.json")
         plan.write(file)
-        console.print(*plan.told(), *simulate(plan).wrong, sep="\n  ")
+        record = Record()
+        outcome = simulate(plan, record=record)
+        console.print(*plan.told(), *outcome.wrong, sep="\n  ")
         console.print(f"Again: barker simulate --replay {file}")
+        if diagram:
+            write_diagram(file.with_suffix(".html"), plan, outcome, record)
+            console.print(f"To be looked at: {file.with_suffix('.html')}")
 
 
 @click.command("simulate")
@@ -93,6 +83,9 @@ def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool) -> None
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."
 )
+@click.option(
+    "--diagram", type=click.Path(path_type=Path, dir_okay=False), help="Draw the run: a page of its own."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, a line for each run.")
 @options.program
 def main(
@@ -105,6 +98,7 @@ def main(
     readers: int,
     inboxes: int,
     replay: Path | None,
+    diagram: Path | None,
     as_json: bool,
 ) -> None:
     """Break a simulated suite, again and again, and see whether all that was accepted is delivered.
@@ -119,6 +113,8 @@ def main(
     )
     if replay is not None:
         plans, runs = iter([read(replay)]), 1
+    if diagram is not None and runs > 1:
+        raise Mistake("--diagram is of one run, not of several: leave --runs out")
     console = Console(stderr=as_json)
     console.print(f"from seed {seed} on" if replay is None else f"{replay}")
     done: list[dict[str, Any]] = []
@@ -132,12 +128,15 @@ def main(
                 progress.update(task, completed=before + share)
 
             begun = clock()
-            outcome = simulate(plan, show)
-            done.append(_figures(plan, outcome, clock() - begun))
+            record = None if diagram is None else Record()
+            outcome = simulate(plan, show, record)
+            done.append(figures_of(plan, outcome, clock() - begun))
             if as_json:
                 click.echo(json.dumps(done[-1]))
+            if diagram is not None and record is not None:
+                write_diagram(diagram, plan, outcome, record)
             if outcome.wrong:
-                _tell(console, plan, outcome, replay is None)
+                _tell(console, plan, outcome, replay is None, diagram is not None)
     if not as_json:
         _show(console, done)
     kept = all(figures["kept"] for figures in done)

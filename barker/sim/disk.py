@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from barker.sim.record import Statement
 from barker.store.journal import Journal, QueueJournal, TimelineJournal
 from barker.store.social import Users
 from barker.store.sqlite_errors import storage_errors
@@ -19,12 +20,16 @@ ENDS = ("", "-wal")
 """What a journal consists of; SQLite makes its index of the log anew."""
 
 
+Tell = Callable[[str, str, Sequence[Statement]], None]
+"""Is told what became of a write, more of that in words, and what was to be written."""
+
+
 class Disk:
     """What one process has of its disk."""
 
-    def __init__(self, act: Callable[[], None]) -> None:
-        """`act` is called before and after each write, and may raise."""
-        self.act = act
+    def __init__(self, act: Callable[[], None], tell: Tell) -> None:
+        """`act` is called before and after each write, and may raise; `tell` is told what became of it."""
+        self.act, self.tell = act, tell
         self.full = 0
         """How many faults say that there is no room now."""
         self.failures = 0
@@ -61,10 +66,16 @@ class _Simulated(Journal):
 
     disk: Disk
 
-    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
+    def _write(self, statements: Iterable[Statement]) -> None:
+        statements = list(statements)
         with storage_errors(self.path):
-            self.disk.before()
+            try:
+                self.disk.before()
+            except OSError as error:
+                self.disk.tell("failed", error.strerror or "", statements)
+                raise
         super()._write(statements)
+        self.disk.tell("commit", "", statements)
         self.disk.act()
 
 

@@ -199,7 +199,10 @@ class Socket:
             raise BlockingIOError
         sent = bytes(data[:room])
         if peer.owner is not self.owner:
-            self.owner.network.world.note(sent)
+            world = self.owner.network.world
+            world.note(sent)
+            if world.record is not None:
+                world.record.sent(world.now, self, peer, sent)
         self._on_their_way += len(sent)
         self._towards(peer, lambda: peer._take(sent))
         return len(sent)
@@ -220,6 +223,9 @@ class Socket:
         if len(data) > size:
             self._came.appendleft(data[size:])
             data = data[:size]
+        world = self.owner.network.world
+        if world.record is not None:
+            world.record.read(world.now, self, len(data))
         if self.peer is not None:
             self.peer._on_their_way -= len(data)
             self.peer.tell()
@@ -321,6 +327,9 @@ class Socket:
             if self.peer is not None:
                 self.peer.break_off()
             return
+        world = self.owner.network.world
+        if world.record is not None:
+            world.record.came(world.now, self)
         self._came.append(data)
         self.tell()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.process import Process
@@ -19,6 +19,7 @@ from barker.amqp.system import Own, System
 from barker.core.errors import StorageError
 from barker.sim.disk import Disk
 from barker.sim.network import Network, Port
+from barker.sim.record import Statement
 
 TURN_SECONDS = 0.0001
 """So long a turn takes, at least: what becomes ready meanwhile is for the next one."""
@@ -48,7 +49,7 @@ class Simulated:
         """`make` makes what runs in it."""
         self.world, self.network, self.name, self._make = network.world, network, name, make
         self.port = Port(network, name, self.wake, self._act)
-        self.disk = Disk(self._act)
+        self.disk = Disk(self._act, self.tell)
         self.process: Process | None = None
         """What runs in it; None while it is dead."""
         self.frozen = False
@@ -72,6 +73,7 @@ class Simulated:
         self._number += 1
         self.frozen, self.effects_left, self._told = False, math.inf, False
         self.process = self._make(self._system(), self.disk)
+        self.tell("start")
         self.process.reactor.begin()
         self.wake()
 
@@ -79,12 +81,14 @@ class Simulated:
         """SIGTERM: it ends well, as soon as it can."""
         self._told = True
         if self.process is not None:
+            self.tell("term")
             self.process.reactor.call_from_thread(self.process.stop)
 
-    def kill(self) -> None:
-        """SIGKILL, between two turns."""
+    def kill(self, when: str = "between two turns") -> None:
+        """SIGKILL; `when` is for the record."""
         if self.process is None:
             return
+        self.tell("kill", when)
         reactor, self.process = self.process.reactor, None
         self.frozen = False
         self.disk.vanish()
@@ -97,16 +101,23 @@ class Simulated:
 
     def freeze(self) -> None:
         """SIGSTOP."""
+        self.tell("frozen on")
         self.frozen = True
 
     def thaw(self) -> None:
         """SIGCONT."""
+        self.tell("frozen off")
         self.frozen = False
         self.wake()
 
     def wake(self) -> None:
         """One of its sockets may be ready."""
         self._wake_in(0.0)
+
+    def tell(self, what: str, text: str = "", statements: Sequence[Statement] = ()) -> None:
+        """Have it in the record, if there is one."""
+        if self.world.record is not None:
+            self.world.record.mark(self.world.now, self.name, what, text, statements)
 
     def _system(self) -> System:
         world, number = self.world, self._number
@@ -138,7 +149,7 @@ class Simulated:
             if not reactor.running:
                 self._end(process)
         except Killed:
-            self.kill()
+            self.kill("within a turn")
         finally:
             self._acting = False
         self._busy_until = self.world.now + TURN_SECONDS
@@ -159,6 +170,7 @@ class Simulated:
         self.process = None
         if not self._told:
             self.ended = f"has ended by itself: {process._error}"
+        self.tell("end", self.ended)
 
     def _act(self) -> None:
         """Something is about to have an effect on others."""

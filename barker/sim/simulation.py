@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_KINDS, schedule
 from barker.sim.plan import Plan
+from barker.sim.record import Record
 from barker.sim.simulated import Simulated
 from barker.sim.suite import SimulatedSuite
 from barker.sim.world import World
@@ -51,10 +53,15 @@ def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: i
     return Plan(seed, seconds, rate, faults, **more)
 
 
-def simulate(plan: Plan, show: Callable[[str, float], None] = lambda phase, share: None) -> Outcome:
-    """Run it. `show(phase, share)` is told how far each phase is."""
+def simulate(
+    plan: Plan,
+    show: Callable[[str, float], None] = lambda phase, share: None,
+    record: Record | None = None,
+) -> Outcome:
+    """Run it. `show(phase, share)` is told how far each phase is; `record`, all that happens."""
     with tempfile.TemporaryDirectory(prefix="barker-sim-", dir=_memory()) as folder, _Bugs() as bugs:
         world = World(plan.seed)
+        world.record = record
         chance = random.Random(plan.seed)
         population = Population(plan.authors, plan.readers, chance)
         history = int(plan.rate * plan.seconds) + 1000
@@ -88,10 +95,30 @@ def simulate(plan: Plan, show: Callable[[str, float], None] = lambda phase, shar
             clients.kill()
         if run[0].error is not None:
             wrong.append(str(run[0].error))
+        world.record = None  # The end of the run is nothing that befalls it.
         suite.end()
         return Outcome(
             run[0].figures(verdict, plan.seed), wrong, world.digest, world.now, world.events, world.bytes
         )
+
+
+def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """What is known of a run that took so many real seconds."""
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange")
+    return {
+        "seed": plan.seed,
+        "kept": not outcome.wrong,
+        "wrong": outcome.wrong,
+        "virtual_seconds": round(outcome.seconds, 3),
+        "seconds": round(seconds, 3),
+        "times_real_time": round(outcome.seconds / seconds, 1),
+        "events": outcome.events,
+        "bytes": outcome.bytes,
+        "digest": outcome.digest,
+        "faults": len(plan.faults),
+        "by_fault": dict(sorted(Counter(fault.kind for fault in plan.faults).items())),
+        **{name: outcome.figures[name] for name in names},
+    }
 
 
 class _Client:

@@ -83,14 +83,18 @@ class SimulatedSuite:
                     simulated.freeze()
                 case "full":
                     simulated.disk.full += 1
+                    simulated.tell("full on")
                 case "failing":
                     simulated.disk.failures = self.world.chance.randint(1, 3)
                 case "reset":
                     self.network.reset(name)
+                    simulated.tell("reset")
                 case "cut":
                     self.network.cut(name)
+                    simulated.tell("cut on")
                 case "set clock":
                     self.world.skew = self.world.chance.uniform(-AN_HOUR, AN_HOUR)
+                    simulated.tell("clock", f"{self.world.skew:+.0f} s off")
 
     def heal(self, fault: Fault) -> None:
         """A fault ends."""
@@ -106,7 +110,9 @@ class SimulatedSuite:
                     simulated.thaw()
                 case "full":
                     simulated.disk.full -= 1
+                    simulated.tell("full off")
                 case "cut":
+                    simulated.tell("cut off")
                     self.network.join(name)
 
     def dead(self) -> str:

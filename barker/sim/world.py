@@ -7,6 +7,10 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from barker.sim.record import Record
 
 EPOCH = 1_700_000_000.0
 """Seconds since 1970 when a world begins."""
@@ -25,6 +29,8 @@ class World:
         """How much has been sent, by all."""
         self.skew = 0.0
         """How far the clocks on the wall are off, in seconds."""
+        self.record: Record | None = None
+        """Is told of what happens, if there is one; nothing depends on it."""
         self._digest = hashlib.blake2b(digest_size=8)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
