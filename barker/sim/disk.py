@@ -64,7 +64,15 @@ class Disk:
 class _Simulated(Journal):
     """A journal on a simulated disk."""
 
-    disk: Disk
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.disk = disk
+        super().__init__(path)
+        disk.journals.append(self)
+
+    def close(self) -> None:
+        """Close it well."""
+        self.disk.journals.remove(self)
+        super().close()
 
     def _write(self, statements: Iterable[Statement]) -> None:
         statements = list(statements)
@@ -82,29 +90,9 @@ class _Simulated(Journal):
 class SimulatedQueueJournal(_Simulated, QueueJournal):
     """That of queues."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        self.disk = disk
-        super().__init__(path)
-        disk.journals.append(self)
-
-    def close(self) -> None:
-        """Close it well."""
-        self.disk.journals.remove(self)
-        super().close()
-
 
 class SimulatedTimelineJournal(_Simulated, TimelineJournal):
     """That of timelines."""
-
-    def __init__(self, path: Path, disk: Disk) -> None:
-        self.disk = disk
-        super().__init__(path)
-        disk.journals.append(self)
-
-    def close(self) -> None:
-        """Close it well."""
-        self.disk.journals.remove(self)
-        super().close()
 
 
 def _crash(journal: Journal) -> None:

@@ -261,22 +261,19 @@ def many(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "arrows": arrows, "seconds": run["seconds"] * copies}
 
 
-def test_a_hundred_thousand_arrows_are_drawn_smoothly(file: Path, page: Page) -> None:
+def test_of_a_hundred_thousand_arrows_those_in_sight_are_drawn(file: Path, page: Page) -> None:
     page.goto(changed(file, many).as_uri())
     assert page.evaluate("arrows.count") >= 100_000
     for box in ("heartbeats", "flows", "handshakes"):
         page.get_by_label(box).check()
-    timed = """(scale) => {
+    drawn = """(scale) => {
+        let lines = 0;
+        const lineTo = CanvasRenderingContext2D.prototype.lineTo;
+        CanvasRenderingContext2D.prototype.lineTo = function (...at) { lines++; lineTo.apply(this, at); };
         view.scale = scale;
-        scrollTo(0);
-        let fastest = Infinity;  // Others have the processor now and then.
-        for (let n = 0; n < 10; n++) {
-            const begun = performance.now();
-            scrollTo(view.top + 10 / view.scale);
-            draw();
-            fastest = Math.min(fastest, performance.now() - begun);
-        }
-        return fastest;
+        scrollTo(view.top + 10 / view.scale);
+        draw();
+        CanvasRenderingContext2D.prototype.lineTo = lineTo;
+        return lines;
     }"""
-    for scale in (0.05, 3, 300, 30_000):
-        assert page.evaluate(timed, scale) < 150, f"ms a frame, at {scale} pixels a second"
+    assert 0 < page.evaluate(drawn, 300) < 5_000, "only what is in sight is drawn"
