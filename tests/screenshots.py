@@ -6,6 +6,8 @@ A bizlogic is killed on the way, so that the dashboard has something to show.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
@@ -56,8 +58,19 @@ def dashboard(browser: Browser, suite: Launched) -> None:
     page.screenshot(path=PICTURES / "dashboard.png", full_page=True)
 
 
+def diagram(browser: Browser, folder: Path) -> None:
+    """A simulated run, where it has its first fault."""
+    file = folder / "diagram.html"
+    run = ["--seed", "3", "--minutes", "0.5", "--faults", "20", "--diagram", str(file)]
+    subprocess.run([sys.executable, "-m", "barker", "simulate", *run], cwd=ROOT, check=True, timeout=60)
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(file.as_uri())
+    page.locator("#events").get_by_text("cut off").first.wait_for()
+    page.screenshot(path=PICTURES / "diagram.png")
+
+
 def main() -> None:
-    """Take both pictures."""
+    """Take all pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         arguments = ("--monitoring", "--autobarks", "5", "--rate", "4")
@@ -67,10 +80,11 @@ def main() -> None:
             suite.wait_until_ready()
             web_page(browser, suite)
             dashboard(browser, suite)
+            diagram(browser, Path(folder))
         finally:
             browser.close()
             suite.end()
-    print(f"Taken: {PICTURES / 'webui.png'} and {PICTURES / 'dashboard.png'}")
+    print(f"Taken: webui.png, dashboard.png and diagram.png in {PICTURES}")
 
 
 if __name__ == "__main__":
