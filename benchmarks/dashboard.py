@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 from playwright.sync_api import CDPSession, Page, sync_playwright
 from rich.table import Table
 
@@ -113,7 +114,14 @@ def heap(session: CDPSession) -> float:
 
 
 @benchmark("dashboard", seconds=5.0, runs=5)
-def main(task: Task) -> Result:
+@click.option(
+    "--minutes",
+    type=click.IntRange(4),
+    default=60,
+    show_default=True,
+    help="How long memory is watched.",
+)
+def main(task: Task, minutes: int) -> Result:
     """Measure the dashboard's frames/s and memory."""
     drawn: dict[str, Any] = {}
     task.begin(2 + 3 * task.runs)
@@ -125,10 +133,11 @@ def main(task: Task) -> Result:
         page.goto(f"{PAGE.as_uri()}?gateway=127.0.0.1:1")
         now = float(page.evaluate("Date.now() / 1000"))
         memory = {}
-        for name, seconds, ending in (("15 minutes", 900, now - 2700), ("an hour", 2700, now)):
-            task.say(f"memory after {name}")
+        quarter, rest = minutes * 15, minutes * 45
+        for after, seconds, ending in ((minutes / 4, quarter, now - rest), (minutes, rest, now)):
+            task.say(f"memory after {after:g} minutes")
             simulate(page, seconds, ending)
-            memory[name] = round(heap(session) / MB, 2)
+            memory[f"{after:g} minutes"] = round(heap(session) / MB, 2)
             task.step()
         for span in ("60", "300", "600"):
             page.check(f"#span [value='{span}']", force=True)

@@ -79,7 +79,7 @@ def test_a_run_that_fails_is_shrunk_to_little_and_is_had_again_from_its_file(
     MUTANTS["forget_to_release_what_was_in_flight"](monkeypatch)
     plans = (planned(seed, 12, 5, 60) for seed in range(SEED, SEED + SEEDS))
     plan = next(plan for plan in plans if simulate(plan).wrong)
-    small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), tries=50)
+    small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), tries=30)
     assert len(small.faults) <= 2
     assert small.barks + len(small.faults) <= 20, "twenty events or fewer"
     small.write(tmp_path / "case.json")

@@ -31,7 +31,7 @@ def test_half_a_minute_of_chaos(tmp_path: Path) -> None:
     figures = json.loads(done.stdout)
     assert (figures["lost"], figures["twice"], figures["out_of_order"], figures["strange"]) == (0, 0, 0, 0)
     assert figures["kept"] is True
-    assert figures["faults"] > 10
+    assert figures["faults"] > 3
     assert sum(of["count"] for of in figures["by_fault"].values()) == figures["faults"]
     assert figures["accepted"] > 0.5 * 30 * 500
     assert figures["delivered"] == figures["due"] == 4 * figures["accepted"]
