@@ -504,6 +504,8 @@ class Course(RuleBasedStateMachine):
 
     @rule(slow=st.booleans(), here=st.booleans())
     def inbox(self, slow: bool, here: bool) -> None:
+        if not slow:
+            self.settle_or_release_all(release=False)  # As an inbox does: what came first, first.
         self.stage.inbox.slow, self.stage.inbox.here = slow, here
 
     @precondition(lambda self: self.stage.inbox.held)
