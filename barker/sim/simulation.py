@@ -16,8 +16,9 @@ from barker.core.faults import SIMULATED_KINDS, schedule
 from barker.sim.plan import Plan
 from barker.sim.record import Record
 from barker.sim.simulated import Simulated
-from barker.sim.suite import SimulatedSuite
+from barker.sim.suite import SimulatedSuite, programs
 from barker.sim.world import World
+from barker.suite.shape import Shape
 from barker.trial.population import Population
 from barker.trial.run import Run
 
@@ -46,9 +47,8 @@ class Outcome:
 
 def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: int) -> Plan:
     """A run with `per_minute` faults of all kinds, by chance."""
-    with tempfile.TemporaryDirectory() as folder:
-        empty = SimulatedSuite(World(seed), Path(folder), Population(1, 1, random.Random(0)), 1)
-        kinds = {name: child.program.kind for name, child in empty.children.items()}
+    shape = Shape(inboxes=more.get("inboxes", 1), autobarks=0)
+    kinds = {name: program.kind for name, program in programs(shape).items()}
     faults = schedule(seed, kinds, seconds, per_minute, SIMULATED_KINDS) if per_minute else []
     return Plan(seed, seconds, rate, faults, **more)
 
@@ -76,10 +76,10 @@ def simulate(
                     plan.rate,
                     plan.seconds,
                     plan.faults,
-                    TICK_SECONDS,
-                    plan.first,
-                    plan.most,
-                    system,
+                    tick_seconds=TICK_SECONDS,
+                    first=plan.first,
+                    most=plan.most,
+                    system=system,
                 )
             )
             run[0].begin(show)

@@ -21,7 +21,7 @@ from barker.sim.network import Network
 from barker.sim.simulated import Simulated
 from barker.sim.world import World
 from barker.store.social import FILE_NAME, Users
-from barker.suite.shape import Program, Shape, plan
+from barker.suite.shape import Program, Shape, numbered, plan
 from barker.trial.population import Population
 from barker.work.spreading import Bizlogic
 
@@ -35,6 +35,11 @@ LOOK_SECONDS = 0.05
 
 LEFT_OUT = frozenset(("gateway", "autobark", "monitor"))
 """Kinds of programs that are not simulated."""
+
+
+def programs(shape: Shape) -> dict[str, Program]:
+    """What is simulated of a suite of that shape, by kind and number."""
+    return numbered(program for program in plan(shape) if program.kind not in LEFT_OUT)
 
 
 class Child(NamedTuple):
@@ -56,17 +61,13 @@ class SimulatedSuite:
     ) -> None:
         """`history`: how many barks a timeline holds; `data`: a folder for its disks."""
         self.world, self.network, self._data, self._history = world, Network(world), data, history
-        users = Users(data / FILE_NAME, create=True)
-        users.add(population.authors, population.follows)
-        users.close()
+        population.write(data)
         self.shape = Shape(inboxes=inboxes, autobarks=0, data=data)
         self.children: dict[str, Child] = {}
-        for program in plan(self.shape):
-            if program.kind not in LEFT_OUT:
-                number = sum(child.program.kind == program.kind for child in self.children.values())
-                name = f"{program.kind}-{number + 1}"
-                simulated = Simulated(self.network, name, self._maker(program, number))
-                self.children[name] = Child(program, simulated)
+        for name, program in programs(self.shape).items():
+            number = int(name.rpartition("-")[2]) - 1
+            simulated = Simulated(self.network, name, self._maker(program, number))
+            self.children[name] = Child(program, simulated)
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""

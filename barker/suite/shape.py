@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,6 +153,15 @@ def plan(shape: Shape) -> list[Program]:
         *(autobark(shape, number + 1) for number in range(shape.autobarks)),
         *([service("monitor", shape)] if shape.monitoring else []),
     ]
+
+
+def numbered(programs: Iterable[Program]) -> dict[str, Program]:
+    """These by kind and number, such as ``outbox-2``: not by their ports, which are others in each run."""
+    found: dict[str, Program] = {}
+    for program in programs:
+        number = sum(other.kind == program.kind for other in found.values()) + 1
+        found[f"{program.kind}-{number}"] = program
+    return found
 
 
 def another(kind: str, shape: Shape, programs: Collection[Program]) -> Program:

@@ -17,7 +17,7 @@ from barker.core.faults import KINDS, Fault
 from barker.store.social import FILE_NAME, Users
 from barker.suite.child import Child
 from barker.suite.ports import free_offset
-from barker.suite.shape import Shape, plan
+from barker.suite.shape import Shape, numbered, plan
 
 READERS_OF_EACH = 3
 """How many readers follow each author."""
@@ -48,6 +48,11 @@ class Population:
             (reader, author) for author in self.authors for reader in chance.sample(self.readers, count)
         ]
 
+    def write(self, data: Path) -> None:
+        """Make the users' file in `data`."""
+        with contextlib.closing(Users(data / FILE_NAME, create=True)) as users:
+            users.add(self.authors, self.follows)
+
     def due(self) -> dict[str, set[str]]:
         """Whose barks are due on each timeline."""
         due: dict[str, set[str]] = {author: {author} for author in self.authors}
@@ -61,22 +66,18 @@ class Victims:
 
     def __init__(self, data: Path, population: Population, history: int, inboxes: int) -> None:
         """`history`: how many barks a timeline holds."""
-        users = Users(data / FILE_NAME, create=True)
-        users.add(population.authors, population.follows)
-        users.close()
+        population.write(data)
         self.shape = Shape(
             port_offset=free_offset(), inboxes=inboxes, autobarks=0, data=data, log_level="error"
         )
         self.children: dict[str, Child] = {}
         self._full: set[str] = set()
-        for program in plan(self.shape):
+        for name, program in numbered(plan(self.shape)).items():
             if program.kind == "inbox":
                 at = program.arguments.index("--history") + 1
                 arguments = (*program.arguments[:at], str(history), *program.arguments[at + 1 :])
                 program = dataclasses.replace(program, arguments=arguments)
-            # By their number, not their port, which is another in each run: one schedule for one seed.
-            number = sum(child.program.kind == program.kind for child in self.children.values()) + 1
-            self.children[f"{program.kind}-{number}"] = Child(program)
+            self.children[name] = Child(program)
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""

@@ -99,13 +99,6 @@ def a_wake_up_lost(patch: pytest.MonkeyPatch) -> None:
         leave(self, queue, link)
         self._awake.pop(queue, None)
 
-    join = QueueManifold.join
-
-    def joining(self: Any, queue: Any, link: Any) -> None:
-        join(self, queue, link)
-        if link.credit < 2:
-            self._awake.pop(queue, None)
-
     patch.setattr(QueueManifold, "leave", leaving)
     patch.setattr(QueueManifold, "join", lambda self, queue, link: queue.consumers.append(link))
 

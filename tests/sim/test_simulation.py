@@ -52,6 +52,8 @@ def test_three_minutes_with_every_fault_break_no_promise() -> None:
 
 
 def test_with_several_inboxes() -> None:
+    plan = planned(SEED, 60, 5, 200, inboxes=3)
+    assert {"inbox-1", "inbox-2", "inbox-3"} <= {name for fault in plan.faults for name in fault.names}
     outcome = simulate(planned(SEED, 60, 5, 40, inboxes=3))
     assert outcome.wrong == [], f"barker simulate --seed {SEED} --minutes 1 --rate 5 --faults 40 --inboxes 3"
 
