@@ -78,14 +78,17 @@ function room() {
 }
 
 /* What an outbox has accepted needs this page no more. Forget it, up to the bark `last` or all: it may have been
- * on the timeline, among those that were missed. */
+ * on the timeline, among those that were missed. What is on its way to an outbox may have been, too: it is
+ * forgotten once it is accepted. */
 function letGo(last) {
-    for (const {id, accepted} of waiting.values()) {
-        if (id === last) {
+    for (const bark of waiting.values()) {
+        if (bark.id === last) {
             return;
         }
-        if (accepted) {
-            forget(id);
+        if (bark.accepted) {
+            forget(bark.id);
+        } else if (bark.sent) {
+            bark.past = true;
         }
     }
 }
@@ -114,7 +117,9 @@ function onOutcome(bark, outcome, reason) {
     if (!waiting.has(bark.id)) {
         return;                                 // it came on the timeline before
     }
-    if (outcome === "accepted") {
+    if (outcome === "accepted" && bark.past) {
+        forget(bark.id);
+    } else if (outcome === "accepted") {
         bark.accepted = true;
         bark.item.querySelector(".note").textContent = "accepted by the outbox";
     } else if (outcome === "rejected") {
@@ -123,7 +128,7 @@ function onOutcome(bark, outcome, reason) {
         at("text").value = [bark.text, at("text").value].filter(Boolean).join("\n");
         showLeft();
     } else {
-        bark.sent = false;                      // released, as by an outbox whose disk is full
+        bark.sent = bark.past = false;          // released, as by an outbox whose disk is full
         setTimeout(send, LONGEST_WAIT);
     }
 }

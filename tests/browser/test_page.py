@@ -280,8 +280,10 @@ def test_a_message_that_is_no_bark_harms_nothing(barker: Page, client: Client) -
 def test_barks_of_any_time_are_shown_and_end_no_connection(barker: Page, client: Client) -> None:
     barker.evaluate("window.before = inbox.connection; null")
     # As those that stood on timelines before the outbox looked at the time.
-    for created in (2**62, -(2**62), -1, LAST_TIME + 1, 2**63 - 1, LAST_TIME, 1):
+    made = (2**62, -(2**62), -1, LAST_TIME + 1, 2**63 - 1, LAST_TIME, 1)
+    for created in made:
         client.send(Bark(f"at {created}", "rex", f"made at {created}", created), "inbox/ark3")
+    wait_for(lambda: len(client.accepted) == len(made), "they are on the timeline")
     client.bark("rex", "still here")
     expect(barker.locator("#barks .text").first).to_have_text("still here")
     assert barker.locator("#barks .bark").count() == 8
@@ -314,6 +316,27 @@ def test_no_more_than_1000_barks_wait_and_the_next_stays_in_the_box(barker: Page
     expect(barker.locator("#barks .text").first).to_have_text("one too many", timeout=60_000)
     expect(barker.locator("#problem")).to_be_empty()
     assert barker.input_value("#text") == ""
+
+
+LATE_AND_MISSED = """
+    // What becomes of barks is told to the page late, after the timeline has gone past them: it missed the first.
+    const settled = outbox.settled, onMessage = inbox.onMessage;
+    window.late = [];
+    outbox.settled = (...told) => late.push(() => settled.apply(outbox, told));
+    inbox.onMessage = (message) => message.body === "missed" || onMessage(message);
+    null
+"""
+
+
+def test_a_bark_that_is_accepted_when_its_place_on_the_timeline_is_past_waits_no_more(barker: Page) -> None:
+    barker.evaluate(LATE_AND_MISSED)
+    say(barker, "missed")
+    say(barker, "seen")
+    expect(barker.locator("#barks .text")).to_have_text(["seen"])
+    barker.wait_for_function("late.length === 2")
+    expect(barker.locator("#pending .text")).to_have_text(["missed"])
+    barker.evaluate("late.forEach((tell) => tell())")
+    expect(barker.locator("#pending .bark")).to_have_count(0)
 
 
 def test_what_the_outbox_has_makes_room(barker: Page, cast: Cast) -> None:
