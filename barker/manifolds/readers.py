@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 FORGET_AT = 500
 """When so many messages are on no timeline any more, the journal forgets them: few, so that nobody waits."""
 
+FORGET_BYTES = 16 * 1024 * 1024
+"""It forgets them earlier when the names on what came since take so much: SQLite goes through all of that."""
+
 MOST_RECIPIENTS = 200_000
 """How many timelines one message may name; bizlogic names about 100,000 (`core/fan_out.py`)."""
 
@@ -91,6 +94,7 @@ class TimelineManifold(Service):
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
+        self._named = 0  # Characters of names on what came since the journal forgot something.
         self._warned = False
         for entry in journal.load():
             self._put(entry)
@@ -164,7 +168,8 @@ class TimelineManifold(Service):
 
     def _end_turn(self) -> None:
         self._commit()
-        if len(self.timelines.gone) >= self._forget_at:
+        gone = len(self.timelines.gone)
+        if gone >= self._forget_at or (gone and self._named >= FORGET_BYTES):
             self._forget()
         if self.timelines.forgotten and not self._warned:
             self._warned = True
@@ -219,6 +224,7 @@ class TimelineManifold(Service):
         if entry.data is not None:
             audience = self.timelines.audience(entry.users)
             self._delivered += len(audience)
+            self._named += len(entry.users)
             # At once: of a long turn, readers would miss all but the last of the history otherwise.
             for link in self.timelines.deliver(entry.sequence, entry.data, audience):
                 self._pump(link)
@@ -247,6 +253,7 @@ class TimelineManifold(Service):
 
     def _forget(self) -> None:
         gone = self.timelines.gone
+        self._named = 0
         try:
             self.journal.forget(gone, self._seen.since)
         except StorageError as error:

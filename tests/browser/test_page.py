@@ -319,7 +319,7 @@ def test_no_more_than_1000_barks_wait_and_the_next_stays_in_the_box(barker: Page
 
 
 LATE_AND_MISSED = """
-    // What becomes of barks is told to the page late, after the timeline has gone past them: it missed the first.
+    // What becomes of barks is told late, when the timeline has gone past them: it missed the first.
     const settled = outbox.settled, onMessage = inbox.onMessage;
     window.late = [];
     outbox.settled = (...told) => late.push(() => settled.apply(outbox, told));

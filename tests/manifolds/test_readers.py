@@ -105,6 +105,21 @@ def test_a_disk_that_is_full_for_a_moment_changes_no_order_and_is_asked_once_a_s
     assert numbers(got) == list(range(60))
 
 
+def test_the_journal_forgets_little_at_a_time_of_what_goes_to_many(
+    timelines: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("barker.manifolds.readers.FORGET_BYTES", 10_000)
+    stage = timelines(history=1)
+    producer, sent = stage.sender(stage.connect(), "inbox")
+    most = 0
+    for number in range(50):
+        producer.send(fan_out(number, "x" * 200 + " rex" * 200), number)
+        stage.turn(1)
+        most = max(most, len(stage.manifold.timelines.gone))
+    assert len(sent.outcomes) == 50
+    assert most == 9, "some 1,000 bytes of names each, and one is on the timeline"
+
+
 def test_what_is_raised_in_a_commit_leaves_nobody_waiting(timelines: Open) -> None:
     stage = timelines()
     first, second = stage.connect(), stage.connect()
