@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from barker.commands import options, session
 from barker.core.errors import Mistake
 from barker.store.first_users import import_users, make_users
-from barker.store.social import FILE_NAME
+from barker.store.social import FILE_NAME, Users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
@@ -105,12 +106,18 @@ def main(
     for line in filter(None, [*lines, among_outgoing(shape)]):
         click.echo(f"barker: {line}", err=True)
     if graph is not None:
-        import_users(data, graph, mutual).close()
+        there = import_users(data, graph, mutual)
     elif mutual:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
     elif not (data / FILE_NAME).exists():
-        make_users(data, users).close()
-    Launcher(shape, session_file, keep_alive).run()
+        there = make_users(data, users)
+    else:
+        there = Users(data / FILE_NAME)
+        if ctx.get_parameter_source("users") is not ParameterSource.DEFAULT:
+            click.echo(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
+    star = there.star()
+    there.close()
+    Launcher(shape, session_file, star, keep_alive).run()
 
 
 if __name__ == "__main__":

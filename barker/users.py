@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from barker.commands import options
-from barker.store.first_users import import_users, make_users
+from barker.core.errors import Mistake
+from barker.core.kennel import SAMPLE
+from barker.store.first_users import import_users, make_users, sample_users
 from barker.store.social import FILE_NAME, Users, salvage
 
 
@@ -28,13 +30,20 @@ def make(count: int, seed: int, data: Path) -> None:
 
 
 @main.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--mutual", is_flag=True, help="Each line is a friendship: both follow each other.")
+@click.option(
+    "--sample",
+    is_flag=True,
+    help=f"No file: {SAMPLE} dogs by chance, always the same, with as many friends as people at a college.",
+)
 @options.data
 @options.program
-def import_(file: Path, mutual: bool, data: Path) -> None:
+def import_(file: Path | None, mutual: bool, sample: bool, data: Path) -> None:
     """Add the users of an edge list: 'follower followee' a line, % and # begin a comment."""
-    users = import_users(data, file, mutual)
+    if sample == (file is not None):
+        raise Mistake("name the file of an edge list, or say --sample; one of both")
+    users = import_users(data, file, mutual) if file is not None else sample_users(data)
     click.echo(f"{len(users)} users in {users.path}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -13,6 +14,15 @@ DOGS = (
     *("zeus", "ruby", "buddy", "nala", "oscar", "penny", "jack", "rosie", "toby", "sadie"),
     *("bear", "coco", "finn", "maggie", "leo", "stella", "otto", "ginger", "moose", "willow"),
 )
+
+SAMPLE = 962
+"""How many people that network has whose friends were counted."""
+
+FRIENDS = (1, 2, 6, 8, 11, 14, 17, 20, 23, 26, 29, 33, 37, 43, 48, 54, 62, 72, 87, 108, 313)
+"""How many friends people have: the fewest, then those of each who is a twentieth of all people further on.
+
+Counted at a college (Traud, Mucha and Porter, "Social structure of Facebook networks", 2012: Reed, of 962
+people)."""
 
 _OPENERS = ("Honestly,", "Breaking:", "Hot take:", "Today I learned:", "Note to self:", "Fun fact:", "So")
 _DOERS = (
@@ -81,6 +91,33 @@ def friendships(names: Sequence[str], chance: Random) -> Iterator[tuple[str, str
             yield name, STAR
     if STAR in names:
         yield from ((STAR, other) for other in chance.sample(others, len(others) // 4))
+
+
+def acquaintances(names: Sequence[str], chance: Random) -> Iterator[tuple[str, str]]:
+    """Friendships as people have them, as (follower, followee), both ways: the first name has the most.
+
+    Each pair is drawn with the weights of both (Chung and Lu, "Connected components in random graphs with
+    given expected degree sequences", 2002); how many each has is as in :data:`FRIENDS`.
+    """
+    wanted = sorted((_friends_at(chance.random()) for _ in names[1:]), reverse=True)
+    weights = list(itertools.accumulate([FRIENDS[-1], *wanted]))
+    pairs: set[tuple[int, int]] = set()
+    most = len(names) * (len(names) - 1) // 2
+    numbers = range(len(names))
+    while len(pairs) < min(weights[-1] // 2, most // 2):
+        one, other = chance.choices(numbers, cum_weights=weights, k=2)
+        if one != other:
+            pairs.add((min(one, other), max(one, other)))
+    for one, other in sorted(pairs):
+        yield names[one], names[other]
+        yield names[other], names[one]
+
+
+def _friends_at(share: float) -> int:
+    """How many friends somebody has of whom this share of all (0 to 1) has fewer."""
+    place = share * (len(FRIENDS) - 1)
+    below = min(int(place), len(FRIENDS) - 2)
+    return round(FRIENDS[below] * (FRIENDS[below + 1] / FRIENDS[below]) ** (place - below))
 
 
 def sentence(chance: Random, users: Sequence[str]) -> str:

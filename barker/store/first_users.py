@@ -8,7 +8,7 @@ from pathlib import Path
 
 from barker.core.barks import is_user
 from barker.core.errors import Mistake
-from barker.core.kennel import dogs, friendships
+from barker.core.kennel import SAMPLE, acquaintances, dogs, friendships
 from barker.store.social import FILE_NAME, Users
 
 
@@ -17,6 +17,14 @@ def make_users(data: Path, count: int, seed: int = 1) -> Users:
     users = Users(data / FILE_NAME, create=True)
     names = dogs(count)
     users.add(names, friendships(names, random.Random(seed)))
+    return users
+
+
+def sample_users(data: Path, seed: int = 1) -> Users:
+    """The users' file in `data`, with dogs added who have as many friends as people do."""
+    users = Users(data / FILE_NAME, create=True)
+    names = dogs(SAMPLE)
+    users.add(names, acquaintances(names, random.Random(seed)))
     return users
 
 

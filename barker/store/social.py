@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from barker.core.barks import Follow, is_user
 from barker.core.errors import Mistake, StorageError
 from barker.core.graph import SocialGraph
+from barker.core.kennel import STAR
 from barker.store.salvage import finish, salvaging
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import records
@@ -121,6 +122,14 @@ class Users:
             "SELECT name, (SELECT count(*) FROM follows WHERE follower = name), "
             "(SELECT count(*) FROM follows WHERE followee = name) FROM users ORDER BY name"
         )
+
+    def star(self) -> str:
+        """The user to begin with: the kennel's star, or else whom most follow; empty when there is nobody."""
+        if any(self._read("SELECT 1 FROM users WHERE name = ?", STAR)):
+            return STAR
+        known = self._read("SELECT followee FROM follows GROUP BY followee ORDER BY count(*) DESC LIMIT 1")
+        some = self._read("SELECT name FROM users LIMIT 1")
+        return next((row[0] for row in itertools.chain(known, some)), "")
 
     # Everything, and what is new
 
@@ -311,9 +320,9 @@ class Users:
         version = db.execute("PRAGMA data_version").fetchone()[0]
         return int(newest.get("changes", 0)), int(newest.get("words", 0)), int(version)
 
-    def _read(self, statement: str) -> Iterator[Any]:
+    def _read(self, statement: str, *values: object) -> Iterator[Any]:
         with storage_errors(self.path, SALVAGE):
-            yield from self._db.execute(statement)
+            yield from self._db.execute(statement, values)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -24,6 +25,7 @@ from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands.session import write_session
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
+from barker.core.kennel import STAR
 from barker.core.printable import printable
 from barker.core.routing import Route
 from barker.environment import INSTALLED, PAGES
@@ -51,14 +53,14 @@ class Launcher(Service):
 
     kind = "launcher"
 
-    def __init__(self, shape: Shape, session: Path, keep_alive: bool = False) -> None:
+    def __init__(self, shape: Shape, session: Path, star: str, keep_alive: bool = False) -> None:
         """Listen at the launcher's port; `session` is the file that tells the pages where the gateway is.
 
-        With `keep_alive`, what dies is started again.
+        `star` is the user whose page is printed. With `keep_alive`, what dies is started again.
 
         :raises Mistake: when a port is taken.
         """
-        self._session = session
+        self._session, self._star = session, star
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
@@ -121,9 +123,9 @@ class Launcher(Service):
             port = process["port"] or "-"
             click.echo(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         gateway = self.suite.shape.gateway
-        click.echo(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_or_file('webui')}")
+        click.echo(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_page('webui', self._star)}")
         if self.suite.shape.monitoring:
-            click.echo(f"The dashboard: http://{gateway}/monitoring/{_or_file('monitoring')}")
+            click.echo(f"The dashboard: http://{gateway}/monitoring/{_page('monitoring')}")
         click.echo("Kill what you like; Ctrl-C ends it all.")
         sys.stdout.flush()
 
@@ -191,9 +193,10 @@ class _Commander(LinkHandler):
         delivery.accept()
 
 
-def _or_file(folder: str) -> str:
-    """How a page is opened without the gateway; nothing when there is no checkout."""
-    return "" if INSTALLED else f"  or  {(PAGES / folder / 'index.html').as_uri()}"
+def _page(folder: str, user: str = STAR) -> str:
+    """The end of a page's address at the gateway; and its address on the disk, if there is a checkout."""
+    search = "" if user == STAR else f"?user={quote(user)}"
+    return search if INSTALLED else f"{search}  or  {(PAGES / folder / 'index.html').as_uri()}{search}"
 
 
 def _text(arguments: dict[str, Any], key: str) -> str:

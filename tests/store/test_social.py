@@ -109,6 +109,17 @@ def test_a_change_that_fails_changes_nothing(path: Path) -> None:
 # Followers
 
 
+def test_the_star_is_ark3_or_else_whom_most_follow(path: Path) -> None:
+    with closing(Users(path, create=True)) as users:
+        assert users.star() == ""
+        users.add(["ann"], [])
+        assert users.star() == "ann", "nobody follows anybody"
+        users.add([], [("spot", "rex"), ("ann", "rex"), ("rex", "spot")])
+        assert users.star() == "rex"
+        users.add(["ark3"], [])
+        assert users.star() == "ark3"
+
+
 def test_following_makes_both_users(path: Path) -> None:
     with closing(Users(path, create=True)) as users:
         users.follow("spot", "rex")

@@ -220,8 +220,9 @@ def test_timelines_are_found_again_at_other_ports(launch: Callable[..., Launched
         offered(suite, 0, dog, TEXTS)
     delivered(suite, dict.fromkeys(dogs, TEXTS))
     suite.end()
-    again = launch("launch-no-bizlogic.py", "--autobarks", "0", "--inboxes", "2")
+    again = launch("launch-no-bizlogic.py", "--autobarks", "0", "--inboxes", "2", "--users", "1000")
     again.wait_until_ready()
+    assert f"--users changes nothing: {suite.data / FILE_NAME} has 100 already" in again.output
     delivered(again, dict.fromkeys(dogs, TEXTS))
 
 
@@ -266,6 +267,9 @@ def test_in_a_real_network_every_bark_reaches_exactly_whom_it_should(
             friends[b].add(a)
     suite = launch("launch.py", "--graph", str(file), "--mutual", "--autobarks", "0")
     suite.wait_until_ready()
+    most = max(map(len, friends.values()))
+    pages = re.findall(r"/(?:index\.html)?\?user=(\S+)", suite.output)
+    assert [len(friends[name]) for name in pages] == [most] * 2, "nobody here is ark3"
     users = Users(tmp_path / "data" / FILE_NAME)
     with closing(users):
         assert users.names() == sorted(friends)
