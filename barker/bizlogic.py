@@ -40,8 +40,9 @@ def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path,
 
     Run several: the oldest is active, the others wait for it to die.
     """
-    users = Users(data / FILE_NAME, create=True, patience=0)
-    bizlogic = Bizlogic(Serving(ADDRESS, host, port, directory_place, "ordered", limits), users, inboxes)
+    users = Users(data / FILE_NAME, patience=0)
+    serving = Serving(ADDRESS, host, port, directory_place, "ordered", limits, data=users.data)
+    bizlogic = Bizlogic(serving, users, inboxes)
     bizlogic.register()
     bizlogic.run()
 

@@ -23,7 +23,7 @@ from barker.amqp.service import Service, Serving
 from barker.amqp.system import System
 from barker.commands import options
 from barker.core.errors import Held, NotFound, PeerError, Redirect
-from barker.core.routing import Ages, Holder, Route, Routes
+from barker.core.routing import Ages, Holder, Route, Routes, Shared
 
 ADDRESS = "directory"
 
@@ -36,7 +36,7 @@ class Directory(Service):
     def __init__(self, host: str, port: int, limits: Limits, system: System | None = None) -> None:
         super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits, system))
         self.routes = Routes()
-        self._ages = Ages(self.reactor.wall())
+        self._ages, self._shared = Ages(self.reactor.wall()), Shared()
         self.watchers = Broadcast(self._table, Lag.END)
         self.routes.add(self.agent.route(host, self.port))
 
@@ -53,6 +53,7 @@ class Directory(Service):
         raise self.resolve(address, link)
 
     def _register(self, link: Receiver, route: Route) -> LinkHandler:
+        self._shared.check(route)
         holder = Holder(link, link.connection, link.connection.peer_container)
         route = self._ages.believed(route, holder.container, self.reactor.wall())
         replaced = self.routes.add(route, holder)

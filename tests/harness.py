@@ -114,15 +114,15 @@ class Suite:
     def place(self) -> str:
         return f"127.0.0.1:{self.directory.port}"
 
-    def start(self, program: str, *arguments: str, listens: bool = True) -> Process:
-        """Start `barker.PROGRAM`; ready or not."""
+    def start(self, program: str, *arguments: str, listens: bool = True, data: bool = True) -> Process:
+        """Start `barker.PROGRAM`, with the suite's `data` or not; ready or not."""
         port = free_port() if listens else None
         command = [sys.executable, "-m", f"barker.{program}", *arguments, "--log-level", "info"]
         if port is not None:
             command += ["--port", str(port)]
         if program != "directory":
             command += ["--directory", self.place]
-        if program in ("manifold", "bizlogic", "autobark"):
+        if data and program in ("manifold", "bizlogic", "autobark"):
             command += ["--data", str(self.data)]
         process = Process(self.folder / f"{program}-{len(self.processes)}.log", command, port)
         self.processes.append(process)

@@ -212,7 +212,8 @@ def test_an_address_that_is_too_long_is_refused_in_words(directory: Directory) -
 
 def test_a_refusal_is_told_once_until_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING")
-    registration = _Registration()
+    never: list[str] = []
+    registration = _Registration(never.append)
     link: Any = None
     registration.on_found(link)
     held, wrong = Condition("amqp:resource-locked", "held"), Condition("amqp:invalid-field", "port")
@@ -223,6 +224,9 @@ def test_a_refusal_is_told_once_until_it_changes(caplog: pytest.LogCaptureFixtur
     assert registration.on_refused(held)
     told = [record.levelname for record in caplog.records]
     assert told == ["ERROR", "ERROR", "ERROR", "WARNING", "ERROR"]
+    assert never == []
+    assert not registration.on_refused(Condition("barker:other-data", "theirs are elsewhere"))
+    assert never == ["theirs are elsewhere"]
 
 
 # All of it, in any order

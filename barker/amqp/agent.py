@@ -17,7 +17,7 @@ from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
-from barker.core.errors import NotAllowed, not_here
+from barker.core.errors import NotAllowed, OtherData, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS
 from barker.core.routing import Route, normalised
@@ -108,8 +108,8 @@ class Agent(ConnectionHandler):
 class _Registration(PeerHandler[Sender]):
     """The link that is a registration: nothing is ever sent on it, it only has to stand."""
 
-    def __init__(self) -> None:
-        self._refused = ""
+    def __init__(self, on_never: Callable[[str], None]) -> None:
+        self._refused, self._on_never = "", on_never
 
     def on_found(self, link: Sender) -> None:
         """The directory knows this service."""
@@ -119,6 +119,9 @@ class _Registration(PeerHandler[Sender]):
 
     def on_refused(self, condition: Condition) -> bool:
         """A registration that breaks the rules, a place that is held, or one that is no directory."""
+        if condition.name == OtherData.condition:
+            self._on_never(condition.description)
+            return False
         if str(condition) != self._refused:
             log.error("the directory refuses this service: %s", condition)
         self._refused = str(condition)
@@ -136,6 +139,11 @@ def agent_alone(
     return agent
 
 
-def register(network: Network, route: Route) -> PeerLink[Sender]:
-    """Have the directory send others to `route`, until the link is closed or this process ends."""
-    return sender_to(network, "directory", _Registration(), route.to_map())
+def register(
+    network: Network, route: Route, on_never: Callable[[str], None] = lambda why: None
+) -> PeerLink[Sender]:
+    """Have the directory send others to `route`, until the link is closed or this process ends.
+
+    `on_never` is told when the directory refuses it for good, and why.
+    """
+    return sender_to(network, "directory", _Registration(on_never), route.to_map())

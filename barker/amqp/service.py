@@ -19,7 +19,7 @@ from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
 from barker.amqp.system import System
-from barker.core.errors import BarkerError, MessageTooLarge, NotAllowed, NotFound, not_here
+from barker.core.errors import BarkerError, MessageTooLarge, Mistake, NotAllowed, NotFound, not_here
 from barker.core.routing import Route, checked_address
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class Serving:
     limits: Limits = DEFAULT_LIMITS
     system: System | None = None
     """The machine it runs on; None: this one."""
+    data: str = ""
+    """What it works on, as the directory is told (:attr:`Route.data`); empty: what nobody has to share."""
 
 
 class Service(Process, ConnectionHandler):
@@ -91,12 +93,19 @@ class Service(Process, ConnectionHandler):
     def register(self) -> None:
         """Have the directory send others here: for the service's address, and its agent."""
         for route in (*self.own_routes(), self.agent.route(self.serving.host, self.port)):
-            self._registrations.append(register(self.network, route))
+            self._registrations.append(register(self.network, route, self._never))
+
+    def _never(self, why: str) -> None:
+        """The directory will never have this service."""
+        self.fail(Mistake(why))
 
     def own_routes(self) -> list[Route]:
         """How the directory finds the service."""
         serving = self.serving
-        return [Route(serving.address, serving.host, self.port, serving.policy, self.agent.since)]
+        since = self.agent.since
+        return [
+            Route(serving.address, serving.host, self.port, serving.policy, since, data=serving.data)
+        ]
 
     def run(self) -> None:
         """Serve until it is told to end."""

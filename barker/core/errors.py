@@ -7,6 +7,7 @@
     │   ├── NotFound            amqp:not-found
     │   ├── NotAllowed          amqp:not-allowed
     │   ├── Held                amqp:resource-locked
+    │   ├── OtherData           barker:other-data
     │   ├── NotSupported        amqp:not-implemented
     │   ├── InvalidField        amqp:invalid-field
     │   ├── DecodeError         amqp:decode-error
@@ -64,6 +65,12 @@ class Held(PeerError):
     """Another has what the peer wants, and keeps it for as long as it is there (AMQP 1.0 §2.8.15)."""
 
     condition = "amqp:resource-locked"
+
+
+class OtherData(PeerError):
+    """A service that works on something else than those who serve its address: it never will."""
+
+    condition = "barker:other-data"
 
 
 class NotSupported(PeerError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from barker.core.errors import Held, InvalidField, Mistake
+from barker.core.errors import Held, InvalidField, Mistake, OtherData
 from barker.core.partitions import Partition
 
 MAX_ADDRESS = 512
@@ -25,6 +25,9 @@ MAX_ADDRESS = 512
 
 MAX_HOST = 255
 """The longest name of a host, in characters (RFC 1035 §2.3.4)."""
+
+MAX_DATA = 5_000
+"""The longest word on what a service works on, in characters; a path has 4,096."""
 
 POLICIES = ("ordered", "round-robin", "random", "consistent")
 """``ordered``: the oldest (failover). ``round-robin``: each in turn. ``random``: by chance.
@@ -43,6 +46,9 @@ class Route:
     """When the service started, in seconds since 1970, as far as it is believed (:class:`Ages`)."""
     partition: str = ""
     """Which of the names below the address it serves, such as ``2/4`` (`partitions.py`); empty: all."""
+    data: str = ""
+    """What it works on, if all who serve the address have to share that: an id, and where it is, such as
+    ``5f0c33a1 rex:/home/ann/.barker/users.sqlite3`` (:class:`Shared`)."""
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -58,6 +64,7 @@ class Route:
             "policy": self.policy,
             "since": self.since,
             "partition": self.partition,
+            "data": self.data,
         }
 
     @staticmethod
@@ -70,7 +77,7 @@ class Route:
             raise InvalidField("a registration is a map of address, host, port, policy and since")
         address, host, port = fields.get("address"), fields.get("host"), fields.get("port")
         policy, since = fields.get("policy", "round-robin"), fields.get("since", 0.0)
-        partition = fields.get("partition", "")
+        partition, data = fields.get("partition", ""), fields.get("data", "")
         if not isinstance(address, str) or not normalised(address):
             raise InvalidField(f"address must be a name; it is {address!r:.80}")
         if not isinstance(host, str) or not 1 <= len(host) <= MAX_HOST:
@@ -83,11 +90,14 @@ class Route:
             raise InvalidField(f"since must be seconds since 1970; it is {since!r:.80}")
         if not isinstance(partition, str):
             raise InvalidField(f"partition must be such as 2/4, or empty; it is {partition!r:.80}")
+        if not isinstance(data, str) or len(data) > MAX_DATA:
+            raise InvalidField(f"data must be {MAX_DATA} characters at most; it is {data!r:.80}")
         try:
             partition = str(Partition.parse(partition)) if partition else ""
         except Mistake as mistake:
             raise InvalidField(str(mistake)) from None
-        return Route(checked_address(address), str(host), int(port), str(policy), float(since), partition)
+        address = checked_address(address)
+        return Route(address, str(host), int(port), str(policy), float(since), partition, data)
 
 
 Place = tuple[str, str, int]
@@ -244,6 +254,33 @@ class Ages:
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
         return replace(route, since=since)
+
+
+class Shared:
+    """What those work on who serve an address together: who works on something else would contradict them.
+
+    It is remembered for as long as the directory lives, so that nobody else takes over when all have died.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def check(self, route: Route) -> None:
+        """A service registers; the first one's word is taken.
+
+        :raises OtherData: when those before it worked on something else.
+        """
+        if not route.data:
+            return
+        known = self._known.setdefault(route.address, route.data)
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        if known.partition(" ")[0] != route.data.partition(" ")[0]:
+            ours, theirs = (data.partition(" ")[2] for data in (known, route.data))
+            raise OtherData(
+                f"{route.address} works on {ours} here, and {theirs} is something else: start it with the "
+                "--data of the others; or, if theirs are wrong, end all of them and the directory"
+            )
 
 
 START_SECONDS = 30.0

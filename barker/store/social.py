@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import itertools
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ _TABLES = (
     # Not in the files of an older Barker. A user alone is one who exists now; nobody at all: load all anew.
     "changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT, other TEXT, wanted INTEGER NOT NULL)",
     "words (sequence INTEGER PRIMARY KEY AUTOINCREMENT, word BLOB NOT NULL UNIQUE)",
+    "identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL)",
 )
 
 
@@ -96,6 +98,7 @@ class Users:
             self._db.execute("PRAGMA journal_mode=WAL")
             for table in _TABLES:
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            self._id = self._own_id()
             self._db.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
             self._file = self._identity()
             self._seen, *self._others = self._now(self._db)
@@ -108,6 +111,11 @@ class Users:
     def present(self) -> bool:
         """Whether the file is still the one that was opened: what is written to a removed one is lost."""
         return self._identity() == self._file
+
+    @property
+    def data(self) -> str:
+        """What tells these users from others, and where they are; in :attr:`Route.data`."""
+        return f"{self._id} {os.uname().nodename}:{self.path.resolve()}"
 
     def __len__(self) -> int:
         return int(next(self._read("SELECT count(*) FROM users"))[0])
@@ -306,6 +314,14 @@ class Users:
         # Bytes that are no text are told apart from names, row by row; Python would refuse to read on.
         db.text_factory = lambda text: text.decode("utf-8", "replace")
         return db
+
+    def _own_id(self) -> str:
+        """What the file has for an id, made when it was made."""
+        found = self._db.execute("SELECT id FROM identity").fetchone()
+        if found is None:
+            self._db.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (os.urandom(4).hex(),))
+            found = self._db.execute("SELECT id FROM identity").fetchone()
+        return str(found[0])
 
     def _identity(self) -> tuple[int, int] | None:
         with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from barker.core.errors import Held, InvalidField
+from barker.core.errors import Held, InvalidField, OtherData
 from barker.core.partitions import number_of
 from barker.core.routing import (
     MAX_ADDRESS,
@@ -25,6 +25,7 @@ from barker.core.routing import (
     Holder,
     Route,
     Routes,
+    Shared,
     checked_address,
     normalised,
 )
@@ -103,12 +104,12 @@ def test_to_choose_takes_no_longer_than_to_read_the_address() -> None:
 
 def fields(**changes: Any) -> dict[str, Any]:
     route = {"address": "inbox", "host": "::1", "port": 5820, "policy": "ordered", "since": 12.5}
-    return {**route, "partition": "2/4", **changes}
+    return {**route, "partition": "2/4", "data": "5f0c33a1 rex:/barker/users", **changes}
 
 
 def test_a_route_survives_its_map() -> None:
     made = Route.from_map(fields())
-    assert made == Route("inbox", "::1", 5820, "ordered", 12.5, "2/4")
+    assert made == Route("inbox", "::1", 5820, "ordered", 12.5, "2/4", "5f0c33a1 rex:/barker/users")
     assert made.to_map() == fields()
 
 
@@ -148,6 +149,8 @@ def test_policy_start_time_and_partition_may_be_left_out() -> None:
         (fields(partition=None), "partition"),
         (fields(partition=2), "partition"),
         (fields(partition="5/4"), "'5/4'"),
+        (fields(data=None), "data"),
+        (fields(data="x" * 5_001), "5000 characters"),
     ],
 )
 def test_a_wrong_field_is_named(given_fields: object, named: str) -> None:
@@ -562,3 +565,30 @@ def test_who_does_not_answer_is_chosen_only_if_there_is_no_other(policy: str) ->
     assert {routes.choose("x", Random(), avoid="h:2") for _ in range(10)} == {one}
     routes.remove(two)
     assert routes.choose("x", Random(), avoid="h:1") == one
+
+
+# Who works on what
+
+
+def works_on(data: str, address: str = "bizlogic") -> Route:
+    return Route(address, "h", 1, "ordered", data=data)
+
+
+def test_who_works_on_something_else_than_those_before_it_is_told_where_both_are() -> None:
+    shared = Shared()
+    shared.check(works_on("1 rex:/right"))
+    shared.check(works_on("1 rex:/the same/in/another/way"))
+    shared.check(works_on("2 rex:/elsewhere", "another address"))
+    shared.check(works_on(""))
+    for _ in range(2):
+        with pytest.raises(OtherData, match="works on rex:/right here, and rex:/wrong is something else"):
+            shared.check(works_on("2 rex:/wrong"))
+
+
+def test_what_is_worked_on_is_remembered_of_so_many_addresses() -> None:
+    shared = Shared()
+    for number in range(REMEMBERED + 1):
+        shared.check(works_on("1 here", f"address {number}"))
+    shared.check(works_on("2 there", "address 0"))
+    with pytest.raises(OtherData):
+        shared.check(works_on("2 there", f"address {REMEMBERED}"))

