@@ -18,6 +18,8 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_NO_BINARY PIP_ONLY_BINARY PIP_REQUIRE_HASHES
 unexport PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIREMENT PIP_EDITABLE PYTHONHOME PYTHONPATH
+# With it each process of a suite compiles Barker anew, which takes longer than the rest of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The versions of Proton that barker/amqp works with; each has a virtual environment of its own.
 PROTONS := 0.39.0 0.40.0

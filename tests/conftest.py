@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.harness import Client, Suite
 # How long an example takes says nothing on a machine that has other things to do.
 settings.register_profile("barker", deadline=None)
 settings.load_profile("barker")
+
+# Many processes are started here: none is to compile Barker anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_report_header() -> str:
