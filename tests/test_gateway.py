@@ -22,6 +22,7 @@ import pytest
 from barker.amqp.agent import register
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
+from barker.amqp.watch import Watcher
 from barker.core.partitions import number_of
 from barker.core.routing import Route
 from tests.harness import ROOT, Process, Suite, free_port, wait_for
@@ -53,9 +54,11 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 def _routes(suite: Suite) -> list[str]:
     """The addresses that the directory knows, one for each route."""
-    command = [sys.executable, "-m", "barker.routes", "--directory", suite.place]
-    shown = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20).stdout
-    return [line.split()[0] for line in shown.splitlines()]
+    reactor = Reactor("test-routes")
+    watcher = Watcher(Network(reactor, Place.parse(suite.place)), lambda change, route: reactor.stop())
+    reactor.after(5, reactor.stop)
+    reactor.run()
+    return [route.address for route in watcher.routes]
 
 
 LET_IN = 503

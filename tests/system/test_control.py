@@ -29,10 +29,12 @@ from tests.harness import ROOT, Client, Launched, wait_for
 
 pytestmark = pytest.mark.system
 
+Reports = Callable[[], list[dict[str, Any]]]
 
-@pytest.fixture
-def suite(tmp_path: Path) -> Iterator[Launched]:
-    suite = Launched(tmp_path, "launch.py", "--monitoring", "--autobarks", "2", "--rate", "20")
+
+@contextlib.contextmanager
+def launched(folder: Path) -> Iterator[Launched]:
+    suite = Launched(folder, "launch.py", "--monitoring", "--autobarks", "2", "--rate", "20")
     try:
         suite.wait_until_ready()
         yield suite
@@ -40,8 +42,22 @@ def suite(tmp_path: Path) -> Iterator[Launched]:
         suite.end()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A suite for the tests that leave all its processes running, be there more of them than before."""
+    with launched(tmp_path_factory.mktemp("shared")) as suite:
+        yield suite
+
+
 @pytest.fixture
-def reports(suite: Launched) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def suite(tmp_path: Path) -> Iterator[Launched]:
+    """A suite of the test's own."""
+    with launched(tmp_path) as suite:
+        yield suite
+
+
+@contextlib.contextmanager
+def monitored(suite: Launched) -> Iterator[Reports]:
     """Gives what the monitor's newest message says."""
     with closing(Client(suite.directory)) as client:
         messages = client.receive_raw("monitor")
@@ -49,7 +65,10 @@ def reports(suite: Launched) -> Iterator[Callable[[], list[dict[str, Any]]]]:
         yield lambda: decode_map(messages[-1])[1]["reports"]
 
 
-Reports = Callable[[], list[dict[str, Any]]]
+@pytest.fixture
+def reports(suite: Launched) -> Iterator[Reports]:
+    with monitored(suite) as reports:
+        yield reports
 
 
 def barker(suite: Launched, *arguments: str, session: bool = True) -> subprocess.CompletedProcess[str]:
@@ -71,61 +90,63 @@ def bizlogic(suite: Launched) -> str:
     return f"bizlogic-{5680 + suite.offset}"
 
 
-def test_ps_shows_the_processes(suite: Launched) -> None:
-    shown = processes(suite)
-    assert {pid for pid, _ in shown.values()} == {child.pid for child in suite.children()}
+def test_ps_shows_the_processes(shared: Launched) -> None:
+    shown = processes(shared)
+    assert {pid for pid, _ in shown.values()} == {child.pid for child in shared.children()}
     assert {state for _, state in shown.values()} == {"running"}
 
 
-def test_kill_and_start(suite: Launched) -> None:
-    name = bizlogic(suite)
-    pid, _ = processes(suite)[name]
-    assert barker(suite, "kill", name).returncode == 0
+def test_kill_and_start(shared: Launched) -> None:
+    name = bizlogic(shared)
+    pid, _ = processes(shared)[name]
+    assert barker(shared, "kill", name).returncode == 0
     wait_for(lambda: not psutil.pid_exists(pid), "the process is gone")
-    assert f"{name} (pid {pid}) is gone: killed by SIGKILL" in suite.output
-    assert processes(suite)[name] == (pid, "gone")
-    again = barker(suite, "kill", name)
+    assert f"{name} (pid {pid}) is gone: killed by SIGKILL" in shared.output
+    assert processes(shared)[name] == (pid, "gone")
+    again = barker(shared, "kill", name)
     assert again.returncode == 2
     assert "gone already" in again.stderr
-    assert barker(suite, "start", name).returncode == 0
-    new, state = processes(suite)[name]
+    assert barker(shared, "start", name).returncode == 0
+    new, state = processes(shared)[name]
     assert state == "running"
     assert new != pid
     assert psutil.pid_exists(new)
-    assert "runs already" in barker(suite, "start", name).stderr
+    assert "runs already" in barker(shared, "start", name).stderr
 
 
-def test_freeze_and_thaw(suite: Launched) -> None:
-    name = bizlogic(suite)
-    pid, _ = processes(suite)[name]
-    assert barker(suite, "freeze", name).returncode == 0
+def test_freeze_and_thaw(shared: Launched) -> None:
+    name = bizlogic(shared)
+    pid, _ = processes(shared)[name]
+    assert barker(shared, "freeze", name).returncode == 0
     wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the process is stopped")
-    assert processes(suite)[name] == (pid, "frozen")
-    assert barker(suite, "thaw", name).returncode == 0
+    assert processes(shared)[name] == (pid, "frozen")
+    assert barker(shared, "thaw", name).returncode == 0
     wait_for(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, "the process goes on")
-    assert processes(suite)[name] == (pid, "running")
+    assert processes(shared)[name] == (pid, "running")
 
 
-def test_stop_ends_even_a_frozen_process_cleanly(suite: Launched) -> None:
-    name = bizlogic(suite)
-    pid, _ = processes(suite)[name]
-    barker(suite, "freeze", name)
-    assert barker(suite, "stop", name).returncode == 0
-    wait_for(lambda: f"{name} (pid {pid}) is gone: ended with status 0" in suite.output, "it has ended")
+def test_stop_ends_even_a_frozen_process_cleanly(shared: Launched) -> None:
+    name = bizlogic(shared)
+    pid, _ = processes(shared)[name]
+    barker(shared, "freeze", name)
+    assert barker(shared, "stop", name).returncode == 0
+    wait_for(lambda: f"{name} (pid {pid}) is gone: ended with status 0" in shared.output, "it has ended")
+    barker(shared, "start", name)
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [("bizlogic", "bizlogic-5682"), ("outbox", "outbox-5803"), ("autobark", "autobark-3")]
 )
-def test_add_starts_one_more(suite: Launched, reports: Reports, kind: str, name: str) -> None:
+def test_add_starts_one_more(shared: Launched, kind: str, name: str) -> None:
     if kind != "autobark":
-        name = f"{kind}-{int(name.partition('-')[2]) + suite.offset}"
-    assert name not in processes(suite)
-    assert barker(suite, "add", kind).returncode == 0
-    pid, state = processes(suite)[name]
+        name = f"{kind}-{int(name.partition('-')[2]) + shared.offset}"
+    assert name not in processes(shared)
+    assert barker(shared, "add", kind).returncode == 0
+    pid, state = processes(shared)[name]
     assert state == "running"
     # It does not only run: it works, and reports.
-    wait_for(lambda: pid in {report["pid"] for report in reports()}, f"{name} reports to the monitor")
+    with monitored(shared) as reports:
+        wait_for(lambda: pid in {report["pid"] for report in reports()}, f"{name} reports to the monitor")
 
 
 def test_rate_changes_what_the_autobarks_do(suite: Launched, reports: Reports) -> None:
@@ -217,8 +238,8 @@ RATELESS = [
 ]
 
 
-def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -> None:
-    token = read_token(suite.session)
+def test_whatever_a_command_holds_it_is_refused_in_a_sentence(shared: Launched) -> None:
+    token = read_token(shared.session)
     messages = [
         *(encode_command("kill", token, {"name": name}) for name in NAMELESS),
         *(encode_command("start", token, {"name": name}) for name in NAMELESS),
@@ -227,7 +248,7 @@ def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -
         *(encode_command(verb, token, {}) for verb in ["kill", "start", "add", "rate", "", "x" * 60_000]),
         *(bytes(Message(subject="kill", properties={"token": other}, body=5).encode()) for other in NAMELESS),
     ]
-    with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
+    with closing(Client(f"127.0.0.1:{5674 + shared.offset}")) as client:
         for data in messages:
             client.send_raw("launcher", data)
         wait_for(lambda: len(client.rejected) == len(set(messages)), "all are refused")
@@ -237,7 +258,7 @@ def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -
             assert condition.name in {"amqp:not-found", "amqp:not-allowed", "amqp:invalid-field"}
             assert 10 < len(condition.description) < 1_000
             assert condition.description.isprintable()
-    assert "Traceback" not in suite.output
+    assert "Traceback" not in shared.output
 
 
 @pytest.mark.parametrize(
@@ -248,29 +269,29 @@ def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -
         (["add", "directory"], "'directory' is not one of"),
     ],
 )
-def test_a_wrong_command_says_what_is_wrong(suite: Launched, arguments: list[str], says: str) -> None:
-    done = barker(suite, *arguments)
+def test_a_wrong_command_says_what_is_wrong(shared: Launched, arguments: list[str], says: str) -> None:
+    done = barker(shared, *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
+def test_without_the_token_nothing_is_done(shared: Launched, tmp_path: Path) -> None:
     other = tmp_path / "other.js"
     other.write_text('window.BARKER_SESSION = {gateway: "x", token: "guessed"};\n')
-    command = [sys.executable, "-m", "barker", "kill", bizlogic(suite), "--session", str(other)]
+    command = [sys.executable, "-m", "barker", "kill", bizlogic(shared), "--session", str(other)]
     done = subprocess.run(
-        [*command, "--directory", suite.directory], capture_output=True, text=True, timeout=30, check=False
+        [*command, "--directory", shared.directory], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2
     assert "token" in done.stderr
-    connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=5)
+    connection = BlockingConnection(f"127.0.0.1:{5674 + shared.offset}", timeout=5)
     sender = connection.create_sender("launcher")
     for properties in (None, {"token": ""}, {"token": 5}):
         with pytest.raises(SendException):
-            sender.send(Message(subject="kill", body={"name": bizlogic(suite)}, properties=properties))
+            sender.send(Message(subject="kill", body={"name": bizlogic(shared)}, properties=properties))
     connection.close()
-    assert processes(suite)[bizlogic(suite)][1] == "running"
+    assert processes(shared)[bizlogic(shared)][1] == "running"
 
 
 def test_the_monitor_tells_how_every_service_does(suite: Launched, reports: Reports) -> None:

@@ -196,16 +196,17 @@ AUTHORS = ["ann", "bob", "cid"]
 
 
 class Authors:
-    """They bark and bark, each numbers 0, 1, 2 …, as long as not too many are unsettled."""
+    """They bark and bark, each numbers 0, 1, 2 …, as long as not too many are on their way to the disk."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, received: Callable[[], int]) -> None:
+        """`received`: how many barks the service with the disk has, of all authors together."""
+        self._client, self._received = client, received
         self.sent = 0
         """How many barks each has sent."""
 
     def bark(self) -> None:
-        """As many barks of each as may be unsettled."""
-        while len(AUTHORS) * self.sent - len(self._client.accepted) < 500:
+        """As many barks of each as may be on their way."""
+        while len(AUTHORS) * self.sent - self._received() < 500:
             for author in AUTHORS:
                 self._client.bark(author, f"{self.sent} {'-' * 250}")
             self.sent += 1
@@ -258,11 +259,11 @@ def test_a_disk_that_fills_and_empties_under_load_delays_and_changes_nothing(
         suite.outbox()
     bizlogic = suite.bizlogic()
     client.read("rex")
-    authors = Authors(client)
 
     def received() -> int:
         return len(client.accepted) if service == "outbox" else client.read_count
 
+    authors = Authors(client, received)
     for _ in range(4 if isinstance(disk, Mount) else 2):
         before = received()
         authors.bark_until(lambda: received() > before + 300, "barks go through")  # noqa: B023
@@ -285,11 +286,11 @@ def test_a_manifold_starts_on_a_full_disk_and_goes_on_when_there_is_room(
 ) -> None:
     suite.users([("rex", author) for author in AUTHORS]).close()
     process = start_with(suite, disk, service)
-    authors = Authors(client)
 
     def received() -> int:
         return len(client.accepted) if service == "outbox" else client.read_count
 
+    authors = Authors(client, received)
     if service == "inbox":
         suite.outbox()
         suite.bizlogic()
