@@ -64,6 +64,7 @@ MARK_EVERY = 100
 """Each so many-th bark of a client tells it how far the others are."""
 
 WARM_SECONDS = 1.0
+"""At most so long clients bark before a run is measured; a run that is shorter has as long."""
 
 
 def mark_user(client: int) -> str:
@@ -119,8 +120,8 @@ class Client(PeerHandler[Receiver]):
 
 
 @contextlib.contextmanager
-def busy(suite: Suite, authors: Authors) -> Iterator[None]:
-    """Clients bark while the context lasts; at its end all they barked is on timelines.
+def busy(suite: Suite, authors: Authors, warm_seconds: float) -> Iterator[None]:
+    """Clients bark while the context lasts, and so long before; at its end all they barked is on timelines.
 
     :raises BarkerError: when an outbox rejects a bark, or some are not delivered.
     """
@@ -135,7 +136,7 @@ def busy(suite: Suite, authors: Authors) -> Iterator[None]:
     before, delivered = suite.worked, suite.delivered
     suite.stage.call(start)
     until(lambda: suite.worked > before, lambda: None, "barks arrive")
-    time.sleep(WARM_SECONDS)
+    time.sleep(warm_seconds)
     yield
     for client in clients:
         client.stopped = True
@@ -165,7 +166,7 @@ class Turn:
 def sustained(suite: Suite, authors: Authors, seconds: float) -> Turn:
     """Keep a suite busy for about so many seconds; it reports what it does."""
     services = [suite.bizlogic, *suite.inboxes]
-    with busy(suite, authors):
+    with busy(suite, authors, min(WARM_SECONDS, seconds)):
         first = [(service.next_report(), service.reported) for service in services]
         load, depths = Load(suite.pids), [suite.depth]
         begun = time.monotonic()

@@ -215,7 +215,14 @@ def visits(stage: Stand, inbox: Service, count: int) -> float:
 @click.option(
     "--stalled", type=click.IntRange(0), default=1_000, show_default=True, help="Of those who stall."
 )
-def main(task: Task, sizes: tuple[int, ...], stalled: int) -> Result:
+@click.option(
+    "--messages",
+    type=click.IntRange(10),
+    default=1_000,
+    show_default=True,
+    help="To a hundred readers, in each run; others have as many deliveries, and a third as many reads.",
+)
+def main(task: Task, sizes: tuple[int, ...], stalled: int, messages: int) -> Result:
     """Measure readers of live timelines, what stalled ones cost the others, and reads of timelines."""
     raise_file_limit()
     live: dict[int, dict[str, float]] = {}
@@ -230,17 +237,17 @@ def main(task: Task, sizes: tuple[int, ...], stalled: int) -> Result:
         load = Load({"inbox": inbox.pid})
         for size in sizes:
             task.say(f"{size:,} readers")
-            live[size] = served(inbox, feed, size, task.runs)
+            live[size] = served(inbox, feed, size, task.runs, messages)
             task.step()
         for _ in range(task.runs):
             task.say("stalled readers")
             with Crowd(inbox, 100) as crowd:
-                rates["without"].append(deliveries(feed, crowd, 1_000))
+                rates["without"].append(deliveries(feed, crowd, messages))
                 with Crowd(inbox, stalled, stalls=True):
-                    rates["with"].append(deliveries(feed, crowd, 1_000))
+                    rates["with"].append(deliveries(feed, crowd, messages))
             task.step()
         task.say("timeline reads")
-        reads = spread((visits(stage, inbox, 3_000) for _ in range(task.runs)), 0)
+        reads = spread((visits(stage, inbox, 3 * messages) for _ in range(task.runs)), 0)
         task.step()
         used = load.used()
     ratio = statistics.median(rates["with"]) / statistics.median(rates["without"])
@@ -274,13 +281,15 @@ def main(task: Task, sizes: tuple[int, ...], stalled: int) -> Result:
     )
 
 
-def served(inbox: Service, feed: Feed, size: int, runs: int) -> dict[str, Any]:
+def served(inbox: Service, feed: Feed, size: int, runs: int, messages: int) -> dict[str, Any]:
     """What so many readers get, and take."""
     before = inbox.memory
     with Crowd(inbox, size) as crowd:
         until(lambda: crowd.came >= size * HISTORY * 0.99, lambda: crowd.came, "they have read the history")
         load, came = Load({"inbox": inbox.pid}), crowd.came
-        rates = [deliveries(feed, crowd, max(20, min(2_000, 200_000 // size))) for _ in range(runs)]
+        rates = [
+            deliveries(feed, crowd, max(20, min(2 * messages, 200 * messages // size))) for _ in range(runs)
+        ]
         used = load.used()["inbox"]["cpu_seconds"]
         return {
             "deliveries_per_second": spread(rates, 0),

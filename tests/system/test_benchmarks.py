@@ -58,7 +58,8 @@ def test_failover_loses_nothing() -> None:
 
 
 def test_readers_are_served_and_bounded() -> None:
-    figures = run_alone("readers", "--readers", "1", "--readers", "200", "--stalled", "200", "--runs", "1")
+    few = "--readers", "1", "--readers", "200", "--stalled", "200", "--messages", "100"
+    figures = run_alone("readers", *few, "--runs", "1")
     assert {size: of["left"] for size, of in figures["live"].items()} == {"1": 1, "200": 200}
     assert 0 < figures["live"]["200"]["kb"] < 200
     assert figures["with_to_without"] > 0
@@ -75,7 +76,7 @@ def test_fanout_delivers_everything(tmp_path: Path) -> None:
     graph = tmp_path / "few.edges"
     graph.write_text("\n".join(f"user{number} user{number + 1}" for number in range(50)))
     more = "--graph", str(graph), "--plot", str(tmp_path / "fanout.svg")
-    figures = run_alone("fanout", "--seconds", "1", "--followers", "5", "--runs", "1", *more)
+    figures = run_alone("fanout", "--seconds", "0.3", "--followers", "5", "--runs", "1", *more)
     for name in ("5 followers each", "few"):
         measured = figures["measured"][name]
         # That each delivery is there, and once, the benchmark sees for itself.
