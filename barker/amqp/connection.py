@@ -93,6 +93,7 @@ class Connection:
         self._on_output = on_output
         self._touched = False
         self._lost = False
+        self._next_tick = 0
         self._closed = False
         self._opened = False
         self._condition: Condition | None = None
@@ -250,7 +251,10 @@ class Connection:
         """
         if self._lost:
             return False
-        lib.pn_transport_tick(self._transport, int(now * 1000) or 1)
+        milliseconds = int(now * 1000) or 1
+        if milliseconds < self._next_tick:
+            return True  # Nothing is due before; bytes that come or go only put it off.
+        self._next_tick = lib.pn_transport_tick(self._transport, milliseconds)
         if lib.pn_transport_pending(self._transport) != 0:
             self._touch()
         return not lib.pn_condition_is_set(lib.pn_transport_condition(self._transport))
@@ -347,6 +351,7 @@ class Connection:
         if lib.pn_connection_state(self._connection) & lib.PN_LOCAL_UNINIT:
             lib.pn_connection_open(self._connection)
         self._opened = True
+        self._next_tick = 0  # What either waits has been agreed on now.
         self.handler.on_connected(self)
 
     def _on_connection_close(self, event: Any) -> None:

@@ -232,6 +232,8 @@ class Reactor:
 
     def _read(self) -> None:
         """Let those have their turn that are ready, for as long as a turn may take."""
+        if not self._ready:
+            return
         end = self.clock() + TURN_SECONDS
         while self._ready:
             file = next(iter(self._ready))

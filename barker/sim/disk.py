@@ -20,6 +20,9 @@ ENDS = ("", "-wal")
 """What a journal consists of; SQLite makes its index of the log anew."""
 
 
+LOG_PAGES = 30
+"""So many pages in a journal's log are folded into its file."""
+
 Tell = Callable[[str, str, Sequence[Statement]], None]
 """Is told what became of a write, more of that in words, and what was to be written."""
 
@@ -67,6 +70,8 @@ class _Simulated(Journal):
     def __init__(self, path: Path, disk: Disk) -> None:
         self.disk = disk
         super().__init__(path)
+        # Whoever opens a log that a kill has left reads all of it.
+        self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         disk.journals.append(self)
 
     def close(self) -> None:

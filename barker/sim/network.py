@@ -7,6 +7,7 @@ which of them are ready. A process has a :class:`Port` to the network, which is 
 from __future__ import annotations
 
 import errno
+import functools
 import selectors
 from collections import deque
 from collections.abc import Callable
@@ -38,9 +39,10 @@ class Network:
 
     def latency(self) -> float:
         """How long something takes from one process to another, this time."""
-        chance = self.world.chance
-        seconds = chance.uniform(LEAST_LATENCY, MOST_LATENCY)
-        return seconds * SLOW if chance.random() < SLOW_SHARE else seconds
+        share = self.world.chance.random()
+        seconds = LEAST_LATENCY + (MOST_LATENCY - LEAST_LATENCY) * share
+        # Which are slow is a matter of other digits than how slow they are.
+        return seconds * SLOW if share * 1000 % 1 < SLOW_SHARE else seconds
 
     def cut(self, name: str) -> None:
         """Nothing comes from or to this process until :meth:`join`; what is sent arrives then."""
@@ -64,14 +66,13 @@ class Network:
 
     def carry(self, source: Port, target: Port, seconds: float, call: Callable[[], None]) -> None:
         """Call `call` when what `source` sends has come to `target`."""
+        self.world.after(seconds, functools.partial(self._arrive, source, target, call))
 
-        def arrive() -> None:
-            if source.name in self._cut or target.name in self._cut:
-                self._held.append(arrive)
-            else:
-                call()
-
-        self.world.after(seconds, arrive)
+    def _arrive(self, source: Port, target: Port, call: Callable[[], None]) -> None:
+        if self._cut and (source.name in self._cut or target.name in self._cut):
+            self._held.append(functools.partial(self._arrive, source, target, call))
+        else:
+            call()
 
     def new_file(self) -> int:
         """A number that no other socket has."""
@@ -175,6 +176,7 @@ class Socket:
         if not self._waiting:
             raise BlockingIOError
         end = self._waiting.popleft()
+        self._look()
         return end, ("127.0.0.1", end._port)
 
     def connect_ex(self, address: tuple[Any, ...]) -> int:
@@ -197,14 +199,16 @@ class Socket:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if room <= 0:
             raise BlockingIOError
-        sent = bytes(data[:room])
+        sent = bytes(data if len(data) <= room else data[:room])
         if peer.owner is not self.owner:
             world = self.owner.network.world
             world.note(sent)
             if world.record is not None:
                 world.record.sent(world.now, self, peer, sent)
         self._on_their_way += len(sent)
-        self._towards(peer, lambda: peer._take(sent))
+        if self._on_their_way >= BUFFER:
+            self._look()
+        self._towards(peer, functools.partial(peer._take, sent))
         return len(sent)
 
     def recv(self, size: int) -> bytes:
@@ -223,18 +227,24 @@ class Socket:
         if len(data) > size:
             self._came.appendleft(data[size:])
             data = data[:size]
+        if not self._came:
+            self._look()
         world = self.owner.network.world
         if world.record is not None:
             world.record.read(world.now, self, len(data))
         if self.peer is not None:
+            was_full = self.peer._on_their_way >= BUFFER
             self.peer._on_their_way -= len(data)
-            self.peer.tell()
+            if was_full:
+                self.peer.tell()
         return data
 
     def close(self) -> None:
         """Close it; the other end reads what was sent, and then the end."""
         if self._closed:
             return
+        if self.watched_by is not None:
+            self.watched_by.forget(self)
         self._closed = True
         network = self.owner.network
         self.owner.sockets.pop(self, None)
@@ -272,9 +282,11 @@ class Socket:
 
     def tell(self) -> None:
         """It may be ready now."""
-        if self.watched_by is not None:
-            self.watched_by.look_at(self)
-        self.owner.wake()
+        if self._look():
+            self.owner.wake()
+
+    def _look(self) -> bool:
+        return self.watched_by is not None and self.watched_by.look_at(self)
 
     def _knock(self, port: int) -> None:
         network = self.owner.network
@@ -343,7 +355,7 @@ class Selector:
 
     def __init__(self) -> None:
         self._keys: dict[int, selectors.SelectorKey] = {}
-        self._maybe: dict[int, None] = {}  # The others are not ready.
+        self._ready: dict[int, int] = {}  # For what they are; the others are not.
 
     def register(self, file: Socket, events: int, data: object = None) -> selectors.SelectorKey:
         """Look at it from now on.
@@ -368,34 +380,36 @@ class Selector:
 
         :raises KeyError: when it is not looked at.
         """
-        file.watched_by = None
-        self._maybe.pop(file.fileno(), None)
-        return self._keys.pop(file.fileno())
+        key = self._keys[file.fileno()]
+        self.forget(file)
+        return key
 
-    def look_at(self, file: Socket) -> None:
-        """It may be ready."""
-        self._maybe[file.fileno()] = None
+    def forget(self, file: Socket) -> None:
+        """It is closed, or no longer looked at."""
+        file.watched_by = None
+        self._ready.pop(file.fileno(), None)
+        self._keys.pop(file.fileno(), None)
+
+    def look_at(self, file: Socket) -> bool:
+        """Something about it has changed: whether it is ready now, for something that is looked for."""
+        number = file.fileno()
+        events = self._keys[number].events
+        ready = 0
+        if events & selectors.EVENT_READ and file.readable:
+            ready = selectors.EVENT_READ
+        if events & selectors.EVENT_WRITE and file.writable:
+            ready |= selectors.EVENT_WRITE
+        if ready:
+            self._ready[number] = ready
+        else:
+            self._ready.pop(number, None)
+        return ready != 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Those that are ready."""
-        found = []
-        for number in list(self._maybe):
-            key = self._keys.get(number)
-            ready = 0 if key is None else _ready(key)
-            if key is None or not ready:
-                del self._maybe[number]
-            else:
-                found.append((key, ready))
-        return found
+        return [(self._keys[number], ready) for number, ready in self._ready.items()] if self._ready else []
 
     def close(self) -> None:
         """Look at nothing any more."""
         self._keys.clear()
-        self._maybe.clear()
-
-
-def _ready(key: selectors.SelectorKey) -> int:
-    """For which of the events that are looked for its socket is ready."""
-    socket: Any = key.fileobj
-    ready = selectors.EVENT_READ if socket.readable else 0
-    return key.events & (ready | (selectors.EVENT_WRITE if socket.writable else 0))
+        self._ready.clear()

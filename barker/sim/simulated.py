@@ -8,6 +8,7 @@ others.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ from barker.sim.record import Statement
 
 TURN_SECONDS = 0.0001
 """So long a turn takes, at least: what becomes ready meanwhile is for the next one."""
+
+SLACK = 1e-9
+"""Seconds that an alarm comes later than a timer is due, so that no error of rounding has it come before."""
 
 MOST_EFFECTS = 40
 """Who is to die within a turn does so before one of so many next effects on others, a send or a write."""
@@ -60,7 +64,8 @@ class Simulated:
         self._told = False
         self._number = 0
         self._busy_until = 0.0
-        self._wake_at = math.inf
+        self._woken = False
+        self._alarm = math.inf
         self._acting = False
 
     @property
@@ -111,8 +116,15 @@ class Simulated:
         self.wake()
 
     def wake(self) -> None:
-        """One of its sockets may be ready."""
-        self._wake_in(0.0)
+        """One of its sockets may be ready: a turn as soon as it is not busy."""
+        if self._woken or self._acting or self.frozen or self.process is None:
+            return
+        self._woken = True
+        busy = self._busy_until - self.world.now
+        if busy > 0:
+            self.world.after(busy, self._awake)
+        else:
+            self.world.soon(self._awake)
 
     def tell(self, what: str, text: str = "", statements: Sequence[Statement] = ()) -> None:
         """Have it in the record, if there is one."""
@@ -129,17 +141,29 @@ class Simulated:
             own=lambda: SimulatedOwn(number, world.wall()),
         )
 
-    def _wake_in(self, seconds: float) -> None:
-        at = max(self.world.now + seconds, self._busy_until)
-        if self.process is not None and not self.frozen and not self._acting and at < self._wake_at:
-            self._wake_at = at
-            self.world.after(at - self.world.now, lambda: self._due(at))
+    def _awake(self) -> None:
+        self._woken = False
+        if self.process is not None and not self.frozen:
+            self._turn(self.process)
 
-    def _due(self, at: float) -> None:
-        if at == self._wake_at:
-            self._wake_at = math.inf
-            if self.process is not None and not self.frozen:
-                self._turn(self.process)
+    def _sleep(self, process: Process) -> None:
+        """Until a socket is ready, or a timer is due: the alarm for the earliest is set, but not twice."""
+        patience = process.reactor.patience()
+        if patience is not None:
+            at = max(self.world.now + patience, self._busy_until) + SLACK
+            if at < self._alarm - SLACK:
+                self._alarm = at
+                self.world.after(at - self.world.now, functools.partial(self._ring, at))
+
+    def _ring(self, at: float) -> None:
+        if at == self._alarm:
+            self._alarm = math.inf
+            if self.process is not None and not self.frozen and not self._woken:
+                # The timer it was set for may have been called, or cancelled, in a turn since.
+                if self.process.reactor.patience() == 0:
+                    self._turn(self.process)
+                else:
+                    self._sleep(self.process)
 
     def _turn(self, process: Process) -> None:
         reactor = process.reactor
@@ -157,9 +181,7 @@ class Simulated:
             if reactor._selector.select():
                 self.wake()
             else:
-                patience = reactor.patience()
-                if patience is not None:
-                    self._wake_in(patience)
+                self._sleep(process)
 
     def _end(self, process: Process) -> None:
         process.reactor.close()

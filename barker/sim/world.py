@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import itertools
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class World:
         """Is told of what happens, if there is one; nothing depends on it."""
         self._digest = hashlib.blake2b(digest_size=8)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._soon: deque[Callable[[], None]] = deque()
         self._count = itertools.count()
 
     def clock(self) -> float:
@@ -52,6 +54,10 @@ class World:
         """Call `call` in so many virtual seconds."""
         heapq.heappush(self._due, (self.now + seconds, next(self._count), call))
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call `call` next, before time goes on."""
+        self._soon.append(call)
+
     def note(self, data: bytes) -> None:
         """These bytes were sent."""
         self.bytes += len(data)
@@ -59,9 +65,15 @@ class World:
 
     def run(self, done: Callable[[], bool]) -> None:
         """Let things happen until `done()`, or nothing more does."""
-        due = self._due
-        while due and not done():
-            at, _, call = heapq.heappop(due)
-            self.now = max(self.now, at)
+        due, soon = self._due, self._soon
+        while True:
+            if soon:
+                call = soon.popleft()
+            elif due and not done():
+                at, _, call = heapq.heappop(due)
+                if at > self.now:
+                    self.now = at
+            else:
+                return
             self.events += 1
             call()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -96,6 +97,7 @@ class Journal:
         :raises StorageError: when it cannot be opened, is in use, or is newer than this program.
         """
         self.path = path
+        self._files = str(path), f"{path}-wal"
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         aside = finish(path)
@@ -253,8 +255,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes on disk, the write-ahead log included."""
-        files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return sum(map(_size, self._files))
 
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         """All of it in one transaction, or nothing."""
@@ -438,6 +439,14 @@ class TimelineJournal(Journal):
             )
         )
         self._keys_since = keys[-1] + 1 if len(keys) == KEYS_AT_ONCE else max(self._keys_since, keys_before)
+
+
+def _size(file: str) -> int:
+    """Bytes of a file; 0 of one that is not there."""
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

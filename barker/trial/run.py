@@ -140,7 +140,7 @@ class Run:
         )
         yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
         self.begun = self.reactor.clock()
-        self.reactor.every(self._tick_seconds, self._tick)
+        self._tick()
         yield lambda: self.now > self.seconds and not self._healing, "faults"
         yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
         outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
@@ -178,7 +178,9 @@ class Run:
             self._show("faults", min(1.0, self.now / self.seconds))
         elif self._step == "timelines":
             self._show("timelines", self._read() / max(1, self.wanted))
-        if self._done():
+        if self._step != "the suite is ready" and not self._healing and (dead := self.suite.dead()):
+            self._fail(f"nobody has struck it, and yet: {dead}")
+        elif self._done():
             self._next()
         elif self.reactor.clock() - self._moved[1] > HEAL_SECONDS:
             if self._step == "timelines":
@@ -254,6 +256,15 @@ class Run:
                     self._bark(author)
             self._made = max(self._made, due)
         self._break()
+        self.reactor.after(max(self._tick_seconds, self._next_due() - self.now), self._tick)
+
+    def _next_due(self) -> float:
+        """When the next bark is made, or the next fault begins or ends, in seconds after the start."""
+        due = [fault.end for fault in self._healing]
+        due += [fault.at for fault in self.faults[self.struck : self.struck + 1]]
+        if self.now < self.seconds and self._made < self._most:
+            due.append((self._made + 1) / self.rate)
+        return min(due, default=self.now + HEAL_SECONDS)
 
     # Faults
 
@@ -266,8 +277,6 @@ class Run:
             self.struck += 1
             self.suite.strike(fault)
             self._healing.append(fault)
-        if not self._healing and (dead := self.suite.dead()):
-            self._fail(f"nobody has struck it, and yet: {dead}")
 
 
 class _Arrivals(PeerHandler[Receiver]):

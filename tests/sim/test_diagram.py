@@ -195,9 +195,10 @@ def test_a_pictures_lanes_arrows_and_stretches(run: tuple[Outcome, Record]) -> N
         ("outbox-2", "cut"),
     } <= stretches
     # A bark is put into an outbox's journal, and taken out when it is done.
-    written = [text for _, _, lane, what, text, _ in drawn["marks"] if what == "commit" and lane == 3]
+    written = [(lane, text) for _, _, lane, what, text, _ in drawn["marks"] if what == "commit"]
     inserted, deleted = (
-        {text.split()[1] for text in written if text.startswith(verb)} for verb in ("insert", "delete")
+        {(lane, text.split()[1]) for lane, text in written if text.startswith(verb)}
+        for verb in ("insert", "delete")
     )
     assert inserted & deleted
 
