@@ -31,15 +31,13 @@ from barker.amqp._proton import (
 )
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
+from barker.core.bounds import DEFAULT_BOUNDS, Bounds
 from barker.core.errors import InvalidField, LimitExceeded, NotSupported, PeerError
 
 log = logging.getLogger(__name__)
 
 SESSIONS = 256
 """How many sessions a peer may begin on a connection."""
-
-IDLE_SECONDS = 2.0
-"""One of our own that sends nothing for so long is taken to be dead (AMQP 1.0 §2.4.5)."""
 
 PRODUCT = "barker"
 """What our own say in the property ``product`` of a connection (§2.7.1): all others are strangers."""
@@ -82,12 +80,15 @@ class Connection:
         on_output: Callable[[Connection], None] = lambda _: None,
         limits: Limits = DEFAULT_LIMITS,
         share: Share | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read.
 
         `share` is that of all connections of the process.
         """
         self.handler = handler
+        self.bounds = bounds
+        """How much its links have in hand, at most."""
         self.peer = ""
         """Who is at the other end, for logs: host:port."""
         self._on_output = on_output
@@ -122,7 +123,7 @@ class Connection:
             lib.pn_connection_set_hostname(self._connection, utf8(hostname))
         lib.pn_transport_set_max_frame(self._transport, limits.frame_size)
         lib.pn_transport_set_channel_max(self._transport, SESSIONS - 1)
-        lib.pn_transport_set_idle_timeout(self._transport, int(IDLE_SECONDS * 1000))
+        lib.pn_transport_set_idle_timeout(self._transport, int(bounds.idle_seconds * 1000))
         sasl = lib.pn_sasl(self._transport)
         lib.pn_sasl_allowed_mechs(sasl, b"ANONYMOUS")
         lib.pn_transport_bind(self._transport, self._connection)

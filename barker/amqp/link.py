@@ -281,8 +281,9 @@ class Sender(Link):
             return
         theirs = read_map(lib.pn_link_remote_properties(self._link))
         if theirs.get(batch.PROPERTY) is True:
-            most = self.max_message_size or batch.BYTES
-            self.batch_messages, self.batch_bytes = batch.MESSAGES, min(batch.BYTES, most)
+            bounds = self.connection.bounds
+            most = self.max_message_size or bounds.batch_bytes
+            self.batch_messages, self.batch_bytes = bounds.batch_messages, min(bounds.batch_bytes, most)
 
     def _drained(self) -> bool:
         """Give back the credit that a draining peer will get nothing for; False while it still may."""

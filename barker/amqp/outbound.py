@@ -25,9 +25,6 @@ from barker.core.errors import MessageTooLarge
 
 log = logging.getLogger(__name__)
 
-MOST_IN_FLIGHT = 2_000
-"""How many messages may wait for their outcome at the peer, however much credit there is."""
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -76,6 +73,7 @@ class Outbound(PeerHandler[Sender]):
     ) -> None:
         """It is :attr:`full` with `most` messages, or `memory` bytes of them, that have no outcome yet."""
         self._most, self._most_memory = most, memory
+        self._most_in_flight = network.reactor.system.bounds.in_flight
         self._waiting: deque[_Entry] = deque()
         self._in_flight: dict[_Entry, None] = {}  # In the order sent.
         self._returned: list[_Entry] = []
@@ -172,7 +170,7 @@ class Outbound(PeerHandler[Sender]):
             self._returned.clear()
         # Its credit is asked for each time: there is none while the socket is full.
         while self._waiting and link.credit > 0:
-            entries = self._take(link, min(link.batch_messages, MOST_IN_FLIGHT - len(self._in_flight)))
+            entries = self._take(link, min(link.batch_messages, self._most_in_flight - len(self._in_flight)))
             if not entries:
                 return
             link.send_batch([entry.data or b"" for entry in entries], entries)

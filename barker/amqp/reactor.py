@@ -32,17 +32,14 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 """How many connections may wait to be accepted; the kernel's somaxconn caps it."""
 
-READ_BYTES = 128 * 1024
-"""The most that is read of one socket in one turn, so that none keeps the others waiting."""
-
 TURN_SECONDS = 0.05
 """So long a turn reads. Who has to wait then comes first in the next one."""
 
 STILL_SECONDS = 1.0
 """After a turn that took longer it is looked which peers have given this process up."""
 
-SWEEP_SECONDS = 0.25
-"""How often heartbeats and idle time-outs are looked at, for all connections at once."""
+SWEEPS = 8
+"""So often in an idle time-out these and heartbeats are looked at, for all connections at once."""
 
 DIAL_SECONDS = 2.0
 """A peer that we dialled and that has not opened the connection after so long is given up."""
@@ -75,6 +72,7 @@ class Reactor:
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         self.connections: dict[Connection, None] = {}
         """The connections that stand, accepted and dialled."""
+        self._bounds = system.bounds
         self._selector = system.sockets.selector()
         self._ready: dict[int, tuple[Callable[[int], None], int]] = {}
         self._looked = self.clock()
@@ -123,6 +121,7 @@ class Reactor:
             hostname=host,
             on_output=self._mark,
             share=self._share,
+            bounds=self._bounds,
         )
         connection.peer = f"{host}:{port}"
         self.connections[connection] = None
@@ -286,7 +285,7 @@ class Reactor:
                 wire.flush()
                 # Also one whose socket is full, and never takes the goodbye.
                 self._drop(connection, Condition(SILENT, "the idle time-out has expired"))
-        self.after(SWEEP_SECONDS, self._sweep)
+        self.after(self._bounds.idle_seconds / SWEEPS, self._sweep)
 
     def _mark(self, connection: Connection) -> None:
         self._dirty[connection] = None
@@ -376,6 +375,7 @@ class Reactor:
             on_output=self._mark,
             limits=limits,
             share=self._share,
+            bounds=self._bounds,
         )
         connection.peer = peer
         self._begin(connection, sock)
@@ -452,7 +452,7 @@ class _Wire:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = self._socket.recv(self._reactor._bounds.read_bytes)
         except BlockingIOError:
             return
         except OSError as error:

@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from barker.core.bounds import DEFAULT_BOUNDS, Bounds
+
 clock = time.monotonic
 """Seconds on a clock that never goes back, from a start of its own."""
 
@@ -69,11 +71,13 @@ class System:
         chance: random.Random | None = None,
         sockets: Sockets | None = None,
         own: Callable[[], Own] = Own,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
-        """`own` tells what the process is like."""
+        """`own` tells what the process is like, `bounds` how much it may have in hand."""
         self.clock, self.wall, self.own = clock, wall, own
         self.chance = chance or random.Random()
         self.sockets = sockets or Sockets()
+        self.bounds = bounds
 
 
 def listener(port: int) -> str:

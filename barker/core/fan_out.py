@@ -14,12 +14,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from barker.core.bounds import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField
 from barker.core.graph import SocialGraph
 from barker.core.partitions import number_of
-
-PART = 100_000
-"""How many recipients go with one transfer at most."""
 
 MOST_PARTS = 1_024
 """In so many parts a fan-out goes at most."""
@@ -52,7 +50,7 @@ class Share(NamedTuple):
 class FanOuts:
     """Everybody's fan-outs. An author has the same one with each bark, so the last ones are remembered."""
 
-    def __init__(self, graph: SocialGraph, inboxes: int = 1, size: int = PART) -> None:
+    def __init__(self, graph: SocialGraph, inboxes: int = 1, size: int = DEFAULT_BOUNDS.part) -> None:
         """`inboxes`: how many have a partition of the users each. `size`: recipients of one transfer."""
         self._graph, self._inboxes, self._size = graph, inboxes, size
         self._known: dict[str, list[Share]] = {}

@@ -19,12 +19,6 @@ from barker.core.errors import Damaged, LimitExceeded, PeerError, StorageError
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1_000
-"""How many deliveries a producer may have unsettled here."""
-
-BATCHES_WINDOW = 100
-"""The same for producers whose deliveries are batches."""
-
 RETRY_SECONDS = 1.0
 """How long a disk rests that did not take a commit."""
 
@@ -52,6 +46,7 @@ class Intake(Generic[What]):
         `most`: with so many messages stored (:meth:`stored`) no more credit is granted.
         """
         self._reactor, self._on_damage, self._most = reactor, on_damage, most
+        self._bounds = reactor.system.bounds
         self._arrivals: list[Arrival[What]] = []
         self.received = 0
         """How many messages were taken since the start."""
@@ -141,7 +136,7 @@ class Intake(Generic[What]):
 
     def _grant(self, link: Receiver) -> None:
         """Give a producer its window: at most half of what there is room for beside those of the others."""
-        window = BATCHES_WINDOW if link.batches else WINDOW
+        window = self._bounds.batches_window if link.batches else self._bounds.window
         if self._trouble or self._full or self._closed:
             window = 0
         else:

@@ -36,9 +36,6 @@ DEAD_LETTERS = "/dead-letters"
 REASON = "x-opt-rejected"
 """Delivery annotation of a dead letter: why it was rejected."""
 
-MOST_IN_FLIGHT = 2_000
-"""How many messages one consumer may have unsettled, however much credit it gives."""
-
 ROW_BYTES = 8 * 1024
 """So many bytes of small messages go to a peer that knows no batches before it is looked at again."""
 
@@ -89,6 +86,7 @@ class QueueManifold(Service):
         self.journal = journal
         self._push, self._check = push, check
         self._max_message_size = max_message_size
+        self._most_in_flight = self.reactor.system.bounds.in_flight
         self._queues: dict[str, Queue] = {}
         self.intake: Intake[tuple[str, bytes]] = Intake(self.reactor, self.fail, max_depth)
         """All its producers."""
@@ -253,13 +251,13 @@ class QueueManifold(Service):
         """Send over `link` what it has credit for, or make just one transfer; whether there was any."""
         settled, served = link.wants_settled, False
         # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
-        while (credit := link.credit) and link.in_flight < MOST_IN_FLIGHT and not (served and once):
+        while (credit := link.credit) and link.in_flight < self._most_in_flight and not (served and once):
             self._load(queue)
             if link.batch_messages > 1:
                 most, memory = link.batch_messages, link.batch_bytes
             else:
                 most, memory = 1 if once else credit, min(ROW_BYTES, link.max_message_size or ROW_BYTES)
-            most = min(most, MOST_IN_FLIGHT - link.in_flight)
+            most = min(most, self._most_in_flight - link.in_flight)
             entries = queue.work.lease(link, most, memory, HEAD_BYTES)
             if not entries:
                 break

@@ -55,9 +55,6 @@ FORGET_BYTES = 16 * 1024 * 1024
 MOST_RECIPIENTS = 200_000
 """How many timelines one message may name; bizlogic names about 100,000 (`core/fan_out.py`)."""
 
-MOST_UNSETTLED = 2_000
-"""How many messages one reader may have unsettled, however much credit it gives."""
-
 
 class TimelineManifold(Service):
     """The service."""
@@ -85,6 +82,7 @@ class TimelineManifold(Service):
         self._seen = Seen(remember)
         self._divided = False
         self._max_message_size = max_message_size
+        self._most_in_flight = self.reactor.system.bounds.in_flight
         self._partition = partition
         self._own_address = partition.address(serving.address) if partition else serving.address
         self.intake: Intake[Post] = Intake(self.reactor, self.fail)
@@ -234,7 +232,7 @@ class TimelineManifold(Service):
         cursor = self._readers[link]
         settled = link.wants_settled
         # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
-        while link.credit and link.in_flight < MOST_UNSETTLED:
+        while link.credit and link.in_flight < self._most_in_flight:
             found = cursor.read()
             if found is None:
                 return

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from barker.core.work_queue import WorkQueue
+from barker.sim.chance import Chosen
 from barker.sim.record import Statement
 from barker.store.journal import Journal, QueueJournal, TimelineJournal
 from barker.store.social import Users
@@ -19,9 +21,6 @@ from barker.store.sqlite_errors import storage_errors
 ENDS = ("", "-wal")
 """What a journal consists of; SQLite makes its index of the log anew."""
 
-
-LOG_PAGES = 30
-"""So many pages in a journal's log are folded into its file."""
 
 Tell = Callable[[str, str, Sequence[Statement]], None]
 """Is told what became of a write, more of that in words, and what was to be written."""
@@ -67,11 +66,11 @@ class Disk:
 class _Simulated(Journal):
     """A journal on a simulated disk."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        self.disk = disk
+    def __init__(self, path: Path, disk: Disk, bounds: Chosen) -> None:
+        self.disk, self.bounds = disk, bounds
         super().__init__(path)
         # Whoever opens a log that a kill has left reads all of it.
-        self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={bounds.log_pages}")
         disk.journals.append(self)
 
     def close(self) -> None:
@@ -94,6 +93,10 @@ class _Simulated(Journal):
 
 class SimulatedQueueJournal(_Simulated, QueueJournal):
     """That of queues."""
+
+    def work_queue(self) -> WorkQueue:
+        """A queue with as much of it in memory as was chosen."""
+        return WorkQueue(self.bounds.ready)
 
 
 class SimulatedTimelineJournal(_Simulated, TimelineJournal):

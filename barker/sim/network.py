@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import random
 import selectors
 from collections import deque
 from collections.abc import Callable
@@ -108,7 +109,7 @@ class Port:
 
     def selector(self) -> Selector:
         """A selector."""
-        return Selector()
+        return Selector(self.network.world.chance)
 
     def vanish(self) -> None:
         """The process is dead: every socket of it is closed, as the kernel does."""
@@ -351,9 +352,10 @@ class Socket:
 
 
 class Selector:
-    """Which of its sockets are ready. It never waits: the process is woken when one may be."""
+    """Which of its sockets are ready, in any order. It never waits: the process is woken when one is."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._ready: dict[int, int] = {}  # For what they are; the others are not.
 
@@ -407,7 +409,10 @@ class Selector:
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Those that are ready."""
-        return [(self._keys[number], ready) for number, ready in self._ready.items()] if self._ready else []
+        found = [(self._keys[number], ready) for number, ready in self._ready.items()]
+        if len(found) > 1:
+            self._chance.shuffle(found)
+        return found
 
     def close(self) -> None:
         """Look at nothing any more."""

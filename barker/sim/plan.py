@@ -10,6 +10,7 @@ from typing import Any
 
 from barker.core.errors import Mistake
 from barker.core.faults import SIMULATED_KINDS, Fault
+from barker.sim.chance import PRODUCTION, Chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Plan:
     authors: int = 10
     readers: int = 10
     inboxes: int = 1
+    bounds: Chosen = PRODUCTION
 
     @property
     def barks(self) -> int:
@@ -50,6 +52,10 @@ class Plan:
             f"{self.barks} barks in {self.seconds:g} s, of {self.authors} author(s) with {self.readers} "
             f"reader(s), {self.inboxes} inbox(es); seed {self.seed}"
         )
+        usual = asdict(PRODUCTION)
+        others = [f"{name} {value:g}" for name, value in asdict(self.bounds).items() if value != usual[name]]
+        if others:
+            yield f"other bounds than usual: {', '.join(others)}"
         for fault in self.faults:
             lasts = f", for {fault.seconds:.3f} s" if fault.seconds else ""
             yield f"{fault.at:9.3f} s  {_WORDS[fault.kind].format(' and '.join(fault.names))}{lasts}"
@@ -77,7 +83,8 @@ def read(file: Path) -> Plan:
     try:
         fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         faults = [Fault(**{**fault, "names": tuple(fault["names"])}) for fault in fields.pop("faults")]
-        plan = Plan(**fields, faults=faults)
+        bounds = Chosen(**fields.pop("bounds", {}))
+        plan = Plan(**fields, faults=faults, bounds=bounds)
         assert all(fault.kind in SIMULATED_KINDS for fault in faults)
         return plan
     except OSError as error:

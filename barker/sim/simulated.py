@@ -17,6 +17,7 @@ from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import Own, System
+from barker.core.bounds import DEFAULT_BOUNDS, Bounds
 from barker.core.errors import StorageError
 from barker.sim.disk import Disk
 from barker.sim.network import Network, Port
@@ -49,8 +50,15 @@ class SimulatedOwn(Own):
 class Simulated:
     """One process, which may be started again and again."""
 
-    def __init__(self, network: Network, name: str, make: Callable[[System, Disk], Process]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        make: Callable[[System, Disk], Process],
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
         """`make` makes what runs in it."""
+        self._bounds = bounds
         self.world, self.network, self.name, self._make = network.world, network, name, make
         self.port = Port(network, name, self.wake, self._act)
         self.disk = Disk(self._act, self.tell)
@@ -139,6 +147,7 @@ class Simulated:
             chance=random.Random(world.chance.random()),
             sockets=self.port,  # type: ignore[arg-type]
             own=lambda: SimulatedOwn(number, world.wall()),
+            bounds=self._bounds,
         )
 
     def _awake(self) -> None:

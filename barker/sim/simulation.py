@@ -13,6 +13,7 @@ from typing import Any
 
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_KINDS, schedule
+from barker.sim.chance import chosen
 from barker.sim.plan import Plan
 from barker.sim.record import Record
 from barker.sim.simulated import Simulated
@@ -46,11 +47,11 @@ class Outcome:
 
 
 def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: int) -> Plan:
-    """A run with `per_minute` faults of all kinds, by chance."""
+    """A run with `per_minute` faults of all kinds, and bounds, by chance."""
     shape = Shape(inboxes=more.get("inboxes", 1), autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape).items()}
     faults = schedule(seed, kinds, seconds, per_minute, SIMULATED_KINDS) if per_minute else []
-    return Plan(seed, seconds, rate, faults, **more)
+    return Plan(seed, seconds, rate, faults, bounds=chosen(seed), **more)
 
 
 def simulate(
@@ -65,7 +66,7 @@ def simulate(
         chance = random.Random(plan.seed)
         population = Population(plan.authors, plan.readers, chance)
         history = int(plan.rate * plan.seconds) + 1000
-        suite = SimulatedSuite(world, Path(folder), population, history, plan.inboxes)
+        suite = SimulatedSuite(world, Path(folder), population, history, plan.inboxes, plan.bounds)
         run: list[Run] = []
 
         def client(system: Any, disk: object) -> Any:

@@ -16,6 +16,7 @@ from barker.core.partitions import Partition
 from barker.directory import Directory
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
+from barker.sim.chance import PRODUCTION, Chosen
 from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
 from barker.sim.network import Network
 from barker.sim.simulated import Simulated
@@ -57,16 +58,23 @@ class SimulatedSuite:
     """The processes that are broken."""
 
     def __init__(
-        self, world: World, data: Path, population: Population, history: int, inboxes: int = 1
+        self,
+        world: World,
+        data: Path,
+        population: Population,
+        history: int,
+        inboxes: int = 1,
+        bounds: Chosen = PRODUCTION,
     ) -> None:
         """`history`: how many barks a timeline holds; `data`: a folder for its disks."""
         self.world, self.network, self._data, self._history = world, Network(world), data, history
+        self._bounds = bounds
         population.write(data)
         self.shape = Shape(inboxes=inboxes, autobarks=0, data=data)
         self.children: dict[str, Child] = {}
         for name, program in programs(self.shape).items():
             number = int(name.rpartition("-")[2]) - 1
-            simulated = Simulated(self.network, name, self._maker(program, number))
+            simulated = Simulated(self.network, name, self._maker(program, number), bounds)
             self.children[name] = Child(program, simulated)
 
     def strike(self, fault: Fault) -> None:
@@ -167,10 +175,11 @@ class SimulatedSuite:
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
         serving = Serving(program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system)
         if program.kind == "outbox":
-            return QueueManifold(serving, SimulatedQueueJournal(journal, disk), "bizlogic", decode_bark)
+            queues = SimulatedQueueJournal(journal, disk, self._bounds)
+            return QueueManifold(serving, queues, "bizlogic", decode_bark, max_depth=self._bounds.max_depth)
         if program.kind == "inbox":
             part = Partition(number, self.shape.inboxes) if self.shape.inboxes > 1 else None
-            timelines = SimulatedTimelineJournal(journal, disk)
+            timelines = SimulatedTimelineJournal(journal, disk, self._bounds)
             return TimelineManifold(serving, timelines, self._history, partition=part)
         users = Users(self._data / FILE_NAME, patience=0)
         disk.users.append(users)

@@ -124,7 +124,7 @@ class Following:
     def use(self, graph: SocialGraph) -> None:
         """Another graph from now on."""
         self.graph = graph
-        self._fan_outs = FanOuts(graph, self._inboxes)
+        self._fan_outs = FanOuts(graph, self._inboxes, self._reactor.system.bounds.part)
 
     def _say(self, error: StorageError) -> None:
         """Say what is wrong with the users' file, once."""

@@ -60,9 +60,6 @@ MOST_TRANSFERS = TRANSFERS // 4
 ON_THEIR_WAY = MEMORY // 4
 """Above so many bytes of fan-outs that the inboxes have not accepted, no more are begun."""
 
-MOST_ON_THEIR_WAY = 4_000
-"""So many messages are on their way to one inbox at most."""
-
 TURN_SECONDS = 0.05
 """After so long a turn of the work ends, and others are served."""
 
@@ -119,7 +116,7 @@ class Bizlogic(Service):
         self.following = Following(users, self.reactor, inboxes)
         self.outboxes: deque[Outbox] = deque()
         self._inboxes = [
-            Outbound(self.network, address, MOST_ON_THEIR_WAY, ON_THEIR_WAY // inboxes)
+            Outbound(self.network, address, self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes)
             for address in addresses("inbox", inboxes)
         ]
         self.rejected = 0

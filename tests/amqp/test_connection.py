@@ -19,9 +19,10 @@ from proton import Data, symbol, ushort
 from proton._data import obj2dat
 
 from barker.amqp._proton import ACCEPTED, MODIFIED, REJECTED, RELEASED
-from barker.amqp.connection import IDLE_SECONDS, OUTGOING_BYTES, Connection
+from barker.amqp.connection import OUTGOING_BYTES, Connection
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
+from barker.core.bounds import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField, MessageTooLarge, NotAllowed, NotFound, PeerError, Redirect
 from tests.amqp.pair import Pair, Peer, Recorder
 
@@ -108,7 +109,7 @@ def test_a_silent_peer_is_given_up_and_a_quiet_one_hears_heartbeats() -> None:
     pair = Pair()
     _, handler, _, _ = pair.sender()
     heartbeats = 0
-    for tenths in range(1_000, 1_000 + int(IDLE_SECONDS * 10) * 5):
+    for tenths in range(1_000, 1_000 + int(DEFAULT_BOUNDS.idle_seconds * 10) * 5):
         pair.client.tick(tenths / 10)
         pair.server.tick(tenths / 10)
         heartbeats += pair.carry(pair.server, pair.client, [])
@@ -116,7 +117,7 @@ def test_a_silent_peer_is_given_up_and_a_quiet_one_hears_heartbeats() -> None:
     assert heartbeats > 3
     assert pair.client.live
     assert handler.closed == []
-    for tenths in range(2_000, 2_000 + int(IDLE_SECONDS * 10) * 2):
+    for tenths in range(2_000, 2_000 + int(DEFAULT_BOUNDS.idle_seconds * 10) * 2):
         pair.client.tick(tenths / 10)
         output = pair.client.output()
         if output is None:

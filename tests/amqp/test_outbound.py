@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender, _Batched
 from barker.amqp.links import Place
-from barker.amqp.outbound import MOST_IN_FLIGHT, Accepted, Dropped, Outbound, Outcome, Rejected
+from barker.amqp.outbound import Accepted, Dropped, Outbound, Outcome, Rejected
+from barker.core.bounds import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField, NotFound
 from tests.amqp.memory import MemoryReactor
 
@@ -203,10 +204,10 @@ def test_several_go_in_one_transfer_as_far_as_they_fit() -> None:
 
 
 def test_so_many_are_in_flight_at_most() -> None:
-    stage = Stage(window=MOST_IN_FLIGHT + 10)
-    stage.send(*map(str, range(MOST_IN_FLIGHT + 5)))
+    stage = Stage(window=DEFAULT_BOUNDS.in_flight + 10)
+    stage.send(*map(str, range(DEFAULT_BOUNDS.in_flight + 5)))
     stage.reactor.turn()
-    assert len(stage.came) == stage.outbound.in_flight == MOST_IN_FLIGHT
+    assert len(stage.came) == stage.outbound.in_flight == DEFAULT_BOUNDS.in_flight
 
 
 def test_closed_it_does_not_come_back() -> None:

@@ -11,8 +11,9 @@ import pytest
 from barker.amqp._proton import ACCEPTED
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
+from barker.core.bounds import DEFAULT_BOUNDS
 from barker.core.errors import Damaged, StorageError
-from barker.manifolds.intake import BATCHES_WINDOW, KEPT_BYTES, RETRY_SECONDS, WINDOW, Intake, Producer
+from barker.manifolds.intake import KEPT_BYTES, RETRY_SECONDS, Intake, Producer
 from tests.amqp.pair import Pair, Recorder
 
 FULL = StorageError("the disk is full")
@@ -94,7 +95,7 @@ def test_while_the_disk_fails_no_credit_is_granted_and_it_is_told_once(
     stage = stages()
     link, handler, _, _ = stage.pair.sender()
     stage.error = FULL
-    stage.send(link, WINDOW)
+    stage.send(link, DEFAULT_BOUNDS.window)
     for _ in range(3):
         stage.turn()
         stage.wait(RETRY_SECONDS)
@@ -104,8 +105,8 @@ def test_while_the_disk_fails_no_credit_is_granted_and_it_is_told_once(
     assert len(caplog.records) == 1
     stage.error = None
     stage.turn()
-    assert len(accepted(handler)) == WINDOW
-    assert (link.credit, late.credit) == (WINDOW, WINDOW)
+    assert len(accepted(handler)) == DEFAULT_BOUNDS.window
+    assert (link.credit, late.credit) == (DEFAULT_BOUNDS.window, DEFAULT_BOUNDS.window)
 
 
 def test_who_brings_too_much_for_a_disk_that_fails_is_sent_away_and_comes_back(
@@ -201,4 +202,4 @@ def test_a_window_of_batches_is_smaller(stages: Callable[..., Stage]) -> None:
     pair = Pair(lambda link: Producer(stage.intake, lambda data: data, batches=True))
     link = pair.client.sender("x", Recorder(), batches=True)
     pair.pump()
-    assert link.credit == BATCHES_WINDOW
+    assert link.credit == DEFAULT_BOUNDS.batches_window
