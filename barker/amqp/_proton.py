@@ -41,8 +41,10 @@ _NAMES = tuple(
     pn_connection_set_hostname pn_connection_state pn_data_enter pn_data_get_map pn_data_get_string
     pn_data_next pn_data_rewind pn_data_type pn_decref pn_delivery pn_delivery_aborted pn_delivery_local
     pn_delivery_partial pn_delivery_pending pn_delivery_remote pn_delivery_remote_state
-    pn_delivery_settle pn_delivery_settled pn_delivery_update pn_disposition_condition pn_event_delivery
-    pn_event_link pn_event_session pn_event_type pn_link_advance pn_link_close pn_link_condition
+    pn_delivery_settle pn_delivery_settled pn_delivery_update pn_disposition_condition
+    pn_disposition_is_undeliverable pn_disposition_set_failed pn_disposition_set_undeliverable
+    pn_event_delivery pn_event_link pn_event_session pn_event_type pn_link_advance
+    pn_link_close pn_link_condition
     pn_link_credit pn_link_current pn_link_drained pn_link_flow pn_link_free pn_link_get_drain
     pn_link_is_sender pn_link_name pn_link_open pn_link_properties pn_link_queued pn_link_recv
     pn_link_remote_condition pn_link_remote_max_message_size pn_link_remote_properties

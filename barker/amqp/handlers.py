@@ -38,6 +38,10 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+UNDELIVERABLE = -1
+"""An outcome: MODIFIED, and the message is not to come over this link again (AMQP 1.0 §3.4.5)."""
+
+
 class Condition:
     """Why a peer ended a link, a connection or rejected a delivery (AMQP 1.0 §2.8.14)."""
 
@@ -75,7 +79,10 @@ class LinkHandler:
         """The sender may have credit: now is the time to send."""
 
     def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
-        """The peer has settled what was sent with `token`: one of ACCEPTED, REJECTED, RELEASED, MODIFIED."""
+        """The peer has settled what was sent with `token`.
+
+        `outcome`: one of ACCEPTED, REJECTED, RELEASED, MODIFIED, UNDELIVERABLE.
+        """
 
     def on_closed(self, link: Any, condition: Condition | None) -> None:
         """The link has ended: by the peer, by loss of the connection, or by our own close.

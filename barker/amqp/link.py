@@ -26,7 +26,7 @@ from barker.amqp._proton import (
     write_condition,
     write_map,
 )
-from barker.amqp.handlers import Condition, LinkHandler
+from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.core.errors import DecodeError, LimitExceeded, MessageTooLarge, PeerError, TransferLimitExceeded
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ class Delivery:
     def release(self) -> None:
         """Give the message back, untouched."""
         self._settle(RELEASED)
+
+    def modify(self, failed: bool = False, undeliverable_here: bool = False) -> None:
+        """Give the message back: it could not be done (`failed`), or is never to come here again (§3.4.5)."""
+        if self.live:
+            local = lib.pn_delivery_local(self._delivery)
+            lib.pn_disposition_set_failed(local, failed)
+            lib.pn_disposition_set_undeliverable(local, undeliverable_here)
+        self._settle(MODIFIED)
 
     def reject(self, error: PeerError) -> None:
         """Refuse the message for good, and say why."""
@@ -310,6 +318,9 @@ class Sender(Link):
         condition = None
         if outcome == REJECTED:
             condition = read_condition(lib.pn_disposition_condition(lib.pn_delivery_remote(delivery)))
+        elif outcome == MODIFIED:
+            if lib.pn_disposition_is_undeliverable(lib.pn_delivery_remote(delivery)):
+                outcome = UNDELIVERABLE
         elif not ACCEPTED <= outcome <= MODIFIED:
             # Settled without an outcome: the peer took no responsibility (AMQP 1.0 §3.4).
             outcome = RELEASED

@@ -42,6 +42,8 @@ class WorkQueue:
         self._most_entries, self._most_bytes = entries, memory
         self._fresh: deque[Entry] = deque()
         self._returned: list[Entry] = []
+        self._refused: dict[int, set[Hashable]] = {}
+        """Of entries that are not to go to some consumers again: to whom not, by sequence number."""
         self._bytes = 0
         self._in_flight: dict[Hashable, _Held] = {}
         self._in_flight_count = 0
@@ -124,6 +126,7 @@ class WorkQueue:
             held = self._in_flight[consumer] = _Held()
         most = self._most_bytes / len(self._in_flight)
         leased: list[Entry] = []
+        passed = self._pass_by(consumer) if self._refused else []
         while len(leased) < count and (held.bytes < most or not held.entries):
             returned = self._returned and (not self._fresh or self._returned[0] < self._fresh[0])
             if not returned and not self._fresh:
@@ -136,11 +139,18 @@ class WorkQueue:
             self._bytes -= len(entry.data)
             held.bytes += len(entry.data)
             held.entries[entry.sequence] = entry
+        for entry in passed:
+            heapq.heappush(self._returned, entry)
         self._in_flight_count += len(leased)
         return leased
 
     def settle(self, consumer: Hashable, sequence: int) -> Entry | None:
         """`consumer` is done with an entry: it is gone for good; None if it was not in flight there."""
+        self._refused.pop(sequence, None)
+        return self._end(consumer, sequence)
+
+    def _end(self, consumer: Hashable, sequence: int) -> Entry | None:
+        """It is no longer in flight there."""
         held = self._in_flight.get(consumer)
         entry = held.entries.pop(sequence, None) if held is not None else None
         if held is not None and entry is not None:
@@ -150,8 +160,15 @@ class WorkQueue:
 
     def release(self, consumer: Hashable, sequence: int) -> None:
         """`consumer` gives one entry back: it is ready again, at its old place."""
-        entry = self.settle(consumer, sequence)
+        entry = self._end(consumer, sequence)
         if entry is not None:
+            self._give_back(entry)
+
+    def refuse(self, consumer: Hashable, sequence: int) -> None:
+        """`consumer` gives one entry back, which is never to go there again: others may have it."""
+        entry = self._end(consumer, sequence)
+        if entry is not None:
+            self._refused.setdefault(sequence, set()).add(consumer)
             self._give_back(entry)
 
     def release_all(self, consumer: Hashable) -> int:
@@ -160,7 +177,23 @@ class WorkQueue:
         self._in_flight_count -= len(held)
         for entry in held.values():
             self._give_back(entry)
+        for sequence, consumers in list(self._refused.items()):
+            consumers.discard(consumer)
+            if not consumers:
+                del self._refused[sequence]
         return len(held)
+
+    def has_for(self, consumer: Hashable) -> bool:
+        """Whether something is ready that may go to `consumer`."""
+        return self.ready > sum(consumer in consumers for consumers in self._refused.values())
+
+    def _pass_by(self, consumer: Hashable) -> list[Entry]:
+        """Take out what is ready and not to go to `consumer` again."""
+        passed = [entry for entry in self._returned if consumer in self._refused.get(entry.sequence, ())]
+        if passed:
+            self._returned = [entry for entry in self._returned if entry not in passed]
+            heapq.heapify(self._returned)
+        return passed
 
     def _has_room(self) -> bool:
         return len(self._fresh) < self._most_entries and self._bytes < self._most_bytes

@@ -16,7 +16,7 @@ from typing import Any
 
 from barker.amqp._proton import ACCEPTED, REJECTED
 from barker.amqp.batch import HEAD_BYTES
-from barker.amqp.handlers import Condition, LinkHandler
+from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import check_sections, with_delivery_annotations
@@ -156,8 +156,10 @@ class QueueManifold(Service):
         """Queues are made when they are named; those that are empty and that nobody uses are no more."""
         unused, self._unused = self._unused, {}
         for queue in unused:
-            if not queue.work.depth and not queue.links and queue.address != self.serving.address:
-                self._queues.pop(queue.address, None)
+            # Its address may have become another's since.
+            known = self._queues.get(queue.address) is queue and queue.address != self.serving.address
+            if known and not queue.work.depth and not queue.links:
+                del self._queues[queue.address]
 
     # What consumers do
 
@@ -193,6 +195,11 @@ class QueueManifold(Service):
             return
         elif outcome == REJECTED:
             self._bury(queue, link, sequence, condition)
+        elif outcome == UNDELIVERABLE and self._push is not None:
+            # It is the one service for them all.
+            self._bury(queue, link, sequence, Condition("amqp:modified", "the service cannot deliver it"))
+        elif outcome == UNDELIVERABLE:
+            queue.work.refuse(link, sequence)
         else:
             queue.work.release(link, sequence)
         self._awake[queue] = None

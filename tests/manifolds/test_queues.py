@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from barker.amqp._proton import ACCEPTED
-from barker.amqp.handlers import Condition
+from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import cut
 from barker.core.errors import NotAllowed, StorageError
@@ -92,6 +92,65 @@ def test_a_queue_with_a_producer_alone_stays_and_one_with_nobody_is_forgotten(qu
     producer.close()
     stage.wait(3 * FORGET_SECONDS)
     assert stage.state["queues"] == 0
+
+
+def test_a_queue_that_is_forgotten_takes_no_other_of_its_address_with_it(queues: Open) -> None:
+    stage = queues()
+    pair = stage.connect()
+    consumer, _ = stage.receiver(pair, "orders/eu")
+    consumer.window = 10
+    stage.turn()
+    consumer.close()
+    pair.pump()
+    # In the turn in which its last consumer goes: at its end it is looked at once more.
+    stage.clock.now += FORGET_SECONDS
+    stage.service.reactor.call_due()
+    producer, _ = stage.sender(pair, "orders/eu")
+    producer.send(message(1), 1)
+    stage.wait(3 * FORGET_SECONDS)
+    consumer, got = stage.receiver(pair, "orders/eu")
+    consumer.window = 10
+    stage.turn()
+    assert numbers(got) == [1]
+
+
+def test_what_a_consumer_cannot_deliver_goes_to_others_and_not_to_it_again(queues: Open) -> None:
+    # AMQP 1.0 §3.4.5: such a message must not be sent again to the link that has modified it.
+    stage = queues()
+    pair = stage.connect()
+    producer, _ = stage.sender(pair, "orders")
+    first, got = stage.receiver(pair, "orders")
+    first.window = 10
+    producer.send(message(1), 1)
+    producer.send(message(2), 2)
+    stage.turn()
+    got.deliveries[0].modify(undeliverable_here=True)
+    got.deliveries[1].modify(failed=True)
+    stage.turn()
+    assert numbers(got) == [1, 2, 2]
+    second, others = stage.receiver(pair, "orders")
+    second.window = 10
+    stage.turn()
+    assert numbers(others) == [1]
+    second.close()
+    first.close()
+    third, rest = stage.receiver(pair, "orders")
+    third.window = 10
+    stage.turn()
+    assert numbers(rest) == [1, 2]
+
+
+def test_what_the_one_service_behind_push_cannot_deliver_is_a_dead_letter(queues: Open) -> None:
+    stage = queues(push="billing")
+    sent: Any = type("Link", (), {})()
+    with contextlib.closing(QueueMemory()) as memory:
+        (entry,) = memory.commit([("orders", message(1))], [])
+    queue = stage.manifold._queue("orders")
+    queue.work.push(entry)
+    queue.work.lease(sent, 1)
+    stage.manifold.settled(queue, sent, entry.sequence, UNDELIVERABLE, None)
+    stage.turn()
+    assert (stage.state["depth"], stage.state["dead_letters"]) == (0, 1)
 
 
 def test_a_dead_letter_made_while_its_reader_waits_without_credit_comes(queues: Open) -> None:
