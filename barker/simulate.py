@@ -32,9 +32,7 @@ with extra("terminal"):
 
 
 def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
-    by_fault: Counter[str] = Counter()
-    for figures in all_figures:
-        by_fault.update(figures["by_fault"])
+    by_fault = sum((Counter(figures["by_fault"]) for figures in all_figures), Counter[str]())
     faults = Table("fault", "times", title=f"{by_fault.total()} faults")
     for kind, count in sorted(by_fault.items()):
         faults.add_row(kind, f"{count:,}")
@@ -43,8 +41,12 @@ def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
     result = Table("what", "how much")
     result.add_row("virtual hours", f"{virtual / 3600:.2f}")
     result.add_row("times real time", f"{virtual / real:.0f}")
-    for key in ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange"):
-        result.add_row(key.replace("_", " "), f"{sum(figures[key] for figures in all_figures):,}")
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "others")
+    counts: Counter[str] = Counter()
+    for figures in all_figures:
+        counts.update({name: figures[name] for name in names} | figures["besides"])
+    for name, count in counts.items():
+        result.add_row(name.replace("_", " "), f"{count:,}")
     console.print(result)
 
 

@@ -103,9 +103,7 @@ class Service(Process, ConnectionHandler):
         """How the directory finds the service."""
         serving = self.serving
         since = self.agent.since
-        return [
-            Route(serving.address, serving.host, self.port, serving.policy, since, data=serving.data)
-        ]
+        return [Route(serving.address, serving.host, self.port, serving.policy, since, data=serving.data)]
 
     def run(self) -> None:
         """Serve until it is told to end."""

@@ -27,8 +27,8 @@ PAIRS = (("outbox", "outbox"), ("directory", "bizlogic"), ("inbox", "bizlogic"))
 PAIR_SHARE = 0.15
 """So many of all faults hit two."""
 
-DISKS = (("outbox",), ("inbox",), ("outbox", "inbox"))
-"""Kinds of services whose disks are full at the same time."""
+DISKS = (("outbox",), ("inbox",), ("outbox", "inbox"), ("orders",), ("notes",))
+"""Kinds of services whose disks are full at the same time, as far as there are such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ def _victims(chance: random.Random, services: Mapping[str, str], fault: str) -> 
     if not disks and chance.random() >= PAIR_SHARE:
         return (chance.choice(list(services)),)
     victims: list[str] = []
-    for wanted in chance.choice(DISKS if disks else PAIRS):
+    there = set(services.values())
+    for wanted in chance.choice([kinds for kinds in (DISKS if disks else PAIRS) if there.issuperset(kinds)]):
         victims.append(
             chance.choice([n for n, kind in services.items() if kind == wanted and n not in victims])
         )

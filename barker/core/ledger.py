@@ -20,13 +20,15 @@ class Verdict:
     """On a timeline before one that its author has sent earlier and the same outbox accepted."""
     strange: int = 0
     """On a timeline that they are not due to, or never sent."""
+    others: int = 0
+    """What is wrong with what clients did besides barking."""
     examples: list[str] = field(default_factory=list)
     """The first few things that are wrong."""
 
     @property
     def kept(self) -> bool:
         """Whether all promises were kept."""
-        return not (self.lost or self.twice or self.disordered or self.strange)
+        return not (self.lost or self.twice or self.disordered or self.strange or self.others)
 
     def wrong(self, what: str) -> None:
         """Note what is wrong, as long as few are noted."""

@@ -184,8 +184,8 @@ class WorkQueue:
         return len(held)
 
     def has_for(self, consumer: Hashable) -> bool:
-        """Whether something is ready that may go to `consumer`."""
-        return self.ready > sum(consumer in consumers for consumers in self._refused.values())
+        """Whether something is ready, or on disk, that may go to `consumer`."""
+        return self.ready + self._waiting > sum(consumer in consumers for consumers in self._refused.values())
 
     def _pass_by(self, consumer: Hashable) -> list[Entry]:
         """Take out what is ready and not to go to `consumer` again."""

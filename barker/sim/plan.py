@@ -12,6 +12,12 @@ from barker.core.errors import Mistake
 from barker.core.faults import SIMULATED_KINDS, Fault
 from barker.sim.chance import PRODUCTION, Chosen
 
+LOADS = {"follows": 1.0, "work": 3.0, "notes": 3.0, "lookers": 3}
+"""What clients do besides barking, by the fields of a plan; how much of it, unless told otherwise."""
+
+MANIFOLDS = {"work": "orders", "notes": "notes"}
+"""Which of them take a manifold besides, and its kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -30,6 +36,14 @@ class Plan:
     readers: int = 10
     inboxes: int = 1
     bounds: Chosen = PRODUCTION
+    follows: float = 0.0
+    """Follows and unfollows a second, of users besides."""
+    work: float = 0.0
+    """Messages a second for consumers that pull; 0: there is no such queue."""
+    notes: float = 0.0
+    """Messages a second for short timelines; 0: there are none."""
+    lookers: int = 0
+    """How many read a timeline of barks, and come and go."""
 
     @property
     def barks(self) -> int:
@@ -56,6 +70,11 @@ class Plan:
         others = [f"{name} {value:g}" for name, value in asdict(self.bounds).items() if value != usual[name]]
         if others:
             yield f"other bounds than usual: {', '.join(others)}"
+        if self.follows or self.work or self.notes or self.lookers:
+            yield (
+                f"besides, a second: {self.follows:g} follows, {self.work:g} messages that are pulled, "
+                f"{self.notes:g} on short timelines; {self.lookers} reader(s) who come and go"
+            )
         for fault in self.faults:
             lasts = f", for {fault.seconds:.3f} s" if fault.seconds else ""
             yield f"{fault.at:9.3f} s  {_WORDS[fault.kind].format(' and '.join(fault.names))}{lasts}"

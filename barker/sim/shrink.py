@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from barker.core.faults import Fault
-from barker.sim.plan import Plan
+from barker.sim.plan import LOADS, MANIFOLDS, Plan
 
 MOMENT = 2.0
 """Virtual seconds that are left after the last fault."""
@@ -38,6 +38,11 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         yield replace(plan, seconds=end)
     for faults in _fewer(plan.faults):
         yield replace(plan, faults=faults)
+    for load in LOADS:
+        if getattr(plan, load):
+            gone = f"{MANIFOLDS.get(load)}-1"
+            faults = [fault for fault in plan.faults if gone not in fault.names]
+            yield replace(plan, faults=faults, **{load: 0})
     for part in (2, 4, 8, plan.barks):
         if plan.barks >= part > 1:
             few = plan.barks // part

@@ -7,25 +7,32 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
-from barker.sim.plan import Plan
+from barker.sim.loads import manifolds, workloads
+from barker.sim.plan import LOADS, Plan
 from barker.sim.record import Record
 from barker.sim.simulated import Simulated
 from barker.sim.suite import SimulatedSuite, programs
 from barker.sim.world import World
 from barker.suite.shape import Shape
+from barker.trial.follows import Follows
 from barker.trial.population import Population
 from barker.trial.run import Run
 
 TICK_SECONDS = 0.05
 """How often the clients bark, and faults are due, in virtual seconds."""
 
+EACH_SECONDS = 1.0
+"""How often processes are looked at, in virtual seconds."""
+
+MOMENT = 3.0
+"""So long after the clients have ended nothing is on its way any more."""
 
 PATIENCE = 600.0
 """So many virtual seconds after its last fault a run has to be over."""
@@ -44,14 +51,17 @@ class Outcome:
     """Virtual seconds that it took."""
     events: int
     bytes: int
+    besides: dict[str, int]
+    """How much clients did besides barking, by what it is."""
 
 
-def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: int) -> Plan:
-    """A run with `per_minute` faults of all kinds, and bounds, by chance."""
-    shape = Shape(inboxes=more.get("inboxes", 1), autobarks=0)
-    kinds = {name: program.kind for name, program in programs(shape).items()}
+def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: Any) -> Plan:
+    """A run with `per_minute` faults of all kinds, and bounds, by chance; `more` as in a plan."""
+    plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**LOADS, **more})
+    shape = Shape(inboxes=plan.inboxes, autobarks=0)
+    kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}
     faults = schedule(seed, kinds, seconds, per_minute, SIMULATED_KINDS) if per_minute else []
-    return Plan(seed, seconds, rate, faults, bounds=chosen(seed), **more)
+    return replace(plan, faults=faults)
 
 
 def simulate(
@@ -64,9 +74,12 @@ def simulate(
         world = World(plan.seed)
         world.record = record
         chance = random.Random(plan.seed)
-        population = Population(plan.authors, plan.readers, chance)
+        others = Follows.users() if plan.follows else []
+        population = Population(plan.authors, plan.readers, chance, others)
         history = int(plan.rate * plan.seconds) + 1000
-        suite = SimulatedSuite(world, Path(folder), population, history, plan.inboxes, plan.bounds)
+        suite = SimulatedSuite(
+            world, Path(folder), population, history, plan.inboxes, plan.bounds, manifolds(plan)
+        )
         run: list[Run] = []
 
         def client(system: Any, disk: object) -> Any:
@@ -83,14 +96,25 @@ def simulate(
                     system=system,
                 )
             )
+            run[0].workloads += workloads(plan, suite, run[0])
             run[0].begin(show)
             return _Client(run[0])
 
         clients = Simulated(suite.network, "clients", client)
         clients.start()
+        seen: dict[str, None] = {}
+
+        def look() -> None:
+            seen.update(dict.fromkeys(suite.look()))
+            world.after(EACH_SECONDS, look)
+
+        look()
         world.run(lambda: not clients.runs or world.now > plan.seconds + PATIENCE)
+        # The clients' last words are on their way.
+        end = world.now + MOMENT
+        world.run(lambda: world.now > end)
         verdict = run[0].judge()
-        wrong = [*bugs.found, *suite.contradictions(), *verdict.examples]
+        wrong = [*bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
         if clients.runs:
             wrong.append(f"not over {PATIENCE:g} s after the last fault")
             clients.kill()
@@ -99,13 +123,19 @@ def simulate(
         world.record = None  # The end of the run is nothing that befalls it.
         suite.end()
         return Outcome(
-            run[0].figures(verdict, plan.seed), wrong, world.digest, world.now, world.events, world.bytes
+            run[0].figures(verdict, plan.seed),
+            wrong,
+            world.digest,
+            world.now,
+            world.events,
+            world.bytes,
+            run[0].besides(),
         )
 
 
 def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
     """What is known of a run that took so many real seconds."""
-    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange")
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "others")
     return {
         "seed": plan.seed,
         "kept": not outcome.wrong,
@@ -119,6 +149,7 @@ def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
         "faults": len(plan.faults),
         "by_fault": dict(sorted(Counter(fault.kind for fault in plan.faults).items())),
         **{name: outcome.figures[name] for name in names},
+        "besides": outcome.besides,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.chance import PRODUCTION, Chosen
 from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
+from barker.sim.looks import beyond, contradictions, forgotten, unhealed, waits
 from barker.sim.network import Network
 from barker.sim.simulated import Simulated
 from barker.sim.world import World
@@ -38,9 +39,20 @@ LEFT_OUT = frozenset(("gateway", "autobark", "monitor"))
 """Kinds of programs that are not simulated."""
 
 
-def programs(shape: Shape) -> dict[str, Program]:
-    """What is simulated of a suite of that shape, by kind and number."""
-    return numbered(program for program in plan(shape) if program.kind not in LEFT_OUT)
+ORDERS = Program("orders-5850", "orders", (), 5850, "a queue from which consumers pull", journal="orders")
+
+NOTES = Program("notes-5860", "notes", (), 5860, "timelines that are short", journal="notes")
+
+NOTES_HISTORY = 10
+"""So many messages each of those keeps."""
+
+MOST_ORDERS = 60
+"""With so many messages stored, that queue gives producers no more credit."""
+
+
+def programs(shape: Shape, *others: Program) -> dict[str, Program]:
+    """What is simulated of a suite of that shape, and what else, by kind and number."""
+    return numbered((*(program for program in plan(shape) if program.kind not in LEFT_OUT), *others))
 
 
 class Child(NamedTuple):
@@ -65,14 +77,18 @@ class SimulatedSuite:
         history: int,
         inboxes: int = 1,
         bounds: Chosen = PRODUCTION,
+        others: Iterable[Program] = (),
     ) -> None:
-        """`history`: how many barks a timeline holds; `data`: a folder for its disks."""
-        self.world, self.network, self._data, self._history = world, Network(world), data, history
+        """`history`: how many barks a timeline holds; `data`: a folder for its disks.
+
+        `others`: which of :data:`ORDERS` and :data:`NOTES` there are besides.
+        """
+        self.world, self.network, self.data, self._history = world, Network(world), data, history
         self._bounds = bounds
         population.write(data)
         self.shape = Shape(inboxes=inboxes, autobarks=0, data=data)
         self.children: dict[str, Child] = {}
-        for name, program in programs(self.shape).items():
+        for name, program in programs(self.shape, *others).items():
             number = int(name.rpartition("-")[2]) - 1
             simulated = Simulated(self.network, name, self._maker(program, number), bounds)
             self.children[name] = Child(program, simulated)
@@ -132,15 +148,28 @@ class SimulatedSuite:
             if child.simulated.ended
         )
 
-    def contradictions(self) -> list[str]:
-        """Where an outbox says that it holds something else than its journal does."""
+    def look(self) -> list[str]:
+        """What is wrong with a process now, whatever befalls it (`looks.py`)."""
         found = []
         for name, child in self.children.items():
             process = child.simulated.process
-            if isinstance(process, QueueManifold):
-                state, held = process.state(), sum(process.journal.queues().values())
-                if state["depth"] + state["dead_letters"] != held:
-                    found.append(f"{name} says {state['depth']} messages, and its journal has {held}")
+            if process is not None and process.reactor.running:
+                most = MOST_ORDERS if child.program is ORDERS else 1 << 62
+                found += [
+                    f"{name}: {what}"
+                    for what in (*contradictions(process), *beyond(process, most), *waits(process))
+                ]
+        return found
+
+    def look_at_last(self) -> list[str]:
+        """What is wrong with a process in the end, when all is to be healed."""
+        found = self.look()
+        for name, child in self.children.items():
+            process = child.simulated.process
+            if process is None:
+                found.append(f"{name} does not run")
+            else:
+                found += [f"{name}: {what}" for what in (*forgotten(process), *unhealed(process))]
         return found
 
     def end(self) -> None:
@@ -171,16 +200,22 @@ class SimulatedSuite:
         host, directory = self.shape.host, self.shape.directory
         if program.kind == "directory":
             return Directory(host, program.port, DEFAULT_LIMITS, system)
-        journal = self._data / f"{program.journal}.sqlite3"
+        journal = self.data / f"{program.journal}.sqlite3"
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
         serving = Serving(program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system)
         if program.kind == "outbox":
             queues = SimulatedQueueJournal(journal, disk, self._bounds)
             return QueueManifold(serving, queues, "bizlogic", decode_bark, max_depth=self._bounds.max_depth)
+        if program.kind == "orders":
+            queues = SimulatedQueueJournal(journal, disk, self._bounds)
+            return QueueManifold(serving, queues, max_depth=MOST_ORDERS)
+        if program.kind == "notes":
+            notes = SimulatedTimelineJournal(journal, disk, self._bounds)
+            return TimelineManifold(serving, notes, NOTES_HISTORY)
         if program.kind == "inbox":
             part = Partition(number, self.shape.inboxes) if self.shape.inboxes > 1 else None
             timelines = SimulatedTimelineJournal(journal, disk, self._bounds)
             return TimelineManifold(serving, timelines, self._history, partition=part)
-        users = Users(self._data / FILE_NAME, patience=0)
+        users = Users(self.data / FILE_NAME, patience=0)
         disk.users.append(users)
         return Bizlogic(serving, users, self.shape.inboxes)

@@ -217,6 +217,24 @@ class Users:
         self._seen, self._others = newest, others
         return News(changes, complete)
 
+    # What was done
+
+    def changes(self) -> Iterator[Change]:
+        """The last changes, in order: :data:`CHANGES` of them at most.
+
+        :raises StorageError: when the file cannot be read.
+        """
+        for user, other, wanted in self._read("SELECT user, other, wanted FROM changes ORDER BY sequence"):
+            if user is not None:
+                yield Change(user, other, bool(wanted))
+
+    def words(self) -> Iterator[bytes]:
+        """The :func:`digest` of each of the last words of outboxes, in the order in which they were done.
+
+        :raises StorageError: when the file cannot be read.
+        """
+        yield from (row[0] for row in self._read("SELECT word FROM words ORDER BY sequence"))
+
     # Changes
 
     def add(self, users: Iterable[str], follows: Iterable[tuple[str, str]]) -> None:
@@ -264,7 +282,7 @@ class Users:
             for word in words:
                 exists = self._db.execute("SELECT 1 FROM users WHERE name = ?", (word.other,)).fetchone()
                 found.append(exists is not None)
-                if not exists or not self._insert("words (word)", (_digest(word),)):
+                if not exists or not self._insert("words (word)", (digest(word),)):
                     continue
                 if word.wanted:
                     self._add_user(word.user)
@@ -377,7 +395,7 @@ def _slices(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
     return iter(lambda: cursor.fetchmany(ROWS), [])
 
 
-def _digest(word: Follow) -> bytes:
+def digest(word: Follow) -> bytes:
     """What makes a word the same when it comes again."""
     return hashlib.blake2b(repr(tuple(word)).encode(), digest_size=16).digest()
 

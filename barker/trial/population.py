@@ -11,6 +11,7 @@ import random
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from barker.core.faults import KINDS, Fault
@@ -40,7 +41,9 @@ FAULTS = KINDS if sys.platform == "linux" else tuple(kind for kind in KINDS if k
 class Population:
     """Who barks and who reads: every author has some readers, and reads himself."""
 
-    def __init__(self, authors: int, readers: int, chance: random.Random) -> None:
+    def __init__(self, authors: int, readers: int, chance: random.Random, others: Sequence[str] = ()) -> None:
+        """`others`: users besides, who follow nobody."""
+        self.others = others
         self.authors = [f"author{number}" for number in range(authors)]
         self.readers = [f"reader{number}" for number in range(readers)]
         count = min(READERS_OF_EACH, readers)
@@ -51,7 +54,7 @@ class Population:
     def write(self, data: Path) -> None:
         """Make the users' file in `data`."""
         with contextlib.closing(Users(data / FILE_NAME, create=True)) as users:
-            users.add(self.authors, self.follows)
+            users.add((*self.authors, *self.others), self.follows)
 
     def due(self) -> dict[str, set[str]]:
         """Whose barks are due on each timeline."""

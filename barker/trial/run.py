@@ -23,6 +23,7 @@ from barker.core.faults import Fault, longest_gaps
 from barker.core.ledger import Ledger, Verdict
 from barker.suite.shape import Program, Shape
 from barker.trial.population import Population
+from barker.trial.workload import Workload
 
 MOST_PENDING = 500
 """An author with so many barks that are not accepted makes no more."""
@@ -101,6 +102,8 @@ class Run:
         self.wanted = 0
         """How many barks the timelines are to hold at the end, all together."""
         self.error: BarkerError | None = None
+        self.workloads: list[Workload] = []
+        """What else clients do; to be filled before it begins."""
         self._healing: list[Fault] = []
         self._made = first
         self.reactor = Reactor("chaos", system)
@@ -141,7 +144,11 @@ class Run:
         yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
         self.begun = self.reactor.clock()
         self._tick()
+        for workload in self.workloads:
+            workload.begin()
         yield lambda: self.now > self.seconds and not self._healing, "faults"
+        for workload in self.workloads:
+            workload.end()
         yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
         outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
         for child in outboxes:
@@ -152,6 +159,7 @@ class Run:
             lambda: len(self.depths) == len(outboxes) and not any(self.depths.values()),
             "the outboxes are empty",
         )
+        yield lambda: not self._left(), "clients"
         due = self.population.due()
         wanted = {user: self.ledger.due(authors) for user, authors in due.items()}
         self.wanted = sum(wanted.values())
@@ -183,20 +191,29 @@ class Run:
         elif self._done():
             self._next()
         elif self.reactor.clock() - self._moved[1] > HEAL_SECONDS:
-            if self._step == "timelines":
+            if self._step in ("clients", "timelines"):
                 self._next()  # What has not come is lost, and will be found to be.
             else:
                 self._fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
 
-    def _state(self) -> tuple[int, int, int]:
-        return self.ledger.accepted, self._read(), sum(self.depths.values())
+    def _state(self) -> tuple[int, ...]:
+        return self.ledger.accepted, self._read(), sum(self.depths.values()), self._left()
+
+    def _left(self) -> int:
+        """How much the workloads wait for."""
+        return sum(workload.left for workload in self.workloads) if self._step == "clients" else 0
 
     def _read(self) -> int:
         return sum(map(len, self.timelines.values()))
 
     def judge(self) -> Verdict:
         """Whether the promises were kept."""
-        return self.ledger.judge(self.timelines, self.population.due())
+        verdict = self.ledger.judge(self.timelines, self.population.due())
+        for workload in self.workloads:
+            for wrong in workload.judge():
+                verdict.others += 1
+                verdict.wrong(wrong)
+        return verdict
 
     def figures(self, verdict: Verdict, seed: int) -> dict[str, Any]:
         """All that is known at the end, for --json and the tables."""
@@ -213,14 +230,20 @@ class Run:
             "twice": verdict.twice,
             "out_of_order": verdict.disordered,
             "strange": verdict.strange,
+            "others": verdict.others,
             "faults": len(self.faults),
             "by_fault": {
                 label: {"count": counts[label], "longest_gap": round(gaps[label], 3)}
                 for label in sorted(gaps)
             },
+            **self.besides(),
             "kept": verdict.kept,
             "examples": verdict.examples,
         }
+
+    def besides(self) -> dict[str, int]:
+        """How much clients did besides barking, by what it is."""
+        return {name: count for workload in self.workloads for name, count in workload.figures().items()}
 
     def _fail(self, why: str) -> None:
         self.error = BarkerError(why)

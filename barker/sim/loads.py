@@ -1,0 +1,43 @@
+"""What the clients of a simulated run do besides barking, as its plan says, and what that takes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from barker.sim.plan import Plan
+from barker.sim.suite import NOTES, NOTES_HISTORY, ORDERS, SimulatedSuite
+from barker.store.social import FILE_NAME
+from barker.suite.shape import Program
+from barker.trial.follows import Follows
+from barker.trial.reading import Lookers, Notes
+from barker.trial.run import Run
+from barker.trial.work import Work
+from barker.trial.workload import Workload
+
+
+def manifolds(plan: Plan) -> list[Program]:
+    """The manifolds that it takes."""
+    return [*([ORDERS] if plan.work else []), *([NOTES] if plan.notes else [])]
+
+
+def workloads(plan: Plan, suite: SimulatedSuite, run: Run) -> Iterator[Workload]:
+    """The workloads of a run; each has a chance of its own: without one of them, the others do the same."""
+    reactor, shape = run.reactor, suite.shape
+
+    def chance(load: str) -> random.Random:
+        return random.Random(f"{load} {plan.seed}")
+
+    if plan.follows:
+        file = suite.data / FILE_NAME
+        yield Follows(reactor, shape.directory, chance("follows"), file, plan.follows)
+    if plan.work:
+        agent = f"agents/{shape.host}-{ORDERS.port}"
+        yield Work(
+            reactor, shape.directory, chance("work"), ORDERS.kind, agent, plan.work, plan.bounds.idle_seconds
+        )
+    if plan.notes:
+        yield Notes(reactor, shape.directory, chance("notes"), NOTES.kind, NOTES_HISTORY, plan.notes)
+    if plan.lookers:
+        people = [*run.population.readers, *run.population.authors][: plan.lookers]
+        yield Lookers(reactor, shape.directory, chance("lookers"), people, run.timelines)

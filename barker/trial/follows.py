@@ -1,0 +1,168 @@
+"""Users who follow each other, and no longer, all the while; in the end each barks once.
+
+What was done of it stands in the users' file, in order. Who then follows whom is seen on their timelines: the
+last barks stand on those of followers, and on no others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from barker.amqp.link import Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.message import encode_bark, message_id
+from barker.amqp.outbound import Accepted, Outbound, Outcome
+from barker.amqp.reactor import Reactor
+from barker.core.barks import Bark, Follow
+from barker.core.follow_ledger import Change, FollowLedger, changed_by, misled
+from barker.store.social import Users, digest
+
+USERS = 4
+"""So many do it, and follow each other."""
+
+TICK_SECONDS = 0.1
+"""How often they may."""
+
+MOST_PENDING = 100
+"""A user with so many words that are not accepted says no more."""
+
+SETTLE_SECONDS = 2.0
+"""So long after the last change every bizlogic has seen it, and what came of the last barks has come."""
+
+
+class Follows:
+    """The workload."""
+
+    def __init__(
+        self, reactor: Reactor, directory: Place, chance: random.Random, file: Path, rate: float
+    ) -> None:
+        """`file`: the users' file, in which they are; `rate`: follows and unfollows a second, of all."""
+        self._reactor, self._chance, self._file, self._rate = reactor, chance, file, rate
+        self._network = Network(reactor, directory)
+        self._ledger = FollowLedger()
+        self._outbounds: dict[str, Outbound] = {}
+        self._timelines: dict[str, list[str]] = {}
+        self._last: dict[str, str] = {}
+        self._ended = self._settled = False
+        self._rejected: list[str] = []
+
+    @staticmethod
+    def users() -> list[str]:
+        """Their names."""
+        return [f"fan{number}" for number in range(USERS)]
+
+    def begin(self) -> None:
+        """Say something now and then, and read all the while."""
+        for user in self.users():
+            self._outbounds[user] = Outbound(self._network, "outbox")
+            self._timelines[user] = []
+            reader = _Reader(self._timelines[user])
+            receiver_from(self._network, f"inbox/{user}", reader, settled=True)
+        self._reactor.every(TICK_SECONDS, self._tick)
+
+    def end(self) -> None:
+        """Say no more."""
+        self._ended = True
+
+    @property
+    def left(self) -> int:
+        """Words without outcome, or not yet done; then last barks that have not come."""
+        pending = sum(map(len, self._outbounds.values()))
+        if pending or not self._ended:
+            return 1 + pending
+        if not self._last:
+            missing = self._ledger.accepted - len(self._done())
+            if missing > 0:
+                return 1 + missing
+            self._later(self._bark)
+            self._last = {user: f"{user}:last" for user in self.users()}
+        missing = sum(missing for *_, missing in self._misled())
+        return missing or int(not self._settled)
+
+    def judge(self) -> list[str]:
+        """What was done is what was accepted, once and in order; the last barks have come to followers."""
+        verdict = self._ledger.judge(self._done(), self._changes())
+        wrong = [*self._rejected, *verdict.examples]
+        for reader, author, missing in self._misled():
+            how = "not there" if missing else "there and should not, or there twice"
+            wrong.append(f"the last bark of {author} on the timeline of {reader}: {how}")
+        return wrong
+
+    def figures(self) -> dict[str, int]:
+        """How many were accepted."""
+        return {"follows": self._ledger.accepted}
+
+    # Saying
+
+    def _tick(self) -> None:
+        if not self._ended and self._chance.random() < self._rate * TICK_SECONDS:
+            user, other = self._chance.sample(self.users(), 2)
+            if len(self._outbounds[user]) < MOST_PENDING:
+                self._say(user, other, self._chance.random() < 0.5)
+
+    def _say(self, user: str, other: str, wanted: bool) -> None:
+        number = self._chance.getrandbits(60)
+        word = Follow(f"{user}:{number}", user, other, int(self._reactor.wall() * 1000), wanted)
+        outbound = self._outbounds[user]
+        self._ledger.say(word)
+
+        def offered() -> bytes:
+            self._ledger.offer(word, outbound.place)
+            return encode_bark(word)
+
+        def then(outcome: Outcome) -> None:
+            if isinstance(outcome, Accepted):
+                self._ledger.accept(word, outbound.place)
+            else:
+                self._rejected.append(f"{word} was rejected: {outcome}")
+
+        outbound.send(offered, then)
+
+    def _bark(self) -> None:
+        for user, id in self._last.items():
+            bark = Bark(id, user, "Whom do I have?", int(self._reactor.wall() * 1000))
+            self._outbounds[user].send(encode_bark(bark))
+        self._later(self._settle)
+
+    def _settle(self) -> None:
+        self._settled = True
+
+    def _later(self, call: Callable[[], None]) -> None:
+        self._reactor.after(SETTLE_SECONDS, call)
+
+    # What became of it
+
+    def _done(self) -> list[Follow]:
+        """The words that were done, in order."""
+        known = {digest(word): word for word in self._ledger.words}
+        with contextlib.closing(Users(self._file)) as users:
+            return [known[done] for done in users.words() if done in known]
+
+    def _changes(self) -> list[Change]:
+        """What they have changed, as it stands in the file."""
+        ours = set(self.users())
+        with contextlib.closing(Users(self._file)) as users:
+            return [
+                (change.user, change.other, change.wanted)
+                for change in users.changes()
+                if change.other is not None and change.user in ours
+            ]
+
+    def _misled(self) -> list[tuple[str, str, bool]]:
+        return list(misled(changed_by(self._done()), self._last, self._timelines))
+
+
+class _Reader(PeerHandler[Receiver]):
+    """Reads one timeline; with each new link the history comes again."""
+
+    def __init__(self, seen: list[str]) -> None:
+        self._seen = seen
+
+    def on_found(self, link: Receiver) -> None:
+        self._seen.clear()
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        self._seen.append(message_id(data))

@@ -1,0 +1,260 @@
+"""Readers who come and go all the while, with little credit and late: of timelines that are short, on which
+somebody writes, and of barks.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from barker.amqp.link import Delivery, Receiver
+from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.message import MISSED, annotations_in, cut, encode_bark, message_id
+from barker.amqp.outbound import Accepted, Outbound, Outcome
+from barker.amqp.reactor import Reactor
+from barker.core.barks import Bark
+from barker.core.reading_ledger import ReadingLedger, astray
+
+TICK_SECONDS = 0.1
+"""How often somebody may write."""
+
+MOST_PENDING = 50
+"""A writer with so many messages that are not accepted writes no more."""
+
+NAMES = ("ann", "bob")
+"""Whose short timelines there are."""
+
+READERS_OF_EACH = 2
+
+
+class _Reader(ABC, PeerHandler[Receiver]):
+    """One reader, who comes and goes until :meth:`stay`."""
+
+    def __init__(self, reactor: Reactor, directory: Place, chance: random.Random, address: str) -> None:
+        self._reactor, self._chance, self._address = reactor, chance, address
+        self._network = Network(reactor, directory)
+        self._stays = False
+        self._window = 0
+        self._come()
+
+    def stay(self) -> None:
+        """Come, if away, and go no more."""
+        self._stays = True
+
+    @abstractmethod
+    def saw(self, link: Receiver, data: bytes, missed: int) -> None:
+        """A message has come."""
+
+    def gone(self, link: Receiver) -> None:
+        """A link has ended."""
+
+    def _come(self) -> None:
+        # Who gives no credit at first gives it late.
+        settled = self._chance.random() < 0.5
+        self._window = self._chance.randint(1, 6)
+        self._late = self._chance.random() < 0.5
+        self._peer = receiver_from(
+            self._network, self._address, self, 0 if self._late else self._window, settled
+        )
+        self._reactor.after(self._chance.expovariate(1 / 8), self._go)
+
+    def _go(self) -> None:
+        if self._stays:
+            return
+        link = self._peer.link
+        self._peer.close()
+        if link is not None:
+            self.gone(link)
+        self._reactor.after(self._chance.expovariate(1.0), self._come)
+
+    def on_found(self, link: Receiver) -> None:
+        if self._late:
+            self._reactor.after(self._chance.expovariate(1.0), functools.partial(self._give_credit, link))
+
+    def _give_credit(self, link: Receiver) -> None:
+        if link.live:
+            link.window = self._window
+
+    def on_lost(self, link: Receiver, condition: object) -> None:
+        self.gone(link)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        missed = annotations_in(cut(data).delivery_annotations).get(MISSED, 0)
+        self.saw(link, data, missed)
+        if self._stays:
+            delivery.accept()
+        else:
+            # Slowly, in any order; how makes no difference.
+            settle = delivery.accept if self._chance.random() < 0.7 else delivery.release
+            self._reactor.after(self._chance.expovariate(2.0), settle)
+
+
+class Notes:
+    """Short timelines, each with one who writes there and some who read."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        directory: Place,
+        chance: random.Random,
+        address: str,
+        history: int,
+        rate: float,
+    ) -> None:
+        """`address`: the manifold's, which keeps `history` messages of each; `rate`: messages/s, of all."""
+        self._reactor, self._directory, self._chance = reactor, directory, chance
+        self._timelines = [f"{address}/{name}" for name in NAMES]
+        self._rate = rate
+        self._network = Network(reactor, directory)
+        self._ledger = ReadingLedger(history)
+        self._outbounds: dict[str, Outbound] = {}
+        self._readers: list[_NoteReader] = []
+        self._ended = False
+        self._rejected: list[str] = []
+
+    def begin(self) -> None:
+        """Write now and then, and read."""
+        for timeline in self._timelines:
+            self._outbounds[timeline] = Outbound(self._network, timeline)
+            self._readers += [
+                _NoteReader(self._reactor, self._directory, self._chance, timeline, self._ledger)
+                for _ in range(READERS_OF_EACH)
+            ]
+        self._reactor.every(TICK_SECONDS, self._tick)
+
+    def end(self) -> None:
+        """Write no more; read all that there is."""
+        self._ended = True
+        for reader in self._readers:
+            reader.stay()
+
+    @property
+    def left(self) -> int:
+        """What is not accepted, and what readers have still to see."""
+        away = sum(not reader.there for reader in self._readers)
+        return sum(map(len, self._outbounds.values())) + away + self._ledger.left
+
+    def judge(self) -> list[str]:
+        """What readers should not have seen, and what they have not."""
+        return self._rejected + self._ledger.judge()
+
+    def figures(self) -> dict[str, int]:
+        """How much was written, seen and missed."""
+        ledger = self._ledger
+        return {"notes": ledger.accepted, "notes_seen": ledger.seen, "notes_missed": ledger.missed}
+
+    def _tick(self) -> None:
+        # In bursts, so that who is slow misses some.
+        if not self._ended and self._chance.random() < self._rate * TICK_SECONDS / 5:
+            timeline = self._chance.choice(self._timelines)
+            for _ in range(self._chance.randint(1, 9)):
+                if len(self._outbounds[timeline]) < MOST_PENDING:
+                    self._write(timeline)
+
+    def _write(self, timeline: str) -> None:
+        number = self._ledger.next(timeline)
+        note = Bark(f"{timeline}:{number}", "writer", f"Note {number}.", int(self._reactor.wall() * 1000))
+
+        def then(outcome: Outcome) -> None:
+            if isinstance(outcome, Accepted):
+                self._ledger.accept(timeline)
+            else:
+                self._rejected.append(f"{note.id} was rejected: {outcome}")
+
+        self._outbounds[timeline].send(encode_bark(note), then)
+
+
+class _NoteReader(_Reader):
+    """Reads a short timeline."""
+
+    def __init__(
+        self, reactor: Reactor, directory: Place, chance: random.Random, address: str, ledger: ReadingLedger
+    ) -> None:
+        self._ledger = ledger
+        super().__init__(reactor, directory, chance, address)
+
+    @property
+    def there(self) -> bool:
+        """Whether its link stands."""
+        return self._peer.link is not None
+
+    def on_found(self, link: Receiver) -> None:
+        self._ledger.attached(self._address, link)
+        super().on_found(link)
+
+    def saw(self, link: Receiver, data: bytes, missed: int) -> None:
+        self._ledger.came(link, int(message_id(data).rpartition(":")[2]), missed)
+
+    def gone(self, link: Receiver) -> None:
+        self._ledger.ended(link)
+
+
+class Lookers:
+    """Readers of barks: what each link has shown is the beginning of the timeline as it is in the end."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        directory: Place,
+        chance: random.Random,
+        users: Sequence[str],
+        timelines: Mapping[str, list[tuple[str, int]]],
+    ) -> None:
+        """`users`: who reads; `timelines`: what each of these is in the end."""
+        self._reactor, self._directory, self._chance = reactor, directory, chance
+        self._users, self._timelines = users, timelines
+        self._readers: list[_Looker] = []
+
+    def begin(self) -> None:
+        """Read."""
+        for user in self._users:
+            self._readers.append(_Looker(self._reactor, self._directory, self._chance, user))
+
+    def end(self) -> None:
+        """Go no more."""
+        for reader in self._readers:
+            reader.stay()
+
+    @property
+    def left(self) -> int:
+        """Nothing is waited for: what they have seen is what is judged."""
+        return 0
+
+    def judge(self) -> list[str]:
+        """Where a link has shown something else than the timeline."""
+        wrong = []
+        for reader in self._readers:
+            for seen in reader.seen:
+                place = astray(seen, self._timelines.get(reader.user, []))
+                if place is not None:
+                    wrong.append(f"{seen[place]} is at place {place} for a reader of {reader.user}")
+            if reader.missed:
+                wrong.append(f"a reader of {reader.user} was told of {reader.missed} missed, and none were")
+        return wrong
+
+    def figures(self) -> dict[str, int]:
+        """How many links there were, and what they have shown."""
+        seen = [seen for reader in self._readers for seen in reader.seen]
+        return {"reader_links": len(seen), "barks_read": sum(map(len, seen))}
+
+
+class _Looker(_Reader):
+    """Reads a user's timeline."""
+
+    def __init__(self, reactor: Reactor, directory: Place, chance: random.Random, user: str) -> None:
+        self.user = user
+        self.seen: list[list[tuple[str, int]]] = []
+        """What each link has shown."""
+        self.missed = 0
+        super().__init__(reactor, directory, chance, f"inbox/{user}")
+
+    def on_found(self, link: Receiver) -> None:
+        self.seen.append([])
+        super().on_found(link)
+
+    def saw(self, link: Receiver, data: bytes, missed: int) -> None:
+        author, _, number = message_id(data).partition(":")
+        self.seen[-1].append((author, int(number)))
+        self.missed += missed
