@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from barker.amqp._proton import RELEASED
 from barker.amqp.links import PeerLink
 from barker.amqp.outbound import Outbound
 from barker.amqp.reactor import Reactor
-from barker.core.timelines import Cursor, Seen
+from barker.core.graph import SocialGraph
+from barker.core.timelines import Cursor, Seen, Timelines
 from barker.core.work_queue import WorkQueue
+from barker.manifolds import readers
 from barker.manifolds.intake import Intake
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal
+from barker.store.social import Users
 from barker.work.spreading import Bizlogic, Course, Outbox
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -178,3 +183,135 @@ def an_inbox_that_is_full_is_passed_over(patch: pytest.MonkeyPatch) -> None:
         return True
 
     patch.setattr(Bizlogic, "_spread", spread)
+
+
+@mutant
+def a_dead_letter_that_is_never_written(patch: pytest.MonkeyPatch) -> None:
+    def bury(self: Any, queue: Any, link: Any, sequence: int, condition: object) -> None:
+        if queue.work.settle(link, sequence) is not None:
+            self._settled.append((queue.address, sequence))
+
+    patch.setattr(QueueManifold, "_bury", bury)
+
+
+@mutant
+def a_dead_letter_for_another_reason(patch: pytest.MonkeyPatch) -> None:
+    bury = QueueManifold._bury
+    patch.setattr(
+        QueueManifold, "_bury", lambda self, queue, link, number, _: bury(self, queue, link, number, None)
+    )
+
+
+@mutant
+def what_is_released_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(WorkQueue, "release", lambda self, consumer, sequence: self.settle(consumer, sequence))
+
+
+@mutant
+def what_is_released_goes_behind_what_came_since(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(WorkQueue, "_give_back", lambda self, entry: self._fresh.append(entry))
+
+
+@mutant
+def what_is_undeliverable_here_comes_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(WorkQueue, "refuse", WorkQueue.release)
+
+
+@mutant
+def what_a_consumer_has_accepted_comes_again(patch: pytest.MonkeyPatch) -> None:
+    settled = QueueManifold.settled
+
+    def settling(self: Any, queue: Any, link: Any, sequence: int, outcome: int, condition: object) -> None:
+        # One in twenty.
+        settled(self, queue, link, sequence, RELEASED if sequence % 20 == 0 else outcome, condition)
+
+    patch.setattr(QueueManifold, "settled", settling)
+
+
+@mutant
+def a_queue_is_forgotten_by_its_address(patch: pytest.MonkeyPatch) -> None:
+    def forget(self: Any) -> None:
+        unused, self._unused = self._unused, {}
+        for queue in unused:
+            if not queue.work.depth and not queue.links and queue.address != self.serving.address:
+                self._queues.pop(queue.address, None)
+
+    patch.setattr(QueueManifold, "_forget", forget)
+
+
+@mutant
+def an_agent_tells_an_old_depth(patch: pytest.MonkeyPatch) -> None:
+    leave = QueueManifold.leave
+
+    def leaving(self: Any, queue: Any, link: Any) -> None:
+        leave(self, queue, link)
+        queue.counted = queue.work.depth, queue.work.in_flight
+
+    patch.setattr(QueueManifold, "leave", leaving)
+
+
+@mutant
+def what_was_missed_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(readers, "_annotated", lambda data, missed: data)
+
+
+@mutant
+def a_reader_who_rests_is_not_woken(patch: pytest.MonkeyPatch) -> None:
+    def follow(self: Any, user: str, link: Any) -> None:
+        if link not in self._readers:
+            self._readers[link] = self.timelines.follow(user, link)
+        self._pump(link)
+
+    patch.setattr(TimelineManifold, "follow", follow)
+
+
+@mutant
+def a_reader_who_comes_back_sees_only_what_is_new(patch: pytest.MonkeyPatch) -> None:
+    follow = Timelines.follow
+
+    def following(self: Any, user: str, reader: Any) -> Any:
+        cursor = follow(self, user, reader)
+        cursor.position += min(cursor.behind, 1)
+        return cursor
+
+    patch.setattr(Timelines, "follow", following)
+
+
+@mutant
+def a_follow_is_done_each_time_it_comes(patch: pytest.MonkeyPatch) -> None:
+    insert = Users._insert
+
+    def inserting(self: Any, table: str, values: Any) -> bool:
+        return insert(self, table, values) or table.startswith("words")
+
+    patch.setattr(Users, "_insert", inserting)
+
+
+@mutant
+def follows_are_done_in_any_order(patch: pytest.MonkeyPatch) -> None:
+    apply = Users.apply
+    patch.setattr(Users, "apply", lambda self, words: apply(self, words[::-1])[::-1])
+
+
+@mutant
+def a_follow_is_accepted_before_it_is_done(patch: pytest.MonkeyPatch) -> None:
+    apply = Bizlogic._apply
+
+    def applying(self: Any, outbox: Any) -> None:
+        for word in outbox.words:
+            word.delivery.accept()
+        outbox.words = deque(outbox.words)
+        self.reactor.after(0.2, lambda: apply(self, outbox) if outbox.words else None)
+
+    patch.setattr(Bizlogic, "_apply", applying)
+
+
+@mutant
+def an_unfollow_that_memory_does_not_know(patch: pytest.MonkeyPatch) -> None:
+    change = SocialGraph.change
+
+    def changing(self: Any, user: str, other: str | None, wanted: bool) -> None:
+        if wanted:
+            change(self, user, other, wanted)
+
+    patch.setattr(SocialGraph, "change", changing)
