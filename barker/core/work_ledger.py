@@ -79,7 +79,7 @@ class WorkLedger:
     """What was sent, what was accepted, and what consumers did; times are in seconds, on any one clock."""
 
     def __init__(self, doubt_seconds: float) -> None:
-        """`doubt_seconds`: so long after the manifold, or before it, a consumer may learn that a link ended."""
+        """`doubt_seconds`: so long after the manifold, or before it, a consumer may learn of a link's end."""
         self._doubt_seconds = doubt_seconds
         self._messages: dict[str, list[_Message]] = defaultdict(list)
         self._links: dict[Hashable, _Link] = {}

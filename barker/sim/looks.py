@@ -74,7 +74,7 @@ def beyond(process: Process, most: int = 1 << 62) -> Iterator[str]:
             if queue.work.memory > QUEUE_BYTES:
                 yield f"{queue.work.memory} bytes of {address} are in memory"
             if any(link.in_flight > process.reactor.system.bounds.in_flight for link in queue.consumers):
-                yield f"more than {process.reactor.system.bounds.in_flight} of {address} are in flight to one consumer"
+                yield f"more of {address} is in flight to one consumer than may be"
     elif isinstance(process, TimelineManifold):
         if any(link.in_flight > process.reactor.system.bounds.in_flight for link in process._readers):
             yield f"a reader has more than {process.reactor.system.bounds.in_flight} unsettled"

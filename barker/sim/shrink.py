@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from barker.core.faults import Fault
 from barker.sim.plan import LOADS, MANIFOLDS, Plan
@@ -42,7 +43,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         if getattr(plan, load):
             gone = f"{MANIFOLDS.get(load)}-1"
             faults = [fault for fault in plan.faults if gone not in fault.names]
-            yield replace(plan, faults=faults, **{load: 0})
+            without: dict[str, Any] = {load: 0, "faults": faults}
+            yield replace(plan, **without)
     for part in (2, 4, 8, plan.barks):
         if plan.barks >= part > 1:
             few = plan.barks // part

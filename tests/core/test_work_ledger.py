@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.work_ledger import DOUBT_SECONDS, FIRM_SECONDS, UNDELIVERABLE, WorkLedger
+from barker.core.work_ledger import FIRM_SECONDS, UNDELIVERABLE, WorkLedger
 from barker.core.work_queue import Entry, WorkQueue
+
+DOUBT_SECONDS = 3.0
 
 
 def stored(count: int) -> WorkLedger:
     """A queue has accepted so many messages; two consumers are there, since a while."""
-    ledger = WorkLedger()
+    ledger = WorkLedger(DOUBT_SECONDS)
     for number in range(count):
         assert ledger.next("orders") == number
         ledger.sent("orders", number)
