@@ -224,6 +224,8 @@ class Sender(Link):
         """Tokens of what was sent and has no outcome yet, in the order sent; of a batch, a list of them."""
         self.in_flight = 0
         """How many messages were sent and have no outcome yet."""
+        self.batches = False
+        """Whether every transfer is a batch, be it of one."""
         self.batch_messages, self.batch_bytes = 1, 0
         """How much the peer takes in one transfer; more than one message only if it knows batches."""
         self.max_message_size = 0
@@ -275,7 +277,7 @@ class Sender(Link):
         The outcome of each comes with its token. :attr:`batch_messages` and :attr:`batch_bytes` are the most
         of a batch; without batches there must be credit for each.
         """
-        if self.batch_messages == 1:
+        if not self.batches:
             for data, token in zip(messages, tokens, strict=True):
                 self.send(data, token, settled)
         else:
@@ -291,6 +293,7 @@ class Sender(Link):
         if theirs.get(batch.PROPERTY) is True:
             bounds = self.connection.bounds
             most = self.max_message_size or bounds.batch_bytes
+            self.batches = True
             self.batch_messages, self.batch_bytes = bounds.batch_messages, min(bounds.batch_bytes, most)
 
     def _drained(self) -> bool:
@@ -326,7 +329,7 @@ class Sender(Link):
             outcome = RELEASED
         lib.pn_delivery_settle(delivery)
         self.connection._touch()
-        if self.batch_messages == 1:
+        if not self.batches:
             self.in_flight -= 1
             self.handler.on_outcome(self, token, outcome, condition)
             return

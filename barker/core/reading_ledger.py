@@ -17,7 +17,7 @@ class _Link:
 
     timeline: str
     accepted: int
-    """How many messages had been accepted there when it came."""
+    """How many messages had been accepted there before it was asked for."""
     next: int | None = None
     """What it has to see next; None: it has seen nothing yet."""
 
@@ -52,9 +52,16 @@ class ReadingLedger:
         """How many were accepted, on all timelines."""
         return self._accepted.total()
 
-    def attached(self, timeline: str, link: Hashable) -> None:
-        """A reader's link stands: it is to see the history, then what comes."""
-        self._links[link] = _Link(timeline, self._accepted[timeline])
+    def accepted_on(self, timeline: str) -> int:
+        """How many were accepted on it."""
+        return self._accepted[timeline]
+
+    def attached(self, timeline: str, link: Hashable, accepted: int) -> None:
+        """A reader's link stands: it is to see the history, then what comes.
+
+        `accepted`: how many were before its reader asked for it, as far as he knows.
+        """
+        self._links[link] = _Link(timeline, accepted)
 
     def ended(self, link: Hashable) -> None:
         """It has ended."""

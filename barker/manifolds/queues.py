@@ -191,8 +191,9 @@ class QueueManifold(Service):
             queue.work.settle(link, sequence)
             self._settled.append((queue.address, sequence))
         elif queue.holds_dead_letters:
-            # It stays in flight to this link, which so sees each letter once, and is back when the link goes.
-            return
+            # It stays in flight to this link, which so sees each letter once, and is back when the link goes;
+            # there may be room for the next one.
+            pass
         elif outcome == REJECTED:
             self._bury(queue, link, sequence, condition)
         elif outcome == UNDELIVERABLE and self._push is not None:
@@ -260,7 +261,7 @@ class QueueManifold(Service):
         # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
         while (credit := link.credit) and link.in_flight < self._most_in_flight and not (served and once):
             self._load(queue)
-            if link.batch_messages > 1:
+            if link.batches:
                 most, memory = link.batch_messages, link.batch_bytes
             else:
                 most, memory = 1 if once else credit, min(ROW_BYTES, link.max_message_size or ROW_BYTES)

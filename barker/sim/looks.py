@@ -31,6 +31,11 @@ def contradictions(process: Process) -> Iterator[str]:
             if found != due:
                 yield f"{address} has {found} messages, and in its journal {due}"
         state = process.state()
+        flies = sum(
+            queue.work.in_flight for queue in process._queues.values() if not queue.holds_dead_letters
+        )
+        if state["in_flight"] != flies:
+            yield f"its agent says {state['in_flight']} in flight, and there are {flies}"
         if state["depth"] + state["dead_letters"] != sum(held.values()):
             yield f"its agent says {state['depth']} and {state['dead_letters']}, and its journal has {held}"
     elif isinstance(process, TimelineManifold):

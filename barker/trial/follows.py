@@ -20,7 +20,7 @@ from barker.core.barks import Bark, Follow
 from barker.core.follow_ledger import Change, FollowLedger, changed_by, misled
 from barker.store.social import Users, digest
 
-USERS = 4
+USERS = 3
 """So many do it, and follow each other."""
 
 TICK_SECONDS = 0.1

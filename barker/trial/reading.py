@@ -173,6 +173,7 @@ class _NoteReader(_Reader):
         self, reactor: Reactor, directory: Place, chance: random.Random, address: str, ledger: ReadingLedger
     ) -> None:
         self._ledger = ledger
+        self._accepted = ledger.accepted_on(address)
         super().__init__(reactor, directory, chance, address)
 
     @property
@@ -181,7 +182,7 @@ class _NoteReader(_Reader):
         return self._peer.link is not None
 
     def on_found(self, link: Receiver) -> None:
-        self._ledger.attached(self._address, link)
+        self._ledger.attached(self._address, link, self._accepted)
         super().on_found(link)
 
     def saw(self, link: Receiver, data: bytes, missed: int) -> None:
@@ -189,6 +190,7 @@ class _NoteReader(_Reader):
 
     def gone(self, link: Receiver) -> None:
         self._ledger.ended(link)
+        self._accepted = self._ledger.accepted_on(self._address)
 
 
 class Lookers:

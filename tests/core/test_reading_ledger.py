@@ -15,7 +15,7 @@ def written(count: int, history: int = 5) -> ReadingLedger:
     for number in range(count):
         assert ledger.next("news") == number
         ledger.accept("news")
-    ledger.attached("news", "link")
+    ledger.attached("news", "link", ledger.accepted_on("news"))
     return ledger
 
 
@@ -81,7 +81,7 @@ def test_what_timelines_do_is_right(steps: list[str], history: int) -> None:
         elif step == "come" or cursor is None:
             link += 1
             cursor = timelines.follow("news", link)
-            ledger.attached("news", link)
+            ledger.attached("news", link, ledger.accepted_on("news"))
         elif (found := cursor.read()) is not None:
             message, missed = found
             ledger.came(link, int(message.data), missed)
