@@ -403,6 +403,7 @@ class Reactor:
             sock.close()
         self.connections.pop(connection, None)
         self._guard(connection.lost, condition)
+        self.after(0, lambda: None)  # It may be the end of a turn: what this has changed is for one at once.
 
 
 class _Wire:
