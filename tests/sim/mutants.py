@@ -229,17 +229,6 @@ def what_a_consumer_has_accepted_comes_again(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def a_queue_is_forgotten_by_its_address(patch: pytest.MonkeyPatch) -> None:
-    def forget(self: Any) -> None:
-        unused, self._unused = self._unused, {}
-        for queue in unused:
-            if not queue.work.depth and not queue.links and queue.address != self.serving.address:
-                self._queues.pop(queue.address, None)
-
-    patch.setattr(QueueManifold, "_forget", forget)
-
-
-@mutant
 def an_agent_tells_an_old_depth(patch: pytest.MonkeyPatch) -> None:
     leave = QueueManifold.leave
 
