@@ -31,7 +31,7 @@ from barker.amqp._proton import (
 )
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
-from barker.core.bounds import DEFAULT_BOUNDS, Bounds
+from barker.core.capacity import DEFAULT_BOUNDS, Bounds
 from barker.core.errors import InvalidField, LimitExceeded, NotSupported, PeerError
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ class Limits:
     open_seconds: float = 5.0
     """In so many seconds a peer that dialled has to have opened its connection."""
     idle_seconds: float = 60.0
-    """A stranger that sends nothing for so long is taken to be dead; our own: `core/bounds.py`."""
+    """A stranger that sends nothing for so long is taken to be dead; our own: `core/capacity.py`."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from barker.core.bounds import DEFAULT_BOUNDS, Bounds
+from barker.core.capacity import DEFAULT_BOUNDS, Bounds
 
 clock = time.monotonic
 """Seconds on a clock that never goes back, from a start of its own."""

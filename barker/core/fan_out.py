@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField
 from barker.core.graph import SocialGraph
 from barker.core.partitions import number_of

@@ -10,7 +10,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
-from barker.core.bounds import Bounds
+from barker.core.capacity import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ PRODUCTION = Chosen()
 RANGES: dict[str, tuple[float, float]] = {
     "idle_seconds": (1.5, 12.0),
     "read_bytes": (64, 128 * 1024),
-    "batch_messages": (1, 100),
+    "batch_messages": (2, 100),
     "batch_bytes": (300, 60_000),
     "in_flight": (1, 2_000),
     "window": (1, 1_000),

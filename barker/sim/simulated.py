@@ -17,7 +17,7 @@ from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import Own, System
-from barker.core.bounds import DEFAULT_BOUNDS, Bounds
+from barker.core.capacity import DEFAULT_BOUNDS, Bounds
 from barker.core.errors import StorageError
 from barker.sim.disk import Disk
 from barker.sim.network import Network, Port

@@ -22,7 +22,7 @@ from barker.amqp._proton import ACCEPTED, MODIFIED, REJECTED, RELEASED
 from barker.amqp.connection import OUTGOING_BYTES, Connection
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
-from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField, MessageTooLarge, NotAllowed, NotFound, PeerError, Redirect
 from tests.amqp.pair import Pair, Peer, Recorder
 

@@ -14,7 +14,7 @@ from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender, _Batched
 from barker.amqp.links import Place
 from barker.amqp.outbound import Accepted, Dropped, Outbound, Outcome, Rejected
-from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField, NotFound
 from tests.amqp.memory import MemoryReactor
 

@@ -11,7 +11,7 @@ import pytest
 from barker.amqp._proton import ACCEPTED
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
-from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import Damaged, StorageError
 from barker.manifolds.intake import KEPT_BYTES, RETRY_SECONDS, Intake, Producer
 from tests.amqp.pair import Pair, Recorder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 
-from barker.core.bounds import DEFAULT_BOUNDS, Bounds
+from barker.core.capacity import DEFAULT_BOUNDS, Bounds
 from barker.sim.chance import ALWAYS, PRODUCTION, RANGES, chosen
 
 

@@ -17,7 +17,7 @@ class Bounds:
     read_bytes: int = 128 * 1024
     """The most that is read of one socket in one turn, so that none keeps the others waiting."""
     batch_messages: int = 100
-    """The most messages that are sent in one transfer; no peer takes more than these."""
+    """The most messages that are sent in one transfer, at least 2; no peer takes more than these."""
     batch_bytes: int = 60_000
     """The most bytes of a transfer of more than one message that is sent: it fits into one frame."""
     in_flight: int = 2_000
