@@ -9,21 +9,21 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from barker.amqp.system import System, clock
+from barker.amqp.system import System
 from barker.commands import options
 from barker.core.errors import Mistake
 from barker.environment import extra
 from barker.sim.diagram import write_diagram
+from barker.sim.many import Far, plans, rates, run_all
 from barker.sim.plan import Plan, read
 from barker.sim.record import Record
 from barker.sim.shrink import shrink
-from barker.sim.simulation import Outcome, figures_of, planned, simulate
+from barker.sim.simulation import Outcome, figures_of, simulate
 
 with extra("terminal"):
     from rich.console import Console
@@ -31,13 +31,13 @@ with extra("terminal"):
     from rich.table import Table
 
 
-def _show(console: Console, all_figures: list[dict[str, Any]]) -> None:
+def _show(console: Console, all_figures: list[dict[str, Any]], real: float) -> None:
     by_fault = sum((Counter(figures["by_fault"]) for figures in all_figures), Counter[str]())
     faults = Table("fault", "times", title=f"{by_fault.total()} faults")
     for kind, count in sorted(by_fault.items()):
         faults.add_row(kind, f"{count:,}")
     console.print(faults)
-    virtual, real = (sum(figures[name] for figures in all_figures) for name in ("virtual_seconds", "seconds"))
+    virtual = sum(figures["virtual_seconds"] for figures in all_figures)
     result = Table("what", "how much")
     result.add_row("virtual hours", f"{virtual / 3600:.2f}")
     result.add_row("times real time", f"{virtual / real:.0f}")
@@ -68,20 +68,25 @@ def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram
 
 
 @click.command("simulate")
-@click.option("--seed", type=int, help="Have the same run again (default: another each time).")
-@click.option(
-    "--runs", type=click.IntRange(1), default=1, show_default=True, help="How many: seeds from it on."
-)
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option("--seed", type=int, help="Have the same runs again (default: others each time).")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="So often all of it.")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), help="Virtual ones.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Virtual ones (default: 10).")
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Barks/s in all."
 )
-@click.option("--faults", type=click.FloatRange(0), default=20.0, show_default=True, help="Faults a minute.")
+@click.option(
+    "--faults",
+    multiple=True,
+    metavar="[KIND=]RATE",
+    help="Faults a minute: of all kinds together (default: 20), or of this kind; may be repeated.",
+)
 @click.option("--authors", type=click.IntRange(1), default=10, show_default=True, help="How many bark.")
 @click.option(
     "--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow them."
 )
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."
 )
@@ -93,46 +98,43 @@ def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram
 def main(
     seed: int | None,
     runs: int,
-    minutes: float,
+    hours: float | None,
+    minutes: float | None,
     rate: float,
-    faults: float,
-    authors: int,
-    readers: int,
-    inboxes: int,
+    faults: tuple[str, ...],
+    jobs: int,
     replay: Path | None,
     diagram: Path | None,
     as_json: bool,
+    **people: int,
 ) -> None:
     """Break a simulated suite, again and again, and see whether all that was accepted is delivered.
 
-    Minutes are virtual, and pass as fast as the processor can. Ends with status 0 only if all promises were
-    kept; a run that fails is made small, and kept in a file.
+    Time is virtual, and passes as fast as the processor can. Each 10 minutes are a run with a seed of its
+    own: the first has the one given, the next one the next number. Ends with status 0 only if all promises
+    were kept; a run that fails is made small, and kept in a file.
     """
+    if hours is not None and minutes is not None:
+        raise Mistake("give --hours or --minutes, not both")
     seed = System().chance.randrange(1_000_000) if seed is None else seed
-    people = {"authors": authors, "readers": readers, "inboxes": inboxes}
-    plans: Iterator[Plan] = (
-        planned(number, minutes * 60, rate, faults, **people) for number in range(seed, seed + runs)
-    )
-    if replay is not None:
-        plans, runs = iter([read(replay)]), 1
-    if diagram is not None and runs > 1:
-        raise Mistake("--diagram is of one run, not of several: leave --runs out")
+    seconds = hours * 3600 if hours is not None else (minutes or 10.0) * 60
+    wanted = [read(replay)] if replay else plans(seed, runs, seconds, rate, rates(faults), **people)
+    if diagram is not None and len(wanted) > 1:
+        raise Mistake("--diagram is of one run of ten minutes at most, not of several")
     console = Console(stderr=as_json)
     console.print(f"from seed {seed} on" if replay is None else f"{replay}")
+    record = None if diagram is None else Record()
     done: list[dict[str, Any]] = []
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=console) as progress:
-        task = progress.add_task("", total=runs)
-        for plan in plans:
-            progress.update(task, description=f"seed {plan.seed}", completed=len(done))
-            before = len(done)
+    columns = TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        far = Far(wanted)
+        task = progress.add_task("", total=far.total)
 
-            def show(phase: str, share: float, before: int = before) -> None:
-                progress.update(task, completed=before + share)
+        def show(seed: int, share: float) -> None:
+            progress.update(task, description=far.told(seed, share), completed=far.virtual)
 
-            begun = clock()
-            record = None if diagram is None else Record()
-            outcome = simulate(plan, show, record)
-            done.append(figures_of(plan, outcome, clock() - begun))
+        for plan, outcome, took in run_all(wanted, min(jobs, len(wanted)), show, record):
+            done.append(figures_of(plan, outcome, took))
             if as_json:
                 click.echo(json.dumps(done[-1]))
             if diagram is not None and record is not None:
@@ -140,7 +142,7 @@ def main(
             if outcome.wrong:
                 _tell(console, plan, outcome, replay is None, diagram is not None)
     if not as_json:
-        _show(console, done)
+        _show(console, done, far.seconds)
     kept = all(figures["kept"] for figures in done)
     console.print("All promises were kept." if kept else "The promises were NOT kept.")
     sys.exit(0 if kept else 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 from barker.core.capacity import Bounds
 
@@ -54,7 +55,7 @@ SHARE = 0.5
 def chosen(seed: int) -> Chosen:
     """The bounds of the run with this seed."""
     chance = random.Random(f"bounds of {seed}")
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for name, (least, most) in RANGES.items():
         value = least * math.exp(chance.random() * math.log(most / least))
         if name in ALWAYS or chance.random() < SHARE:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,24 @@ class Outcome:
     """How much clients did besides barking, by what it is."""
 
 
-def planned(seed: int, seconds: float, rate: float, per_minute: float, **more: Any) -> Plan:
-    """A run with `per_minute` faults of all kinds, and bounds, by chance; `more` as in a plan."""
+def planned(
+    seed: int, seconds: float, rate: float, per_minute: float | Mapping[str, float], **more: Any
+) -> Plan:
+    """A run with faults and bounds by chance: `per_minute` of all kinds, or so many of each that is named.
+
+    `more` as in a plan.
+    """
+    sorts: Sequence[str] = SIMULATED_KINDS
+    if isinstance(per_minute, Mapping):
+        hundredths = {kind: round(each * 100) for kind, each in per_minute.items()}
+        divisor = math.gcd(*hundredths.values()) or 1
+        # Chance takes one of them: those that are to be more often stand there more often.
+        sorts = [kind for kind, count in hundredths.items() for _ in range(count // divisor)]
+        per_minute = sum(hundredths.values()) / 100
     plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**LOADS, **more})
     shape = Shape(inboxes=plan.inboxes, autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}
-    faults = schedule(seed, kinds, seconds, per_minute, SIMULATED_KINDS) if per_minute else []
+    faults = schedule(seed, kinds, seconds, per_minute, sorts) if per_minute else []
     return replace(plan, faults=faults)
 
 
