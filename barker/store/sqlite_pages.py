@@ -8,6 +8,7 @@ by a checksum in it. The format: https://www.sqlite.org/fileformat2.html, whose 
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,11 @@ def frames(path: Path) -> list[Frame]:
             found.append(Frame(page, ours and size != 0, whole, log.tell() - PAGE))
             before, sound = head[16:], True
             head = log.read(24)
+    return _complete(found)
+
+
+def _complete(found: list[Frame]) -> list[Frame]:
+    """Frames up to the end of the last transaction."""
     last = max((number for number, frame in enumerate(found, 1) if frame.ends), default=0)
     return found[:last]
 
@@ -87,20 +93,28 @@ def _checksum(order: str, before: bytes, data: bytes) -> bytes:
 def records(path: Path) -> Iterator[Record | None]:
     """Every row in the file and its write-ahead log that can be read, in no order; None for one that cannot.
 
+    When a part of the log is damaged there are rows twice, the newer first: with the pages behind it, and as
+    they were before it. Rows may have moved from a page that is whole to one that is not; above all in the
+    last transaction, when power failed in the middle of it.
+
     :raises OSError: when none of it can be read.
     """
-    with _Pages(path) as pages:
-        unused = pages.unused()
-        for number in range(2, pages.count + 1):  # The first page tells what tables there are.
-            if number not in unused:
-                yield from _rows(pages, pages[number])
+    found = frames(path)
+    before = list(itertools.takewhile(lambda frame: frame.whole, found))
+    for log in [found] if len(before) == len(found) else [found, _complete(before)]:
+        with _Pages(path, log) as pages:
+            unused = pages.unused()
+            for number in range(2, pages.count + 1):  # The first page tells what tables there are.
+                if number not in unused:
+                    yield from _rows(pages, pages[number])
 
 
 class _Pages:
     """The pages of a file, the newest of each: from its write-ahead log, or else from the file."""
 
-    def __init__(self, path: Path) -> None:
-        self._in_log = {frame.page: frame.at for frame in frames(path) if frame.whole}
+    def __init__(self, path: Path, log: list[Frame]) -> None:
+        """`log`: the frames that count, but for those that are not whole."""
+        self._in_log = {frame.page: frame.at for frame in log if frame.whole}
         self._log = log_of(path).open("rb") if self._in_log else io.BytesIO()
         self._file = path.open("rb") if path.exists() else io.BytesIO()
         self.count = max(self._file.seek(0, io.SEEK_END) // PAGE, 0, *self._in_log)

@@ -344,3 +344,31 @@ def test_users_are_not_salvaged_while_they_are_in_use(tmp_path: Path) -> None:
     salvage(path)
     with closing(Users(path)) as users:
         assert users.names() == ["rex"]
+
+
+@pytest.mark.parametrize("kind", [QueueJournal, TimelineJournal])
+def test_a_write_that_a_power_loss_has_torn_takes_nothing_that_was_there_before(
+    tmp_path: Path, kind: type[Journal]
+) -> None:
+    """Its last page may be on the disk and others not, when rows have just moved from one to the next."""
+    torn = 0
+    with closing(kind(tmp_path / NAME)) as journal:
+        for number in range(40):
+            before, began = lines(journal), len(files(tmp_path).get("-wal", b"")) or 32
+            if isinstance(journal, QueueJournal):
+                journal.commit([("a" if number % 2 else "b", bytes(300))], [])
+            elif isinstance(journal, TimelineJournal):
+                journal.commit([Post(f"key {number}", "rex", bytes(300))])
+            whole = files(tmp_path)
+            frames = range(began, len(whole["-wal"]), 24 + PAGE)
+            for at in frames[:-1]:
+                folder = tmp_path / f"{number}-{at}"
+                folder.mkdir()
+                (folder / NAME).write_bytes(whole[""])
+                log = whole["-wal"]
+                log = log[: at + 24] + bytes(PAGE) + log[at + 24 + PAGE :]
+                (folder / (NAME + "-wal")).write_bytes(log)
+                with closing(kind(folder / NAME)) as after:
+                    assert set(before) <= set(lines(after)), number
+                torn += 1
+    assert torn > 3
