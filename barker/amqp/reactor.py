@@ -322,7 +322,11 @@ class Reactor:
             self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
             return
         family, kind, protocol, _, address = found[0]
-        sock = self.system.sockets.new(family, kind, protocol)
+        try:
+            sock = self.system.sockets.new(family, kind, protocol)
+        except OSError as error:  # No descriptor is left.
+            self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {error.strerror}"))
+            return
         sock.setblocking(False)
         status = sock.connect_ex(address)
         if status not in (0, errno.EINPROGRESS):
