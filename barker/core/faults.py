@@ -13,13 +13,41 @@ KINDS = ("kill", "restart", "freeze", "fresh", "full")
 ``freeze``: SIGSTOP for 0.1 to 10 s, then SIGCONT. ``fresh``: SIGKILL, started again after 3 to 10 s.
 ``full``: the disk takes nothing for 0.5 to 6 s."""
 
-SIMULATED_KINDS = (*KINDS, "within", "failing", "reset", "cut", "set clock")
-"""Those of a simulation. ``within``: SIGKILL within a turn, started again within 2 s. ``failing``: the next
-one to three writes to a disk fail. ``reset``: every connection of a process breaks. ``cut``: for 0.1 to 10 s
-nothing comes from or to it. ``set clock``: the clock on the wall jumps, by an hour at most."""
+SIMULATED_KINDS = (
+    *KINDS,
+    *("within", "vanish", "power"),
+    *("failing", "broken", "read-only", "slow", "flip"),
+    *("reset", "cut", "cut from", "cut to", "stalled", "trickle"),
+    *("descriptors", "memory", "set clock", "drift"),
+)
+"""Those of a simulation.
 
-BESIDES = frozenset(("full", "failing", "reset", "cut", "set clock"))
+Processes: ``within``: SIGKILL within a turn, started again within 2 s. ``vanish``: its machine is gone
+without a word, so that its connections stand until somebody misses it; started again after 1 to 10 s.
+``power``: all that run lose power, in the middle of a write, and what is not synced is gone; started
+again after 1 to 5 s.
+
+Disks: ``failing``: the next one to three writes fail. ``broken``: all fail, for 3 to 30 s or until the
+process is started again. ``read-only``: nothing is written, and no file opened, for 0.5 to 6 s. ``slow``:
+each write takes up to 3 s, for 1 to 10 s. ``flip``: a bit of a journal is another from now on.
+
+Networks: ``reset``: every connection of a process breaks. ``cut``: for 0.1 to 10 s nothing comes from or
+to it; ``cut from``, ``cut to``: one way only. ``stalled``: it reads nothing for 0.1 to 10 s, though it
+runs. ``trickle``: it reads a few bytes at a time for 1 to 10 s.
+
+Limits: ``descriptors``: it may have no more sockets than it has now, for 0.5 to 10 s. ``memory``: what it
+reads, sends or writes may find no memory, for 0.5 to 6 s.
+
+Clocks: ``set clock``: the clock on the wall jumps, by an hour at most. ``drift``: it is a tenth too fast
+or too slow at most, for 1 to 30 s."""
+
+BESIDES = frozenset(SIMULATED_KINDS) - {"kill", "restart", "freeze", "fresh", "within", "vanish", "power"}
 """What leaves its victims running: they are hit by others meanwhile."""
+
+RARE = ("flip", "power")
+"""Kinds after which much is excused, or much is down: they come :data:`RARE_SHARE` as often as the others."""
+
+RARE_SHARE = 0.3
 
 PAIRS = (("outbox", "outbox"), ("directory", "bizlogic"), ("inbox", "bizlogic"))
 """Kinds of services that are also hit at the same time."""
@@ -29,6 +57,14 @@ PAIR_SHARE = 0.15
 
 DISKS = (("outbox",), ("inbox",), ("outbox", "inbox"), ("orders",), ("notes",))
 """Kinds of services whose disks are full at the same time, as far as there are such."""
+
+SIMULATED_DISKS = (*DISKS, ("bizlogic",))
+"""The same in a simulation, with those who share the users' file: there, each has a disk of its own."""
+
+_OF_DISKS = frozenset(("full", "failing", "broken", "read-only", "slow"))
+
+_JOURNALS = (("outbox",), ("inbox",))
+"""Whose file a bit flips in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +95,13 @@ def schedule(
     seconds: float,
     per_minute: float,
     kinds: Sequence[str] = KINDS,
+    disks: Sequence[tuple[str, ...]] = DISKS,
 ) -> list[Fault]:
     """The faults of a run of so many seconds, in order: the same for the same arguments.
 
-    `services`: each service's kind, by its name. Nobody is hit while he is down, and all are up at the end;
-    but who has a full disk is hit as others are, and started again with it.
+    `services`: each service's kind, by its name. `disks`: the kinds of services whose disks are hit. Nobody
+    is hit while he is down, and all are up at the end; but who has a full disk is hit as others are, and
+    started again with it.
     """
     chance = random.Random(seed)
     faults: list[Fault] = []
@@ -72,34 +110,66 @@ def schedule(
     while True:
         at += chance.expovariate(per_minute / 60)
         kind = chance.choice(kinds)
-        fault = Fault(at, kind, _victims(chance, services, kind), _duration(chance, kind))
-        if fault.end > seconds:
+        if kind in RARE and chance.random() >= RARE_SHARE:
+            continue
+        if kind == "power":
+            victims = tuple(name for name in services if down_until[name] < at)
+        else:
+            victims = _victims(chance, services, kind, disks)
+        fault = Fault(at, kind, victims, _duration(chance, kind))
+        if at > seconds:
             return faults
         busy_until = full_until if kind in BESIDES else down_until
-        if all(busy_until[name] < at for name in fault.names):
+        if victims and fault.end <= seconds and all(busy_until[name] < at for name in victims):
             faults.append(fault)
             # A moment more: what has been started has to be ready.
-            busy_until.update(dict.fromkeys(fault.names, fault.end + 1.0))
+            busy_until.update(dict.fromkeys(victims, fault.end + 1.0))
 
 
-def _victims(chance: random.Random, services: Mapping[str, str], fault: str) -> tuple[str, ...]:
-    disks = fault in ("full", "failing")
-    if not disks and chance.random() >= PAIR_SHARE:
+def _victims(
+    chance: random.Random, services: Mapping[str, str], fault: str, disks: Sequence[tuple[str, ...]]
+) -> tuple[str, ...]:
+    groups: Sequence[tuple[str, ...]] = PAIRS
+    if fault == "flip":
+        groups = _JOURNALS
+    elif fault in _OF_DISKS:
+        groups = disks
+    elif chance.random() >= PAIR_SHARE:
         return (chance.choice(list(services)),)
     victims: list[str] = []
     there = set(services.values())
-    for wanted in chance.choice([kinds for kinds in (DISKS if disks else PAIRS) if there.issuperset(kinds)]):
+    for wanted in chance.choice([kinds for kinds in groups if there.issuperset(kinds)]):
         victims.append(
             chance.choice([n for n, kind in services.items() if kind == wanted and n not in victims])
         )
     return tuple(victims)
 
 
+_LASTS = {
+    "kill": (0.0, 2.0),
+    "within": (0.0, 2.0),
+    "fresh": (3.0, 10.0),
+    "vanish": (1.0, 10.0),
+    "power": (1.0, 5.0),
+    "full": (0.5, 6.0),
+    "broken": (3.0, 30.0),
+    "read-only": (0.5, 6.0),
+    "slow": (1.0, 10.0),
+    "trickle": (1.0, 10.0),
+    "descriptors": (0.5, 10.0),
+    "memory": (0.5, 6.0),
+    "drift": (1.0, 30.0),
+}
+"""How long each kind lasts: least and most, in seconds."""
+
+_BRIEF = ("freeze", "cut", "cut from", "cut to", "stalled")
+"""As many of 0.1 to 1 s as of 1 to 10 s."""
+
+
 def _duration(chance: random.Random, kind: str) -> float:
-    if kind in ("freeze", "cut"):
-        return 0.1 * math.exp(chance.random() * math.log(100))  # As many of 0.1 to 1 s as of 1 to 10 s.
-    lasts = {"kill": (0.0, 2.0), "within": (0.0, 2.0), "fresh": (3.0, 10.0), "full": (0.5, 6.0)}
-    return chance.uniform(*lasts.get(kind, (0.0, 0.0)))
+    if kind in _BRIEF:
+        return 0.1 * math.exp(chance.random() * math.log(100))
+    return chance.uniform(*_LASTS.get(kind, (0.0, 0.0)))
 
 
 def longest_gaps(arrivals: Iterable[float], faults: Iterable[Fault], settle: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -18,6 +18,8 @@ class Verdict:
     twice: int = 0
     disordered: int = 0
     """On a timeline before one that its author has sent earlier and the same outbox accepted."""
+    excused: int = 0
+    """Missing, where a loss is excused."""
     strange: int = 0
     """On a timeline that they are not due to, or never sent."""
     others: int = 0
@@ -67,11 +69,15 @@ class Ledger:
         return sum(len(numbers) for author in authors for numbers in self._accepted[author].values())
 
     def judge(
-        self, timelines: Mapping[str, list[tuple[str, int]]], authors: Mapping[str, set[str]]
+        self,
+        timelines: Mapping[str, list[tuple[str, int]]],
+        authors: Mapping[str, set[str]],
+        excused: Container[tuple[str, int]] = (),
     ) -> Verdict:
         """Compare what stands on timelines, (author, number) each, with what was accepted.
 
         `authors`: whose barks are due on each timeline. A bark that was sent and never accepted may be there.
+        `excused`: what may be missing, or late, as a disk that had it was damaged.
         """
         verdict = Verdict(accepted=self.accepted)
         for user, barks in timelines.items():
@@ -86,7 +92,11 @@ class Ledger:
             for author in sorted(authors[user]):
                 for outbox, numbers in self._accepted[author].items():
                     # An outbox journals an author's barks as they were sent; outcomes come in any order.
-                    self._judge(verdict, places, user, author, outbox, sorted(numbers))
+                    due = [number for number in sorted(numbers) if (author, number) not in excused]
+                    self._judge(verdict, places, user, author, outbox, due)
+                    others = [(author, number) in places for number in numbers if (author, number) in excused]
+                    verdict.delivered += others.count(True)
+                    verdict.excused += others.count(False)
         return verdict
 
     def _judge(

@@ -26,7 +26,7 @@ SCRIPTS = ("run.js", "view.js", "words.js", "draw.js", "marks.js", "pointer.js",
 _LANES = ("directory", "clients", "outbox", "bizlogic", "inbox")
 """From left to right: barks go to the right, but for what readers get."""
 
-_TURNS = {"start": ("down", ""), "kill": ("frozen", "down"), "end": ("frozen", "down")}
+_TURNS = {"start": ("down", ""), **dict.fromkeys(("kill", "vanish", "power", "end"), ("frozen", "down"))}
 """What marks end, and what they begin, that do not say so themselves."""
 
 _DIGITS = 7
@@ -160,7 +160,8 @@ def _stretches(record: Record, name: str) -> Iterator[tuple[str, float, float | 
     for mark in record.marks:
         if mark.name != name:
             continue
-        what, _, turn = mark.what.partition(" ")
+        what = mark.what.removesuffix(" on").removesuffix(" off")
+        turn = mark.what[len(what) + 1 :]
         ends, begins = _TURNS.get(what, (what if turn == "off" else "", what if turn == "on" else ""))
         if ends in begun:
             yield ends, begun.pop(ends), mark.at

@@ -1,23 +1,19 @@
-"""The simulated network: stream sockets between processes, with latency, resets and cuts.
+"""The simulated network: what carries bytes between processes, with latency, resets and cuts.
 
-They are as the reactor uses the system's: non-blocking, with buffers that fill, and a selector that tells
-which of them are ready. A process has a :class:`Port` to the network, which is its `Sockets`.
+A process has a :class:`Port` to the network, which is its `Sockets`; these are in `sockets.py`.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import random
-import selectors
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from barker.sim.sockets import Selector, Socket
 from barker.sim.world import World
 
-BUFFER = 256 * 1024
-"""So many bytes are on their way in one direction at most: what the kernel's buffers hold."""
+WAYS = ("from", "to")
+"""The ways that can be cut: what comes from a process, and what goes to it."""
 
 LEAST_LATENCY, MOST_LATENCY = 0.0001, 0.002
 """Seconds from one process to another; now and then it is :data:`SLOW` times as long."""
@@ -33,7 +29,9 @@ class Network:
         self.listeners: dict[int, Socket] = {}
         self.connected: dict[Socket, None] = {}
         """Every end of a connection that stands."""
-        self._cut: dict[str, int] = {}
+        self.dark: dict[int, Port] = {}
+        """Ports at which somebody listened whose machine is gone: who dials one of them gets no answer."""
+        self._cut: dict[tuple[str, str], int] = {}
         self._held: list[Callable[[], None]] = []
         self._next_port = 40_000
         self._next_file = 3
@@ -45,15 +43,20 @@ class Network:
         # Which are slow is a matter of other digits than how slow they are.
         return seconds * SLOW if share * 1000 % 1 < SLOW_SHARE else seconds
 
-    def cut(self, name: str) -> None:
-        """Nothing comes from or to this process until :meth:`join`; what is sent arrives then."""
-        self._cut[name] = self._cut.get(name, 0) + 1
+    def cut(self, name: str, ways: Sequence[str] = WAYS) -> None:
+        """Nothing comes from or to this process until :meth:`join`; what is sent arrives then.
 
-    def join(self, name: str) -> None:
+        `ways`: which of :data:`WAYS`.
+        """
+        for way in ways:
+            self._cut[way, name] = self._cut.get((way, name), 0) + 1
+
+    def join(self, name: str, ways: Sequence[str] = WAYS) -> None:
         """It can be reached again."""
-        self._cut[name] -= 1
-        if not self._cut[name]:
-            del self._cut[name]
+        for way in ways:
+            self._cut[way, name] -= 1
+            if not self._cut[way, name]:
+                del self._cut[way, name]
         held, self._held = self._held, []
         for call in held:
             call()
@@ -66,13 +69,13 @@ class Network:
             end.break_off()
 
     def carry(self, source: Port, target: Port, seconds: float, call: Callable[[], None]) -> None:
-        """Call `call` when what `source` sends has come to `target`."""
+        """Call `call` when what `source` sends has come to `target`; never, if its machine is gone then."""
         self.world.after(seconds, functools.partial(self._arrive, source, target, call))
 
     def _arrive(self, source: Port, target: Port, call: Callable[[], None]) -> None:
-        if self._cut and (source.name in self._cut or target.name in self._cut):
+        if self._cut and (("from", source.name) in self._cut or ("to", target.name) in self._cut):
             self._held.append(functools.partial(self._arrive, source, target, call))
-        else:
+        elif not target.gone:
             call()
 
     def new_file(self) -> int:
@@ -90,19 +93,52 @@ class Port:
     """One process's way to the network: what `Sockets` is to a reactor."""
 
     def __init__(
-        self, network: Network, name: str, wake: Callable[[], None], act: Callable[[], None]
+        self,
+        network: Network,
+        name: str,
+        wake: Callable[[], None],
+        act: Callable[[], None],
+        allocate: Callable[[], None],
     ) -> None:
-        """`wake` is called when a socket may be ready; `act` before each effect on others, and may raise."""
-        self.network, self.name, self.wake, self.act = network, name, wake, act
+        """`wake` is called when a socket may be ready.
+
+        `act` is called before each effect on others, `allocate` before memory is taken; both may raise.
+        """
+        self.network, self.name, self.wake, self.act, self.allocate = network, name, wake, act, allocate
         self.sockets: dict[Socket, None] = {}
+        """Those that it has; one that waits to be accepted is still the kernel's."""
+        self.most_sockets: int | None = None
+        """So many it may have; None: as many as it likes."""
+        self.stalled = False
+        """Whether it reads nothing now, and accepts nothing."""
+        self.sip: int | None = None
+        """So many bytes it reads at a time; None: all that there are."""
+        self.gone = False
+        """Whether its machine is gone: what comes there comes nowhere."""
+        self.late = 0.0
+        """So many seconds after the beginning of its turn it has come to what it sends now."""
 
     def new(self, *_: object) -> Socket:
-        """A new socket."""
-        return Socket(self)
+        """A new socket.
+
+        :raises OSError: when there may be no more.
+        """
+        self.check_limit()
+        socket = Socket(self)
+        self.sockets[socket] = None
+        return socket
+
+    def check_limit(self) -> None:
+        """See that there may be one more socket.
+
+        :raises OSError: when there may not.
+        """
+        if self.most_sockets is not None and len(self.sockets) >= self.most_sockets:
+            raise OSError(errno.EMFILE, "Too many open files")
 
     def pair(self) -> tuple[Socket, Socket]:
         """Two sockets of this process, connected."""
-        one, other = Socket(self), Socket(self)
+        one, other = self.new(), self.new()
         one.connect_to(other)
         other.connect_to(one)
         return one, other
@@ -111,310 +147,29 @@ class Port:
         """A selector."""
         return Selector(self.network.world.chance)
 
-    def vanish(self) -> None:
+    def stall(self, stalled: bool) -> None:
+        """It reads nothing from now on, or reads again."""
+        self.stalled = stalled
+        for socket in self.sockets:
+            socket.tell()
+
+    def begin(self) -> None:
+        """A process has started here: no limits, and it can be reached."""
+        self.most_sockets = self.sip = None
+        self.stalled = self.gone = False
+        for port in [port for port, owner in self.network.dark.items() if owner is self]:
+            del self.network.dark[port]
+
+    def close(self) -> None:
         """The process is dead: every socket of it is closed, as the kernel does."""
         for socket in list(self.sockets):
             socket.close()
 
-
-class Socket:
-    """A stream socket, or one that listens."""
-
-    def __init__(self, owner: Port) -> None:
-        self.owner = owner
-        self.peer: Socket | None = None
-        self._file = owner.network.new_file()
-        self._port = 0
-        self._came: deque[bytes] = deque()
-        self._ended = self._broken = self._connecting = self._closed = False
-        self._refused = 0
-        self._waiting: deque[Socket] | None = None
-        self._on_their_way = 0
-        self._last = 0.0
-        self.watched_by: Selector | None = None
-        owner.sockets[self] = None
-
-    # As the reactor calls a socket
-
-    def fileno(self) -> int:
-        """Its number; -1 once it is closed."""
-        return -1 if self._closed else self._file
-
-    def setblocking(self, *_: object) -> None:
-        """It never blocks."""
-
-    def setsockopt(self, *_: object) -> None:
-        """There is nothing to set."""
-
-    def getsockopt(self, level: int, option: int) -> int:
-        """Why it could not be connected; 0 if it could."""
-        return self._refused
-
-    def getsockname(self) -> tuple[str, int]:
-        """Where it listens."""
-        return "127.0.0.1", self._port
-
-    def bind(self, address: tuple[Any, ...]) -> None:
-        """Have a port.
-
-        :raises OSError: when somebody else has it.
-        """
-        network = self.owner.network
-        self._port = address[1] or network.new_port()
-        if self._port in network.listeners:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-
-    def listen(self, *_: object) -> None:
-        """Take connections."""
-        self._waiting = deque()
-        self.owner.network.listeners[self._port] = self
-
-    def accept(self) -> tuple[Socket, tuple[str, int]]:
-        """The next connection.
-
-        :raises BlockingIOError: when there is none.
-        """
-        if not self._waiting:
-            raise BlockingIOError
-        end = self._waiting.popleft()
-        self._look()
-        return end, ("127.0.0.1", end._port)
-
-    def connect_ex(self, address: tuple[Any, ...]) -> int:
-        """Dial; it is ready to write when that has worked, or has not."""
-        self._connecting = True
-        self._knock(address[1])
-        return errno.EINPROGRESS
-
-    def send(self, data: bytes | memoryview) -> int:
-        """Send as much as there is room for.
-
-        :raises BlockingIOError: when there is none.
-        :raises OSError: when the connection is broken.
-        """
-        self.owner.act()
-        if self._broken:
-            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-        peer, room = self.peer, BUFFER - self._on_their_way
-        if peer is None or peer._closed:
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-        if room <= 0:
-            raise BlockingIOError
-        sent = bytes(data if len(data) <= room else data[:room])
-        if peer.owner is not self.owner:
-            world = self.owner.network.world
-            world.note(sent)
-            if world.record is not None:
-                world.record.sent(world.now, self, peer, sent)
-        self._on_their_way += len(sent)
-        if self._on_their_way >= BUFFER:
-            self._look()
-        self._towards(peer, functools.partial(peer._take, sent))
-        return len(sent)
-
-    def recv(self, size: int) -> bytes:
-        """What has come; nothing when no more will.
-
-        :raises BlockingIOError: when nothing has come yet.
-        :raises OSError: when the connection is broken.
-        """
-        if self._broken:
-            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-        if not self._came:
-            if self._ended:
-                return b""
-            raise BlockingIOError
-        data = self._came.popleft()
-        if len(data) > size:
-            self._came.appendleft(data[size:])
-            data = data[:size]
-        if not self._came:
-            self._look()
-        world = self.owner.network.world
-        if world.record is not None:
-            world.record.read(world.now, self, len(data))
-        if self.peer is not None:
-            was_full = self.peer._on_their_way >= BUFFER
-            self.peer._on_their_way -= len(data)
-            if was_full:
-                self.peer.tell()
-        return data
-
-    def close(self) -> None:
-        """Close it; the other end reads what was sent, and then the end."""
-        if self._closed:
-            return
-        if self.watched_by is not None:
-            self.watched_by.forget(self)
-        self._closed = True
-        network = self.owner.network
-        self.owner.sockets.pop(self, None)
-        network.connected.pop(self, None)
-        if network.listeners.get(self._port) is self:
-            del network.listeners[self._port]
-        for end in self._waiting or ():
-            end.close()
-        if self.peer is not None and not self._broken:
-            self._towards(self.peer, self.peer._end)
-
-    # For the network
-
-    @property
-    def readable(self) -> bool:
-        """Whether there is something to read, or to accept."""
-        return bool(self._came or self._ended or self._broken or self._waiting)
-
-    @property
-    def writable(self) -> bool:
-        """Whether there is room, or a dial has ended."""
-        if self._connecting:
-            return False
-        return self._on_their_way < BUFFER or self._broken
-
-    def connect_to(self, peer: Socket) -> None:
-        """Be one end of a connection."""
-        self.peer, self._connecting = peer, False
-
-    def break_off(self) -> None:
-        """The connection is reset."""
-        self._broken = True
-        self.owner.network.connected.pop(self, None)
-        self.tell()
-
-    def tell(self) -> None:
-        """It may be ready now."""
-        if self._look():
-            self.owner.wake()
-
-    def _look(self) -> bool:
-        return self.watched_by is not None and self.watched_by.look_at(self)
-
-    def _knock(self, port: int) -> None:
-        network = self.owner.network
-        listener = network.listeners.get(port)
-        if listener is None:
-            network.world.after(network.latency(), lambda: self._answered(None))
-            return
-        target = listener.owner
-
-        def arrive() -> None:
-            found = network.listeners.get(port)
-            if found is None or found._waiting is None or found.owner is not target:
-                self._answered(None)
-            elif not self._closed:
-                far = Socket(target)
-                far._port = network.new_port()
-                far.connect_to(self)
-                network.connected[far] = None
-                found._waiting.append(far)
-                found.tell()
-                network.carry(target, self.owner, network.latency(), lambda: self._answered(far))
-
-        network.carry(self.owner, target, network.latency(), arrive)
-
-    def _answered(self, far: Socket | None) -> None:
-        if self._closed:
-            if far is not None:
-                far._end()
-            return
-        self._connecting = False
-        if far is None:
-            self._refused = errno.ECONNREFUSED
-        else:
-            self.connect_to(far)
-            self.owner.network.connected[self] = None
-        self.tell()
-
-    def _towards(self, peer: Socket, call: Callable[[], None]) -> None:
-        """Have something come to the other end, in the order sent."""
-        if peer.owner is self.owner:
-            call()
-            return
-        world = self.owner.network.world
-        self._last = max(self._last, world.now + self.owner.network.latency())
-        self.owner.network.carry(self.owner, peer.owner, self._last - world.now, call)
-
-    def _take(self, data: bytes) -> None:
-        if self._closed:
-            # The kernel of a process that has closed its end answers so.
-            if self.peer is not None:
-                self.peer.break_off()
-            return
-        world = self.owner.network.world
-        if world.record is not None:
-            world.record.came(world.now, self)
-        self._came.append(data)
-        self.tell()
-
-    def _end(self) -> None:
-        self._ended = True
-        self.tell()
-
-
-class Selector:
-    """Which of its sockets are ready, in any order. It never waits: the process is woken when one is."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._keys: dict[int, selectors.SelectorKey] = {}
-        self._ready: dict[int, int] = {}  # For what they are; the others are not.
-
-    def register(self, file: Socket, events: int, data: object = None) -> selectors.SelectorKey:
-        """Look at it from now on.
-
-        :raises KeyError: when it is looked at already.
-        """
-        number = file.fileno()
-        if number in self._keys:
-            raise KeyError(number)
-        self._keys[number] = selectors.SelectorKey(file, number, events, data)
-        file.watched_by = self
-        self.look_at(file)
-        return self._keys[number]
-
-    def modify(self, file: Socket, events: int, data: object = None) -> selectors.SelectorKey:
-        """Look for other events."""
-        self.unregister(file)
-        return self.register(file, events, data)
-
-    def unregister(self, file: Socket) -> selectors.SelectorKey:
-        """No longer look at it.
-
-        :raises KeyError: when it is not looked at.
-        """
-        key = self._keys[file.fileno()]
-        self.forget(file)
-        return key
-
-    def forget(self, file: Socket) -> None:
-        """It is closed, or no longer looked at."""
-        file.watched_by = None
-        self._ready.pop(file.fileno(), None)
-        self._keys.pop(file.fileno(), None)
-
-    def look_at(self, file: Socket) -> bool:
-        """Something about it has changed: whether it is ready now, for something that is looked for."""
-        number = file.fileno()
-        events = self._keys[number].events
-        ready = 0
-        if events & selectors.EVENT_READ and file.readable:
-            ready = selectors.EVENT_READ
-        if events & selectors.EVENT_WRITE and file.writable:
-            ready |= selectors.EVENT_WRITE
-        if ready:
-            self._ready[number] = ready
-        else:
-            self._ready.pop(number, None)
-        return ready != 0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Those that are ready."""
-        found = [(self._keys[number], ready) for number, ready in self._ready.items()]
-        if len(found) > 1:
-            self._chance.shuffle(found)
-        return found
-
-    def close(self) -> None:
-        """Look at nothing any more."""
-        self._keys.clear()
-        self._ready.clear()
+    def vanish(self) -> None:
+        """The machine is gone: nobody is told, and its sockets' peers wait."""
+        self.gone = True
+        self.network.dark.update(
+            {port: self for port, s in self.network.listeners.items() if s.owner is self}
+        )
+        for socket in list(self.sockets):
+            socket.vanish()

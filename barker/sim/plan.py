@@ -44,6 +44,8 @@ class Plan:
     """Messages a second for short timelines; 0: there are none."""
     lookers: int = 0
     """How many read a timeline of barks, and come and go."""
+    sync: str = "full"
+    """How sure a commit is, as services have it (`store/journal.py`)."""
 
     @property
     def barks(self) -> int:
@@ -84,13 +86,26 @@ _WORDS = {
     "kill": "{} is killed",
     "within": "{} is killed within a turn",
     "fresh": "{} is killed, and away",
+    "vanish": "the machine of {} is gone without a word",
+    "power": "the power of {} fails in the middle of a write",
     "restart": "{} is told to end, and started again",
     "freeze": "{} is frozen",
     "full": "the disk of {} is full",
     "failing": "the next writes of {} fail",
+    "broken": "the disk of {} is broken",
+    "read-only": "the disk of {} is read-only",
+    "slow": "the disk of {} is slow",
+    "flip": "a bit flips in the journal of {}",
     "reset": "every connection of {} breaks",
     "cut": "nothing comes from or to {}",
+    "cut from": "nothing comes from {}",
+    "cut to": "nothing comes to {}",
+    "stalled": "{} reads nothing",
+    "trickle": "{} reads a few bytes at a time",
+    "descriptors": "{} may have no more sockets",
+    "memory": "{} is short of memory",
     "set clock": "the clock on the wall is set ({})",
+    "drift": "the clock on the wall drifts ({})",
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from barker.sim.network import Socket
+    from barker.sim.sockets import Socket
 
 Statement = tuple[str, Sequence[tuple[object, ...]]]
 """SQL, and the rows that it is for."""

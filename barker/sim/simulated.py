@@ -2,7 +2,10 @@
 
 It takes a turn when one of its sockets may be ready or a timer is due, as a process would that waits for
 these. It can be frozen, told to end, and killed: at once, or within a turn, before any of its effects on
-others.
+others. Its machine can be gone, with what was not synced; it can be short of memory.
+
+One that ends by itself for a reason that it may end for is started again, as a launcher does that keeps it
+alive.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import Own, System
 from barker.core.capacity import DEFAULT_BOUNDS, Bounds
-from barker.core.errors import StorageError
+from barker.core.errors import BarkerError, Damaged, StorageError
 from barker.sim.disk import Disk
 from barker.sim.network import Network, Port
 from barker.sim.record import Statement
@@ -33,8 +36,23 @@ MOST_EFFECTS = 40
 """Who is to die within a turn does so before one of so many next effects on others, a send or a write."""
 
 
+START_AGAIN_SECONDS = 1.0
+"""So long after its end one is started again that has ended by itself, and may."""
+
+MEMORY_SHARE = 0.2
+"""So often whoever is short of memory finds none."""
+
+
+class OutOfMemory(MemoryError):
+    """There is none, as this is simulated; any other MemoryError is a real one."""
+
+
 class Killed(BaseException):
     """The process is dead from here on. No handler may catch it."""
+
+
+class PowerFails(Killed):
+    """The machine is gone from here on."""
 
 
 class SimulatedOwn(Own):
@@ -60,15 +78,18 @@ class Simulated:
         """`make` makes what runs in it."""
         self._bounds = bounds
         self.world, self.network, self.name, self._make = network.world, network, name, make
-        self.port = Port(network, name, self.wake, self._act)
-        self.disk = Disk(self._act, self.tell)
+        self.port = Port(network, name, self.wake, self._act, self._allocate)
+        self.disk = Disk(self._act, self.tell, self.world.chance, self._allocate, self._wait)
         self.process: Process | None = None
         """What runs in it; None while it is dead."""
         self.frozen = False
         self.effects_left = math.inf
         """How many effects it has before it dies."""
         self.ended = ""
-        """How it has ended, if nobody has told it to."""
+        """How it has ended, if nobody has told it to, and it may not."""
+        self.short_of_memory = False
+        """Whether what it does next may find none."""
+        self._was_short = False
         self._told = False
         self._number = 0
         self._busy_until = 0.0
@@ -81,11 +102,24 @@ class Simulated:
         """Whether it lives."""
         return self.process is not None
 
+    @property
+    def acts(self) -> bool:
+        """Whether this is its turn."""
+        return self._acting
+
     def start(self) -> None:
-        """Make what runs in it, and let it begin."""
+        """Make what runs in it, and let it begin; later, if its disk does not let it now."""
         self._number += 1
         self.frozen, self.effects_left, self._told = False, math.inf, False
-        self.process = self._make(self._system(), self.disk)
+        self.short_of_memory = self._was_short = False
+        self.disk.begin()
+        self.port.begin()
+        try:
+            self.process = self._make(self._system(), self.disk)
+        except StorageError as error:
+            self._leave()
+            self._start_again(str(error))
+            return
         self.tell("start")
         self.process.reactor.begin()
         self.wake()
@@ -99,18 +133,24 @@ class Simulated:
 
     def kill(self, when: str = "between two turns") -> None:
         """SIGKILL; `when` is for the record."""
-        if self.process is None:
-            return
-        self.tell("kill", when)
-        reactor, self.process = self.process.reactor, None
-        self.frozen = False
-        self.disk.vanish()
-        _forget(reactor)
-        self.port.vanish()
+        self._die("kill", when, self.port.close)
 
     def kill_within(self) -> None:
         """SIGKILL at one of its next effects, wherever within a turn that is."""
         self.effects_left = self.world.chance.randrange(MOST_EFFECTS)
+
+    def vanish(self) -> None:
+        """Its machine is gone, without a word to anybody."""
+        self._die("vanish", "", self.port.vanish)
+
+    def lose_power(self) -> None:
+        """Its machine is gone, and with it what was not synced."""
+        self._die("power", "", self.port.vanish)
+        self.disk.lose_power()
+
+    def starve(self) -> None:
+        """It is short of memory from now on, until :attr:`short_of_memory` says something else."""
+        self.short_of_memory = self._was_short = True
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -142,7 +182,7 @@ class Simulated:
     def _system(self) -> System:
         world, number = self.world, self._number
         return System(
-            clock=world.clock,
+            clock=lambda: world.now + self.port.late,
             wall=world.wall,
             chance=random.Random(world.chance.random()),
             sockets=self.port,  # type: ignore[arg-type]
@@ -181,11 +221,17 @@ class Simulated:
             reactor.turn()
             if not reactor.running:
                 self._end(process)
+        except PowerFails:
+            self.lose_power()
         except Killed:
             self.kill("within a turn")
+        except OutOfMemory:
+            self.kill("out of memory")
+            self._start_again("out of memory")
         finally:
             self._acting = False
-        self._busy_until = self.world.now + TURN_SECONDS
+        self._busy_until = self.world.now + self.port.late + TURN_SECONDS
+        self.port.late = 0.0
         if self.process is not None:
             if reactor._selector.select():
                 self.wake()
@@ -196,12 +242,46 @@ class Simulated:
         process.reactor.close()
         with contextlib.suppress(StorageError):  # A disk that takes nothing: nothing is lost by that.
             process.on_stop()
-        self.disk.vanish()
-        self.port.vanish()
+        self._leave()
         self.process = None
-        if not self._told:
+        if self._told:
+            self.tell("end")
+        elif self._may_end(process._error):
+            self._start_again(str(process._error))
+        else:
             self.ended = f"has ended by itself: {process._error}"
-        self.tell("end", self.ended)
+            self.tell("end", self.ended)
+
+    def _may_end(self, error: BarkerError | None) -> bool:
+        """Whether it may end by itself with that error."""
+        return self._was_short or (isinstance(error, Damaged) and self.disk.flips > 0)
+
+    def _start_again(self, why: str) -> None:
+        """It has ended by itself, and is kept alive."""
+        self.tell("end", why)
+        number = self._number
+
+        def start() -> None:
+            if self.process is None and self._number == number:
+                self.start()
+
+        self.world.after(START_AGAIN_SECONDS, start)
+
+    def _die(self, what: str, text: str, leave: Callable[[], None]) -> None:
+        """It is dead at once; `leave` is what becomes of its sockets."""
+        if self.process is None:
+            return
+        self.tell(what, text)
+        reactor, self.process = self.process.reactor, None
+        self.frozen = False
+        self.disk.vanish()
+        _forget(reactor)
+        leave()
+
+    def _leave(self) -> None:
+        """Give back what a process has that has ended."""
+        self.disk.vanish()
+        self.port.close()
 
     def _act(self) -> None:
         """Something is about to have an effect on others."""
@@ -209,6 +289,15 @@ class Simulated:
             self.effects_left -= 1
             if self.effects_left < 0:
                 raise Killed
+
+    def _allocate(self) -> None:
+        """It needs memory."""
+        if self.short_of_memory and self._acting and self.world.chance.random() < MEMORY_SHARE:
+            raise OutOfMemory("simulated")
+
+    def _wait(self, seconds: float) -> None:
+        """It waits for its disk, and does nothing else."""
+        self.port.late += seconds
 
 
 def _forget(reactor: Reactor) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from barker.core.errors import BarkerError
-from barker.core.faults import SIMULATED_KINDS, schedule
+from barker.core.faults import SIMULATED_DISKS, SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
 from barker.sim.loads import manifolds, workloads
 from barker.sim.plan import LOADS, Plan
 from barker.sim.record import Record
-from barker.sim.simulated import Simulated
+from barker.sim.simulated import OutOfMemory, Simulated
 from barker.sim.suite import SimulatedSuite, programs
 from barker.sim.world import World
 from barker.suite.shape import Shape
@@ -73,7 +73,7 @@ def planned(
     plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**LOADS, **more})
     shape = Shape(inboxes=plan.inboxes, autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}
-    faults = schedule(seed, kinds, seconds, per_minute, sorts) if per_minute else []
+    faults = schedule(seed, kinds, seconds, per_minute, sorts, SIMULATED_DISKS) if per_minute else []
     return replace(plan, faults=faults)
 
 
@@ -91,7 +91,7 @@ def simulate(
         population = Population(plan.authors, plan.readers, chance, others)
         history = int(plan.rate * plan.seconds) + 1000
         suite = SimulatedSuite(
-            world, Path(folder), population, history, plan.inboxes, plan.bounds, manifolds(plan)
+            world, Path(folder), population, history, plan.inboxes, plan.bounds, manifolds(plan), plan.sync
         )
         run: list[Run] = []
 
@@ -126,7 +126,7 @@ def simulate(
         # The clients' last words are on their way.
         end = world.now + MOMENT
         world.run(lambda: world.now > end)
-        verdict = run[0].judge()
+        verdict = run[0].judge(suite.excused)
         wrong = [*bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
         if clients.runs:
             wrong.append(f"not over {PATIENCE:g} s after the last fault")
@@ -148,7 +148,7 @@ def simulate(
 
 def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
     """What is known of a run that took so many real seconds."""
-    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "others")
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "others", "excused")
     return {
         "seed": plan.seed,
         "kept": not outcome.wrong,
@@ -185,7 +185,7 @@ class _Bugs(logging.Handler):
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
+        if record.exc_info and not isinstance(record.exc_info[1], OutOfMemory):
             self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
     def __enter__(self) -> _Bugs:

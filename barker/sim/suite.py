@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +19,10 @@ from barker.manifolds.readers import TimelineManifold
 from barker.sim.chance import PRODUCTION, Chosen
 from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
 from barker.sim.looks import beyond, contradictions, forgotten, unhealed, waits
-from barker.sim.network import Network
-from barker.sim.simulated import Simulated
+from barker.sim.network import WAYS, Network
+from barker.sim.simulated import PowerFails, Simulated
 from barker.sim.world import World
-from barker.store.social import FILE_NAME, Users
+from barker.store.social import FILE_NAME
 from barker.suite.shape import Program, Shape, numbered, plan
 from barker.trial.population import Population
 from barker.work.spreading import Bizlogic
@@ -34,6 +34,21 @@ STOP_SECONDS = 10.0
 
 LOOK_SECONDS = 0.05
 """How often it is looked whether it has."""
+
+MOST_SIP = 50
+"""So many bytes who reads a few at a time reads at most."""
+
+RATES = (0.9, 1.1)
+"""How fast a clock that drifts goes."""
+
+LASTING = frozenset(
+    (
+        *("full", "broken", "read-only", "slow"),
+        *("cut", "cut from", "cut to", "stalled", "trickle"),
+        *("descriptors", "memory"),
+    )
+)
+"""Kinds of faults that are told when they begin and when they end."""
 
 LEFT_OUT = frozenset(("gateway", "autobark", "monitor"))
 """Kinds of programs that are not simulated."""
@@ -78,10 +93,12 @@ class SimulatedSuite:
         inboxes: int = 1,
         bounds: Chosen = PRODUCTION,
         others: Iterable[Program] = (),
+        sync: str = "full",
     ) -> None:
         """`history`: how many barks a timeline holds; `data`: a folder for its disks.
 
-        `others`: which of :data:`ORDERS` and :data:`NOTES` there are besides.
+        `others`: which of :data:`ORDERS` and :data:`NOTES` there are besides. `sync`: how sure its journals'
+        commits are.
         """
         self.world, self.network, self.data, self._history = world, Network(world), data, history
         self._bounds = bounds
@@ -91,54 +108,129 @@ class SimulatedSuite:
         for name, program in programs(self.shape, *others).items():
             number = int(name.rpartition("-")[2]) - 1
             simulated = Simulated(self.network, name, self._maker(program, number), bounds)
+            simulated.disk.bounds, simulated.disk.sync = bounds, sync
             self.children[name] = Child(program, simulated)
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""
+        if fault.kind == "power":
+            self._cut_power(fault.names)
+            return
         for name in fault.names:
             simulated = self.children[name].simulated
+            disk, port, chance = simulated.disk, simulated.port, self.world.chance
             match fault.kind:
                 case "kill" | "fresh":
                     simulated.kill()
                 case "within":
                     simulated.kill_within()
+                case "vanish":
+                    simulated.vanish()
                 case "restart":
                     simulated.stop()
                 case "freeze":
                     simulated.freeze()
                 case "full":
-                    simulated.disk.full += 1
-                    simulated.tell("full on")
+                    disk.full += 1
                 case "failing":
-                    simulated.disk.failures = self.world.chance.randint(1, 3)
+                    disk.failures = chance.randint(1, 3)
+                case "broken":
+                    disk.broken = simulated.runs
+                case "read-only":
+                    disk.read_only = True
+                case "slow":
+                    disk.slow = True
+                case "flip":
+                    simulated.tell("flip", disk.flip())
                 case "reset":
                     self.network.reset(name)
                     simulated.tell("reset")
-                case "cut":
-                    self.network.cut(name)
-                    simulated.tell("cut on")
+                case "cut" | "cut from" | "cut to":
+                    self.network.cut(name, _ways(fault.kind))
+                case "stalled":
+                    port.stall(True)
+                case "trickle":
+                    port.sip = chance.randint(1, MOST_SIP)
+                case "descriptors":
+                    port.most_sockets = len(port.sockets)
+                case "memory":
+                    simulated.starve()
                 case "set clock":
-                    self.world.skew = self.world.chance.uniform(-AN_HOUR, AN_HOUR)
+                    self.world.set_wall(chance.uniform(-AN_HOUR, AN_HOUR))
                     simulated.tell("clock", f"{self.world.skew:+.0f} s off")
+                case "drift":
+                    self.world.drift(rate := chance.uniform(*RATES))
+                    simulated.tell("clock", f"{rate:.2f} times as fast")
+            if fault.kind in LASTING:
+                simulated.tell(f"{fault.kind} on")
 
     def heal(self, fault: Fault) -> None:
         """A fault ends."""
         for name in fault.names:
             simulated = self.children[name].simulated
+            disk, port = simulated.disk, simulated.port
             match fault.kind:
-                case "kill" | "fresh" | "within":
+                case "kill" | "fresh" | "within" | "vanish":
                     simulated.kill()
+                    simulated.start()
+                case "power":
+                    disk.power_fails = None
+                    simulated.lose_power()
                     simulated.start()
                 case "restart":
                     self._start_when_ended(simulated)
                 case "freeze":
                     simulated.thaw()
                 case "full":
-                    simulated.disk.full -= 1
-                    simulated.tell("full off")
-                case "cut":
-                    simulated.tell("cut off")
-                    self.network.join(name)
+                    disk.full -= 1
+                case "broken":
+                    disk.broken = False
+                case "read-only":
+                    disk.read_only = False
+                case "slow":
+                    disk.slow = False
+                case "cut" | "cut from" | "cut to":
+                    self.network.join(name, _ways(fault.kind))
+                case "stalled":
+                    port.stall(False)
+                case "trickle":
+                    port.sip = None
+                case "descriptors":
+                    port.most_sockets = None
+                case "memory":
+                    simulated.short_of_memory = False
+                case "drift":
+                    self.world.drift(1.0)
+            if fault.kind in LASTING:
+                simulated.tell(f"{fault.kind} off")
+
+    def _cut_power(self, names: Sequence[str]) -> None:
+        """At the next write of one of them, which is not synced then, all of them die."""
+        struck = [self.children[name].simulated for name in names]
+
+        def fails() -> None:
+            for simulated in struck:
+                simulated.disk.power_fails = None
+            for simulated in struck:
+                if not simulated.acts:
+                    simulated.lose_power()
+            raise PowerFails
+
+        for simulated in struck:
+            simulated.disk.power_fails = fails
+
+    @property
+    def excused(self) -> set[tuple[str, int]]:
+        """The barks, (author, number), that may be missing or late, as a disk that had them was damaged.
+
+        A journal in which a bit has flipped is excused only if that was found, and it is set aside.
+        """
+        found: set[tuple[str, int]] = set()
+        for child in self.children.values():
+            disk = child.simulated.disk
+            if not disk.flips or list(self.data.glob(f"{child.program.journal}.sqlite3.damaged-*")):
+                found |= disk.excused
+        return found
 
     def dead(self) -> str:
         """Who has ended without being told to; empty if nobody has."""
@@ -205,18 +297,21 @@ class SimulatedSuite:
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
         serving = Serving(program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system)
         if program.kind == "outbox":
-            queues = SimulatedQueueJournal(journal, disk, self._bounds)
+            queues = disk.open(SimulatedQueueJournal, journal)
             return QueueManifold(serving, queues, "bizlogic", decode_bark, max_depth=self._bounds.max_depth)
         if program.kind == "orders":
-            queues = SimulatedQueueJournal(journal, disk, self._bounds)
+            queues = disk.open(SimulatedQueueJournal, journal)
             return QueueManifold(serving, queues, max_depth=MOST_ORDERS)
         if program.kind == "notes":
-            notes = SimulatedTimelineJournal(journal, disk, self._bounds)
+            notes = disk.open(SimulatedTimelineJournal, journal)
             return TimelineManifold(serving, notes, NOTES_HISTORY)
         if program.kind == "inbox":
             part = Partition(number, self.shape.inboxes) if self.shape.inboxes > 1 else None
-            timelines = SimulatedTimelineJournal(journal, disk, self._bounds)
+            timelines = disk.open(SimulatedTimelineJournal, journal)
             return TimelineManifold(serving, timelines, self._history, partition=part)
-        users = Users(self.data / FILE_NAME, patience=0)
-        disk.users.append(users)
-        return Bizlogic(serving, users, self.shape.inboxes)
+        return Bizlogic(serving, disk.open_users(self.data / FILE_NAME), self.shape.inboxes)
+
+
+def _ways(kind: str) -> Sequence[str]:
+    """Which ways a cut of that kind cuts."""
+    return WAYS if kind == "cut" else (kind.removeprefix("cut "),)

@@ -28,8 +28,7 @@ class World:
         """How much has happened."""
         self.bytes = 0
         """How much has been sent, by all."""
-        self.skew = 0.0
-        """How far the clocks on the wall are off, in seconds."""
+        self._skew, self._rate, self._since = 0.0, 1.0, 0.0
         self.record: Record | None = None
         """Is told of what happens, if there is one; nothing depends on it."""
         self._digest = hashlib.blake2b(digest_size=8)
@@ -44,6 +43,20 @@ class World:
     def wall(self) -> float:
         """Seconds since 1970, as a clock on the wall tells them."""
         return EPOCH + self.now + self.skew
+
+    @property
+    def skew(self) -> float:
+        """How far the clocks on the wall are off, in seconds."""
+        return self._skew + (self._rate - 1.0) * (self.now - self._since)
+
+    def set_wall(self, skew: float) -> None:
+        """Somebody sets the clocks on the wall: they are so many seconds off from now on."""
+        self._skew, self._since = skew, self.now
+
+    def drift(self, rate: float) -> None:
+        """From now on the clocks on the wall go so many times as fast as they should."""
+        self.set_wall(self.skew)
+        self._rate = rate
 
     @property
     def digest(self) -> str:

@@ -8,7 +8,7 @@ read from its beginning. What is right is decided by `core/ledger.py`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Protocol
 
 from barker.amqp.link import Delivery, Receiver
@@ -206,9 +206,9 @@ class Run:
     def _read(self) -> int:
         return sum(map(len, self.timelines.values()))
 
-    def judge(self) -> Verdict:
-        """Whether the promises were kept."""
-        verdict = self.ledger.judge(self.timelines, self.population.due())
+    def judge(self, excused: Container[tuple[str, int]] = ()) -> Verdict:
+        """Whether the promises were kept; `excused`: barks that may be missing or late."""
+        verdict = self.ledger.judge(self.timelines, self.population.due(), excused)
         for workload in self.workloads:
             for wrong in workload.judge():
                 verdict.others += 1
@@ -231,6 +231,7 @@ class Run:
             "out_of_order": verdict.disordered,
             "strange": verdict.strange,
             "others": verdict.others,
+            "excused": verdict.excused,
             "faults": len(self.faults),
             "by_fault": {
                 label: {"count": counts[label], "longest_gap": round(gaps[label], 3)}

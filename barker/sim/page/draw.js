@@ -72,8 +72,14 @@ function drawPauses() {
     pen.textAlign = "left";
 }
 
-const STRETCHES = {down: "down", frozen: "frozen", full: "disk full", cut: "cut off"};
-const WIDTHS = {frozen: 12, full: 7, cut: 3};
+// How a stretch of a lane is drawn: what it is in words, in which colour, how wide.
+const STRETCHES = {
+    "down": ["down"], "frozen": ["frozen", "frozen", 12], "full": ["disk full", "full", 7], "cut": ["cut off", "cut", 3],
+    "broken": ["disk broken", "full", 7], "read-only": ["disk read-only", "full", 7], "slow": ["disk slow", "full", 7],
+    "cut from": ["says nothing", "cut", 3], "cut to": ["hears nothing", "cut", 3],
+    "stalled": ["reads nothing", "frozen", 7], "trickle": ["reads bit by bit", "frozen", 3],
+    "descriptors": ["no more sockets", "full", 3], "memory": ["short of memory", "full", 3],
+};
 
 function drawLanes() {
     for (let lane = 0; lane < run.lanes.length; lane++) {
@@ -92,11 +98,12 @@ function drawLanes() {
                 line(x, y1, x, y2, colours.line, 1, [2, 5]);
             } else {
                 pen.globalAlpha = 0.75;
-                line(x, y1, x, y2, colours[what], WIDTHS[what], what === "cut" ? [5, 4] : []);
+                const [, colour, width] = STRETCHES[what];
+                line(x, y1, x, y2, colours[colour], width, colour === "cut" ? [5, 4] : []);
                 pen.globalAlpha = 1;
             }
             if (y1 < 0 && y2 > 24) {
-                words(STRETCHES[what], x + 9, 12, colours.soft, true);  // What says so is further up.
+                words(STRETCHES[what][0], x + 9, 12, colours.soft, true);  // What says so is further up.
             }
         }
     }

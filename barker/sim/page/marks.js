@@ -6,7 +6,14 @@ const SIGNS = {
     "start": ["▲", "settled"], "end": ["■", "soft"], "kill": ["✕", "bad"], "term": ["▼", "link"],
     "frozen on": ["❄", "bark"], "frozen off": ["▸", "settled"], "full on": ["▣", "link"],
     "full off": ["▢", "settled"], "cut on": ["✂", "bad"], "cut off": ["∪", "settled"], "reset": ["⚡", "bad"],
-    "clock": ["◷", "link"], "failed": ["!", "bad"],
+    "clock": ["◷", "link"], "failed": ["!", "bad"], "vanish": ["✕", "bad"], "power": ["✕", "bad"],
+    "flip": ["≠", "bad"], "broken on": ["▣", "bad"], "broken off": ["▢", "settled"],
+    "read-only on": ["▣", "link"], "read-only off": ["▢", "settled"], "slow on": ["▣", "soft"],
+    "slow off": ["▢", "settled"], "cut from on": ["✂", "bad"], "cut from off": ["∪", "settled"],
+    "cut to on": ["✂", "bad"], "cut to off": ["∪", "settled"], "stalled on": ["❄", "bark"],
+    "stalled off": ["▸", "settled"], "trickle on": ["❄", "soft"], "trickle off": ["▸", "settled"],
+    "descriptors on": ["▣", "link"], "descriptors off": ["▢", "settled"], "memory on": ["▣", "link"],
+    "memory off": ["▢", "settled"],
 };
 
 // Where the words beside marks are.
