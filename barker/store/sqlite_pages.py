@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -62,13 +63,18 @@ def frames(path: Path) -> list[Frame]:
         order = ">" if header[3:4] == b"\x83" else "<"
         before = header[24:]
         sound = before == _checksum(order, bytes(8), header[:24])
+        if (
+            not sound
+        ):  # Nor may be what it says of the order; SQLite has that of its machine, which is this one.
+            order = ">" if sys.byteorder == "big" else "<"
         # A log is written again from its start: frames of an earlier round have another salt.
         salt = header[16:24] if sound else head[8:16]
         while len(data := log.read(PAGE)) == PAGE:
             page, size = struct.unpack_from(">II", head)
+            follows = sound and head[16:] == _checksum(order, before, head[:8] + data)
+            # The salt is in no checksum: one that is another in a frame that follows is damaged.
             ours = head[8:16] == salt
-            whole = sound and ours and head[16:] == _checksum(order, before, head[:8] + data)
-            found.append(Frame(page, ours and size != 0, whole, log.tell() - PAGE))
+            found.append(Frame(page, (ours or follows) and size != 0, ours and follows, log.tell() - PAGE))
             before, sound = head[16:], True
             head = log.read(24)
     return _complete(found)

@@ -346,6 +346,27 @@ def test_users_are_not_salvaged_while_they_are_in_use(tmp_path: Path) -> None:
         assert users.names() == ["rex"]
 
 
+def test_what_a_bit_in_the_log_beside_its_pages_costs_is_said_and_little(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / NAME)) as journal:
+        for _ in range(6):
+            journal.commit([("a", bytes(300))], [])
+        whole = files(tmp_path)
+    last = len(whole["-wal"]) - PAGE - 24
+    # But for the size of the file in the last frame, which alone says that a transaction ends.
+    places = [*range(32), *range(last, last + 4), *range(last + 8, last + 24)]
+    chance = seeded()
+    for at, bit in [(3, 0), *((at, chance.randrange(8)) for at in places)]:
+        folder = tmp_path / f"{at}-{bit}"
+        folder.mkdir(exist_ok=True)
+        log = bytearray(whole["-wal"])
+        log[at] ^= 1 << bit
+        (folder / NAME).write_bytes(whole[""])
+        (folder / (NAME + "-wal")).write_bytes(log)
+        with closing(QueueJournal(folder / NAME)) as journal:
+            found = len(lines(journal))
+        assert found == 6 or (found == 5 and aside(folder)), (at, bit)
+
+
 @pytest.mark.parametrize("kind", [QueueJournal, TimelineJournal])
 def test_a_write_that_a_power_loss_has_torn_takes_nothing_that_was_there_before(
     tmp_path: Path, kind: type[Journal]
