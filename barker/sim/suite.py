@@ -209,6 +209,8 @@ class SimulatedSuite:
         struck = [self.children[name].simulated for name in names]
 
         def fails() -> None:
+            if not any(simulated.acts for simulated in struck):
+                return  # One of them is just being started, and salvages something.
             for simulated in struck:
                 simulated.disk.power_fails = None
             for simulated in struck:

@@ -68,13 +68,14 @@ def frames(path: Path) -> list[Frame]:
         ):  # Nor may be what it says of the order; SQLite has that of its machine, which is this one.
             order = ">" if sys.byteorder == "big" else "<"
         # A log is written again from its start: frames of an earlier round have another salt.
-        salt = header[16:24] if sound else head[8:16]
+        salt, ours = header[16:24] if sound else head[8:16], True
         while len(data := log.read(PAGE)) == PAGE:
             page, size = struct.unpack_from(">II", head)
             follows = sound and head[16:] == _checksum(order, before, head[:8] + data)
-            # The salt is in no checksum: one that is another in a frame that follows is damaged.
-            ours = head[8:16] == salt
-            found.append(Frame(page, (ours or follows) and size != 0, ours and follows, log.tell() - PAGE))
+            salted = head[8:16] == salt
+            # The salt is in no checksum: one that is another in a frame that follows ours is damaged.
+            ours = salted or (ours and follows)
+            found.append(Frame(page, ours and size != 0, salted and follows, log.tell() - PAGE))
             before, sound = head[16:], True
             head = log.read(24)
     return _complete(found)

@@ -367,6 +367,20 @@ def test_what_a_bit_in_the_log_beside_its_pages_costs_is_said_and_little(tmp_pat
         assert found == 6 or (found == 5 and aside(folder)), (at, bit)
 
 
+def test_what_an_earlier_round_has_left_behind_in_the_log_is_no_damage(tmp_path: Path) -> None:
+    with closing(QueueJournal(tmp_path / NAME)) as journal:
+        journal._db.execute("PRAGMA wal_autocheckpoint=8")
+        for number in range(30):
+            journal.commit([("a", bytes(20))], [])
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            for end, data in files(tmp_path).items():
+                (folder / (NAME + end)).write_bytes(data)
+            with closing(QueueJournal(folder / NAME)) as after:
+                assert len(lines(after)) == number + 1
+            assert not aside(folder), number
+
+
 @pytest.mark.parametrize("kind", [QueueJournal, TimelineJournal])
 def test_a_write_that_a_power_loss_has_torn_takes_nothing_that_was_there_before(
     tmp_path: Path, kind: type[Journal]
