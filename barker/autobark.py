@@ -42,6 +42,8 @@ class Autobark:
         self._begun = self._terminal.reactor.clock()
         self._made = 0
         self.accepted = 0
+        if count is not None:
+            terminal.undone = lambda: f"{self.accepted} of {count} barks accepted"
         self._outbound = Outbound(terminal.network, "outbox")
         terminal.reactor.every(max(TICK_SECONDS, min(1 / rate, 1.0)), self._tick)
 

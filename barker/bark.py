@@ -34,7 +34,11 @@ def send(directory: Place, work: Bark | Follow) -> str:
         else:
             terminal.stop()
 
+    def undone() -> str:
+        return "not known whether it is accepted" if outbound.in_flight else "not accepted"
+
     outbound = Outbound(terminal.network, "outbox")
+    terminal.undone = undone
     outbound.send(encode_bark(work), on_outcome)
     terminal.expect("no outbox has accepted it", WAIT_SECONDS)
     terminal.run()

@@ -41,7 +41,11 @@ def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:
         else:
             terminal.stop()
 
+    def undone() -> str:
+        return f"not known whether it is done: {verb}" if outbound.in_flight else f"not done: {verb}"
+
     outbound = Outbound(terminal.network, "launcher")
+    terminal.undone = undone
     outbound.send(encode_command(verb, token, arguments), on_outcome)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()
@@ -68,6 +72,7 @@ class _List(PeerHandler[Receiver]):
 def ps(directory_place: Place) -> None:
     """Show the processes that the launcher has started."""
     terminal = Terminal(directory_place)
+    terminal.undone = str
     receiver_from(terminal.network, "launcher", _List(terminal), settled=True)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()

@@ -27,6 +27,8 @@ class Listener(PeerHandler[Receiver]):
     def __init__(self, terminal: Terminal, user: str, count: int | None) -> None:
         self._terminal, self._count = terminal, count
         self._seen: dict[str, None] = {}
+        if count is not None:
+            terminal.undone = lambda: f"{self._count} of {count} barks have not come"
         receiver_from(terminal.network, f"inbox/{user}", self, settled=True)
 
     def on_found(self, link: Receiver) -> None:

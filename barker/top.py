@@ -124,10 +124,12 @@ def main(once: bool, directory_place: Place) -> None:
     terminal = Terminal(directory_place)
     if once:
         Top(terminal, None)
+        terminal.undone = str
         terminal.expect("no monitor has answered", WAIT_SECONDS)
         terminal.run()
         return
     with Live(Text("looking for the monitor"), auto_refresh=False, screen=True) as live:
+        terminal.tell = lambda text: live.update(Text(text), refresh=True)
         Top(terminal, live)
         terminal.run()
 

@@ -88,6 +88,12 @@ class Network(ConnectionHandler):
         """Whoever needs it dials again."""
         self._forget(connection)
 
+    def on_search(self, address: str, why: Condition | None, peer: str) -> None:
+        """A link to `address` does not stand, as `peer` (host:port) says or is silent; it is tried again."""
+
+    def on_found(self, address: str) -> None:
+        """A link to `address` stands."""
+
     def _forget(self, connection: Connection) -> None:
         place = self._places.pop(connection, None)
         if place is not None:
@@ -161,7 +167,8 @@ class PeerLink(LinkHandler, Generic[L]):
             properties = {AVOID: self._avoid} if asks else {}
             self._pending = self._attach(self._network.connection(place), address, self, properties)
 
-    def _again(self, why: Condition | None) -> None:
+    def _again(self, why: Condition | None, peer: str) -> None:
+        self._network.on_search(self.address, why, peer)
         seconds = self._backoff.next(self._network.reactor.chance.random)
         log.debug("%s: %s; next try in %.3f s", self.address, why or "lost", seconds)
         self._network.reactor.after(seconds, self._begin)
@@ -172,6 +179,7 @@ class PeerLink(LinkHandler, Generic[L]):
         self._pending, self.link, self._avoid = None, link, ""
         log.info("%s: found at %s", self.address, link.connection.peer)
         self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
+        self._network.on_found(self.address)
         self._handler.on_found(link)
 
     def _steady(self, link: L) -> None:
@@ -189,7 +197,7 @@ class PeerLink(LinkHandler, Generic[L]):
             log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
             self._handler.on_lost(link, condition)
         if condition is not None and condition.name == "amqp:link:redirect":
-            self._redirected(condition)
+            self._redirected(condition, link.connection.peer)
             return
         if condition is not None and condition.name == SILENT:
             self._avoid = link.connection.peer
@@ -197,15 +205,15 @@ class PeerLink(LinkHandler, Generic[L]):
         if refused and condition is not None and not self._handler.on_refused(condition):
             self._closed = True
         else:
-            self._again(condition)
+            self._again(condition, link.connection.peer)
 
-    def _redirected(self, condition: Condition) -> None:
+    def _redirected(self, condition: Condition, peer: str) -> None:
         self._redirects += 1
         host, port = condition.info.get("network-host"), condition.info.get("port")
         address = condition.info.get("address", self.address)
         if not isinstance(host, str) or not isinstance(port, int) or self._redirects > MOST_REDIRECTS:
             log.warning("%s: a redirect that leads nowhere: %s", self.address, condition.info)
-            self._again(condition)
+            self._again(condition, peer)
         else:
             # Not from within the event: the connection may be a new one.
             self._network.reactor.after(0, lambda: self._try(Place(host, int(port)), str(address)))

@@ -43,6 +43,10 @@ class Process:
     def on_ending(self) -> None:
         """It is told to end: take nothing more on."""
 
+    def on_signal(self, number: int) -> None:
+        """Somebody wants it to end, with SIGTERM or Ctrl-C."""
+        self.stop()
+
     def in_hand(self) -> int:
         """How much there is to finish before it ends."""
         return 0
@@ -60,7 +64,7 @@ class Process:
         raise_file_limit()
         gc.freeze()  # What was made until now stays: there is no need to walk it ever again.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.reactor.call_from_thread(self.stop))
+            signal.signal(number, lambda number, _: self._call_on_signal(number))
         end_with_launcher(self.reactor, self.stop)
         try:
             if self._error is None:
@@ -69,6 +73,9 @@ class Process:
             self.on_stop()
         if self._error is not None:
             raise self._error
+
+    def _call_on_signal(self, number: int) -> None:
+        self.reactor.call_from_thread(lambda: self.on_signal(number))
 
     def stop(self) -> None:
         """End, as soon as nothing is in hand."""

@@ -174,7 +174,7 @@ class Formatter(logging.Formatter):
 def program(command: Command) -> Command:
     """A command with --log-level, where what goes wrong is one line on standard error and a status.
 
-    A person's mistake ends with status 2, a disk that fails with 1, Ctrl-C with 130.
+    Each error has its status (`core/errors.py`): a person's mistake 2, Ctrl-C 130.
     """
 
     @click.option(
@@ -192,8 +192,9 @@ def program(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except BarkerError as error:
-            click.echo(f"barker: {printable_lines(str(error))}", err=True)
-            sys.exit(2 if isinstance(error, Mistake) else 1)
+            if str(error):
+                click.echo(f"barker: {printable_lines(str(error))}", err=True)
+            sys.exit(error.status)
         except KeyboardInterrupt:
             sys.exit(130)
 

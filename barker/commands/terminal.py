@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+import click
+
+from barker.amqp.agent import LAUNCHED
+from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition
-from barker.amqp.links import Place
+from barker.amqp.links import Network, Place
 from barker.amqp.process import Process
+from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
-from barker.core.errors import Mistake
+from barker.core.errors import Interrupted, Mistake, Unanswered
 from barker.core.printable import printable
+
+PATIENCE_SECONDS = 0.5
+"""Who is not found within this time is said to be looked for."""
 
 
 class Terminal(Process):
@@ -17,6 +26,18 @@ class Terminal(Process):
 
     def __init__(self, directory: Place) -> None:
         super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory)
+        self.network = _Search(self.reactor, directory, self._say)
+        self.tell: Callable[[str], None] = lambda text: click.echo(f"-- {text}", err=True)
+        """Tells who looks on that nobody is there, in a line."""
+        self.undone: Callable[[], str] | None = None
+        """What it has not done, if it is interrupted now; None when to be interrupted is how it ends."""
+
+    def on_signal(self, number: int) -> None:
+        """Somebody does not want to wait any longer."""
+        if self.undone is None:
+            self.stop()
+        else:
+            self.fail(Interrupted(number, self.undone()))
 
     def expect(self, what: str, seconds: float) -> None:
         """Fail if the command is not done `seconds` from now; `what` says what did not happen."""
@@ -24,11 +45,60 @@ class Terminal(Process):
         self.reactor.after(
             seconds,
             lambda: self.fail(
-                Mistake(
+                Unanswered(
                     f"{what} within {seconds:g} s; is the suite running? The directory looked at is {place}"
                 )
             ),
         )
+
+    def _say(self, text: str) -> None:
+        if not os.environ.get(LAUNCHED):  # Its terminal is the launcher's, who knows who is gone.
+            self.tell(printable(text))
+
+
+class _Search(Network):
+    """Connections, and a word when what they are for is not found within a while."""
+
+    def __init__(self, reactor: Reactor, directory: Place, say: Callable[[str], None]) -> None:
+        super().__init__(reactor, directory)
+        self._say = say
+        self._missing: dict[str, str] = {}
+        """By address: why its link does not stand, in a few words."""
+        self._said: set[str] = set()
+        self._answered = False
+        reactor.after(PATIENCE_SECONDS, self._unopened)
+
+    def on_search(self, address: str, why: Condition | None, peer: str) -> None:
+        """Note it, and say it in a while."""
+        found_nobody = why is not None and why.name == "amqp:not-found"
+        self._note(address, why.description if why is not None and found_nobody else f"nobody at {peer}")
+
+    def on_found(self, address: str) -> None:
+        """No more is to be said of it."""
+        self._missing.pop(address, None)
+        self._said &= set(self._missing.values())
+
+    def on_connected(self, connection: Connection) -> None:
+        """Somebody speaks AMQP."""
+        self._answered = True
+        self._missing.pop("directory", None)
+
+    def _unopened(self) -> None:
+        """A directory that neither takes a connection nor refuses it."""
+        if not self._answered:
+            self._missing.setdefault("directory", f"nobody at {self.directory}")
+            self._tell()
+
+    def _note(self, address: str, text: str) -> None:
+        self._missing[address] = text
+        self.reactor.after(PATIENCE_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        """Say of each that is still missing why, once."""
+        for text in dict.fromkeys(self._missing.values()):
+            if text not in self._said:
+                self._say(f"{text}; trying again")
+            self._said.add(text)
 
 
 def refused(what: str, condition: Condition) -> Mistake:

@@ -15,6 +15,8 @@
     │   ├── TransferLimitExceeded  amqp:link:transfer-limit-exceeded
     │   └── Redirect            amqp:link:redirect
     ├── Mistake                 what a person did; a program prints it and ends with status 2
+    ├── Unanswered              nobody has answered in time; status 69
+    ├── Interrupted             a signal has ended it; status 128 and the signal's number
     └── StorageError            a file that cannot be read or written; names the file
         └── Damaged             what is in it is not what was written
 
@@ -26,6 +28,9 @@ from __future__ import annotations
 
 class BarkerError(Exception):
     """The root of all errors that Barker raises on purpose."""
+
+    status = 1
+    """What a program that it ends has for its exit status."""
 
 
 class PeerError(BarkerError):
@@ -126,6 +131,24 @@ class Redirect(PeerError):
 
 class Mistake(BarkerError):
     """A wrong option, a port in use, a missing file: what a person can put right."""
+
+    status = 2
+
+
+class Unanswered(BarkerError):
+    """Nobody has answered in time."""
+
+    status = 69
+    """EX_UNAVAILABLE of sysexits.h."""
+
+
+class Interrupted(BarkerError):
+    """Somebody has ended a program before it was done; says what it has not done, if there is something."""
+
+    def __init__(self, number: int, undone: str = "") -> None:
+        """`number` is the signal's."""
+        super().__init__(f"interrupted: {undone}" if undone else "")
+        self.status = 128 + number
 
 
 class StorageError(BarkerError):

@@ -1,0 +1,83 @@
+"""Commands that find nobody: they say so soon, and end with a status that says so, too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from barker.amqp.handlers import ConnectionHandler
+from tests.harness import ROOT, Client, Process, free_port, wait_for
+
+ENDLESS = {"listen ann": "", "routes --watch": "", "autobark 5 --user ann": ""}
+"""Commands that go on until they are interrupted, and what they say then."""
+
+ENDING = {
+    "bark ann woof": "interrupted: not accepted",
+    "follow ann bob": "interrupted: not accepted",
+    "unfollow ann bob": "interrupted: not accepted",
+    "kill bizlogic-5680": "interrupted: not done: kill",
+    "ps": "",
+    "routes": "",
+    "top --once": "",
+    "listen ann --count 2": "interrupted: 2 of 2 barks have not come",
+    "autobark 5 --user ann --count 3": "interrupted: 0 of 3 barks accepted",
+}
+"""Commands that are to be done at some time, likewise."""
+
+
+def start(log: Path, command: str, place: str) -> Process:
+    session = log.with_name("session.js")
+    session.write_text('window.BARKER_SESSION = {gateway: "127.0.0.1:5673", token: "t"};\n')
+    words = [sys.executable, "-m", "barker", *command.split(), "--directory", place]
+    return Process(log, words + (["--session", str(session)] if command.startswith("kill") else []))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_finds_nobody_says_so_and_an_interruption_is_none_of_success(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    commands = {**ENDLESS, **ENDING}
+    running = {
+        command: start(tmp_path / f"{count}.log", command, place) for count, command in enumerate(commands)
+    }
+    try:
+        for command, process in running.items():
+            wait_for(lambda process=process: "trying again" in process.log, f"{command} says where nobody is")
+            assert process.log == f"-- nobody at {place}; trying again\n"
+        for process in running.values():
+            process.popen.send_signal(number)
+        for command, process in running.items():
+            assert process.popen.wait(10) == (0 if command in ENDLESS else 128 + number), command
+            said = process.log.splitlines()[1:]
+            assert said == ([f"barker: {commands[command]}"] if commands[command] else []), command
+    finally:
+        for process in running.values():
+            process.end()
+
+
+def test_a_directory_that_takes_connections_and_says_nothing_is_nobody_too(tmp_path: Path) -> None:
+    with closing(Client("127.0.0.1:1")) as client:
+        mute = client.reactor.listen("127.0.0.1", 0, ConnectionHandler())
+        place = f"127.0.0.1:{mute.port}"
+        client.reactor.call_from_thread(lambda: client.reactor.unwatch(mute._socket))
+        process = start(tmp_path / "log", "listen ann", place)
+        try:
+            wait_for(lambda: process.log, "it says so")
+            assert process.log == f"-- nobody at {place}; trying again\n"
+        finally:
+            process.end()
+
+
+def test_what_is_not_answered_in_time_has_a_status_of_its_own() -> None:
+    place = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "barker", "routes", "--directory", place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert "is the suite running?" in done.stderr
