@@ -17,6 +17,7 @@ from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.system import new_id, now
 from barker.commands import options
+from barker.commands.output import show
 from barker.commands.terminal import Terminal
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
@@ -107,7 +108,7 @@ def main(
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)
     terminal.run()
     if count is not None:
-        click.echo(f"{autobark.accepted} barks accepted")
+        show(f"{autobark.accepted} barks accepted")
 
 
 if __name__ == "__main__":

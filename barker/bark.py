@@ -9,6 +9,7 @@ from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.amqp.system import new_id, now
 from barker.commands import options
+from barker.commands.output import show
 from barker.commands.terminal import Terminal, refused
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
@@ -53,14 +54,14 @@ def send(directory: Place, work: Bark | Follow) -> str:
 def bark(user: str, text: tuple[str, ...], directory_place: Place) -> None:
     """Have USER bark TEXT; done when an outbox has it safe."""
     place = send(directory_place, Bark(new_id(), user_name(user), " ".join(text), now()))
-    click.echo(f"accepted by the outbox at {place}")
+    show(f"accepted by the outbox at {place}")
 
 
 def _follow(user: str, other: str, directory: Place, wanted: bool) -> None:
     if user == other:
         raise Mistake("nobody can follow themselves")
     place = send(directory, Follow(new_id(), user_name(user), user_name(other), now(), wanted))
-    click.echo(f"accepted by the outbox at {place}")
+    show(f"accepted by the outbox at {place}")
 
 
 @click.command("follow")

@@ -12,6 +12,7 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
+from barker.commands.output import show
 from barker.commands.session import FILE, read_token
 from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
@@ -58,11 +59,11 @@ class _List(PeerHandler[Receiver]):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
         _, body = decode_map(data)
-        click.echo(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
+        self._terminal.show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
         for process in body["processes"]:
             port = process["port"] or "-"
             line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
-            click.echo(printable(f"{line} {process['does']}"))
+            self._terminal.show(printable(f"{line} {process['does']}"))
         self._terminal.stop()
 
 
@@ -88,7 +89,7 @@ def _on_process(verb: str, line: str, done: str) -> click.Command:
     @options.program
     def command(name: str, session: Path, directory_place: Place) -> None:
         order(directory_place, session, verb, name=name)
-        click.echo(f"{name} {done}")
+        show(f"{name} {done}")
 
     return command
 
@@ -108,7 +109,7 @@ start = _on_process("start", "Start the process NAME again.", "is started")
 def add(kind: str, session: Path, directory_place: Place) -> None:
     """Start one more process of that KIND."""
     order(directory_place, session, "add", kind=kind)
-    click.echo(f"one more {kind} is started")
+    show(f"one more {kind} is started")
 
 
 @click.command("rate")
@@ -119,4 +120,4 @@ def add(kind: str, session: Path, directory_place: Place) -> None:
 def rate(rate: float, session: Path, directory_place: Place) -> None:
     """Have every autobark bark RATE times a second: it ends, and begins anew."""
     order(directory_place, session, "rate", rate=rate)
-    click.echo(f"every autobark begins anew, and barks {rate:g} times a second")
+    show(f"every autobark begins anew, and barks {rate:g} times a second")

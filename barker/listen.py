@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from barker.amqp.handlers import Condition
@@ -33,11 +31,11 @@ class Listener(PeerHandler[Receiver]):
 
     def on_found(self, link: Receiver) -> None:
         """The timeline is there."""
-        click.echo(printable(f"-- reading {link.address} at {link.connection.peer}"), err=True)
+        self._terminal.tell(printable(f"reading {link.address} at {link.connection.peer}"))
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:
         """It is gone; the link comes back by itself."""
-        click.echo("-- the inbox is gone; looking for it", err=True)
+        self._terminal.tell("the inbox is gone; looking for it")
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """One bark, new or not."""
@@ -46,10 +44,10 @@ class Listener(PeerHandler[Receiver]):
             bark = decode_bark(data, any_time=True)
             missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
         except PeerError as error:
-            click.echo(printable(f"-- a message that is no bark: {error}"), err=True)
+            self._terminal.tell(printable(f"a message that is no bark: {error}"))
             return
         if missed:
-            click.echo(printable(f"-- too slow: {missed} barks were missed"), err=True)
+            self._terminal.tell(printable(f"too slow: {missed} barks were missed"))
         if not isinstance(bark, Bark) or bark.id in self._seen:
             return
         self._seen[bark.id] = None
@@ -59,8 +57,7 @@ class Listener(PeerHandler[Receiver]):
 
     def _show(self, bark: Bark) -> None:
         made, user = clock(bark.created), click.style(printable(bark.user), bold=True)
-        click.echo(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
-        sys.stdout.flush()
+        self._terminal.show(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
         if self._count is not None:
             self._count -= 1
             if self._count <= 0:

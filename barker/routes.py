@@ -38,10 +38,10 @@ def main(watch: bool, directory_place: Place) -> None:
 
     def on_change(change: str, route: Route | None) -> None:
         if route is not None:
-            click.echo(f"{'+' if change == 'added' else '-'} {_line(route)}")
+            terminal.show(f"{'+' if change == 'added' else '-'} {_line(route)}")
             return
         for known in watcher.routes:
-            click.echo(f"  {_line(known)}" if watch else _line(known))
+            terminal.show(f"  {_line(known)}" if watch else _line(known))
         if not watch:
             terminal.stop()
 

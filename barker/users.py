@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from barker.commands import options
+from barker.commands.output import show
 from barker.core.errors import Mistake
 from barker.core.kennel import SAMPLE
 from barker.store.first_users import import_users, make_users, sample_users
@@ -26,7 +27,7 @@ def main() -> None:
 def make(count: int, seed: int, data: Path) -> None:
     """Add dogs with a number, and ark3, whom and who many follow."""
     users = make_users(data, count, seed)
-    click.echo(f"{len(users)} users in {users.path}")
+    show(f"{len(users)} users in {users.path}")
 
 
 @main.command("import")
@@ -44,7 +45,7 @@ def import_(file: Path | None, mutual: bool, sample: bool, data: Path) -> None:
     if sample == (file is not None):
         raise Mistake("name the file of an edge list, or say --sample; one of both")
     users = import_users(data, file, mutual) if file is not None else sample_users(data)
-    click.echo(f"{len(users)} users in {users.path}")
+    show(f"{len(users)} users in {users.path}")
 
 
 @main.command("salvage")
@@ -54,7 +55,7 @@ def salvage_(data: Path) -> None:
     """Keep what can be read of a damaged users' file, and set that aside. End the suite first."""
     aside = salvage(data / FILE_NAME)
     users = Users(data / FILE_NAME)
-    click.echo(f"{len(users)} users saved in {users.path}; the damaged file is {aside}")
+    show(f"{len(users)} users saved in {users.path}; the damaged file is {aside}")
 
 
 @main.command("list")
@@ -62,9 +63,9 @@ def salvage_(data: Path) -> None:
 @options.program
 def list_(data: Path) -> None:
     """Show each user, how many they follow, and how many follow them."""
-    click.echo(f"{'user':<32} {'follows':>8} {'followers':>10}")
+    show(f"{'user':<32} {'follows':>8} {'followers':>10}")
     for name, follows, followers in Users(data / FILE_NAME).counts():
-        click.echo(f"{name:<32} {follows:>8} {followers:>10}")
+        show(f"{name:<32} {follows:>8} {followers:>10}")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,11 @@ class Process:
         self.reactor.after(END_SECONDS, self.reactor.stop)
         self.reactor.each_turn(self._stop_if_done)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ends with an error."""
+        return self._error is not None
+
     def fail(self, error: BarkerError) -> None:
         """End after this turn, or not begin, with an error that :meth:`run` raises."""
         self._error = self._error or error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import click
-
 from barker.amqp.agent import LAUNCHED
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition
@@ -14,6 +12,7 @@ from barker.amqp.links import Network, Place
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
+from barker.commands.output import OutputLost, show
 from barker.core.errors import Interrupted, Mistake, Unanswered
 from barker.core.printable import printable
 
@@ -27,8 +26,8 @@ class Terminal(Process):
     def __init__(self, directory: Place) -> None:
         super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory)
         self.network = _Search(self.reactor, directory, self._say)
-        self.tell: Callable[[str], None] = lambda text: click.echo(f"-- {text}", err=True)
-        """Tells who looks on that nobody is there, in a line."""
+        self.tell: Callable[[str], None] = lambda text: self.show(f"-- {text}", err=True)
+        """Tells who looks on what becomes of the command, in a line."""
         self.undone: Callable[[], str] | None = None
         """What it has not done, if it is interrupted now; None when to be interrupted is how it ends."""
 
@@ -38,6 +37,15 @@ class Terminal(Process):
             self.stop()
         else:
             self.fail(Interrupted(number, self.undone()))
+
+    def show(self, text: str, err: bool = False) -> None:
+        """Print a line; if it cannot be written, that is the end."""
+        if self.failed:
+            return
+        try:
+            show(text, err)
+        except OutputLost as error:
+            self.fail(error)
 
     def expect(self, what: str, seconds: float) -> None:
         """Fail if the command is not done `seconds` from now; `what` says what did not happen."""

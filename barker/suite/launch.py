@@ -8,13 +8,10 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-import click
 
 from barker.amqp.agent import TOKEN
 from barker.amqp.broadcast import Broadcast, Lag
@@ -23,6 +20,7 @@ from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
+from barker.commands.output import OutputLost, show
 from barker.commands.session import write_session
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.kennel import STAR
@@ -103,7 +101,10 @@ class Launcher(Service):
         while not self._ready and not self._missing():
             if not self.suite.next_stage():
                 self._ready = True
-                self._show()
+                try:
+                    self._show()
+                except OutputLost as error:
+                    self.fail(error)
 
     def _missing(self) -> list[str]:
         """Services that run and that the directory does not know yet."""
@@ -118,16 +119,15 @@ class Launcher(Service):
 
     def _show(self) -> None:
         seconds = self.reactor.clock() - self._begun
-        click.echo(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
+        show(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
         for process in self.suite.processes():
             port = process["port"] or "-"
-            click.echo(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
+            show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         gateway = self.suite.shape.gateway
-        click.echo(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_page('webui', self._star)}")
+        show(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_page('webui', self._star)}")
         if self.suite.shape.monitoring:
-            click.echo(f"The dashboard: http://{gateway}/monitoring/{_page('monitoring')}")
-        click.echo("Kill what you like; Ctrl-C ends it all.")
-        sys.stdout.flush()
+            show(f"The dashboard: http://{gateway}/monitoring/{_page('monitoring')}")
+        show("Kill what you like; Ctrl-C ends it all.")
 
     def _on_child(self) -> None:
         for name in self.suite.bury():

@@ -6,15 +6,15 @@ closes then.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import time_of_day, wall
+from barker.commands.output import OutputLost, show
 from barker.core.errors import InvalidField, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS
 from barker.core.printable import printable
@@ -217,12 +217,13 @@ class Supervisor:
         deadline = self._reactor.clock() + END_SECONDS
         for name, child in self.children.items():
             if not child.wait(max(0.1, deadline - self._reactor.clock())):
-                click.echo(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed", err=True)
+                say(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed")
 
 
 def say(what: str) -> None:
     """One line for the terminal: what has happened just now."""
-    click.echo(printable(f"{time_of_day(wall())} {what}"), err=True)
+    with contextlib.suppress(OutputLost):  # The suite goes on, whoever looks on.
+        show(printable(f"{time_of_day(wall())} {what}"), err=True)
 
 
 def _begin(child: Child) -> None:

@@ -1,0 +1,42 @@
+"""What commands print: to a terminal, a file, or another program that may have ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+
+import click
+
+from barker.core.errors import BarkerError
+
+
+class OutputLost(BarkerError):
+    """What is to be printed goes nowhere. Of a reader that has ended nothing is said: it wanted no more."""
+
+    def __init__(self, error: OSError, where: str) -> None:
+        broken = error.errno == errno.EPIPE
+        super().__init__("" if broken else f"cannot write to {where}: {error.strerror or error}")
+        self.status = 128 + signal.SIGPIPE if broken else 1
+
+
+def show(text: str, err: bool = False) -> None:
+    """Print a line, at once; with `err` on standard error.
+
+    :raises OutputLost: when it cannot be written.
+    """
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        _discard(sys.stderr if err else sys.stdout)
+        raise OutputLost(error, "standard error" if err else "standard output") from None
+
+
+def _discard(stream: object) -> None:
+    """What is left in a buffer would fail once more as Python ends, and be told then."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[attr-defined]
+        os.close(nowhere)

@@ -1,0 +1,65 @@
+"""Where what commands print goes: a reader that has ended, a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from barker.amqp.message import encode_bark, encode_map
+from barker.core.barks import Bark
+from barker.store.first_users import make_users
+from tests.commands.fake import Fake, listening
+from tests.harness import ROOT
+
+PROCESS = {"name": "inbox-5820", "kind": "inbox", "pid": 7, "port": 5820, "state": "running", "does": "holds"}
+ROUTE = {"address": "inbox", "host": "127.0.0.1", "port": 5820, "policy": "ordered", "since": 1.7e9}
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[Fake]:
+    barks = [encode_bark(Bark(str(number), "ann", "woof " * 50, 1_700_000_000_000)) for number in range(90)]
+    says = {
+        "inbox/ann": barks,
+        "launcher": [encode_map("processes", {"processes": [PROCESS] * 2_000, "rate": 1.0})],
+        "directory": [encode_map("routes", [ROUTE | {"port": port} for port in range(1, 2_000)])],
+    }
+    with listening(Fake(says)) as fake:
+        yield fake
+
+
+COMMANDS = ["listen ann", "ps", "routes", "bark ann woof"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reader_that_has_ended_ends_a_command_quietly(fake: Fake, command: str) -> None:
+    out, end = os.pipe()
+    os.close(out)
+    try:
+        done = fake.run(*command.split(), stdout=end)
+    finally:
+        os.close(end)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("-- reading")]
+    assert (lines, done.returncode) == ([], 141)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("command", [*COMMANDS, "users list", "users list --help", "--help"])
+def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, fake: Fake, command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        if command in COMMANDS:
+            done = fake.run(*command.split(), stdout=full)
+        else:
+            make_users(tmp_path, 2, 1).close()
+            words = [*command.split(), *(["--data", str(tmp_path)] if command == "users list" else [])]
+            done = subprocess.run(
+                [sys.executable, "-m", "barker", *words],
+                stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False, cwd=ROOT,
+            )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("-- reading")]
+    assert lines == ["barker: cannot write to standard output: No space left on device"]
+    assert done.returncode == 1
