@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Start Barker without a bizlogic, for the failover demo: start those by hand, and kill them."""
 
 from __future__ import annotations

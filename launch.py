@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Start Barker: `python launch.py`; `python launch.py --help` says what it takes."""
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.system import new_id, now
 from barker.commands import options
-from barker.commands.output import show
+from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
@@ -106,6 +106,8 @@ def main(
     terminal = Terminal(directory_place)
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)
+    if count is None:
+        announce(f"autobark barks {rate:g} times a second")
     terminal.run()
     if count is not None:
         show(f"{autobark.accepted} barks accepted")

@@ -14,6 +14,7 @@ from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
 from barker.amqp.service import Serving
 from barker.commands import options
+from barker.commands.output import announce
 from barker.core.partitions import MOST
 from barker.store.social import FILE_NAME, Users
 from barker.work.spreading import Bizlogic
@@ -44,6 +45,7 @@ def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path,
     serving = Serving(ADDRESS, host, port, directory_place, "ordered", limits, data=users.data)
     bizlogic = Bizlogic(serving, users, inboxes)
     bizlogic.register()
+    announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")
     bizlogic.run()
 
 

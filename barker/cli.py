@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import sys
@@ -53,6 +54,15 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), function)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or what else may be meant."""
+        close = difflib.get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
+        if args[0] not in COMMANDS and not args[0].startswith("-") and close:
+            ctx.fail(f"there is no command {args[0]!r}; did you mean {' or '.join(close)}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
@@ -67,7 +77,7 @@ class _Commands(click.Group):
             sys.exit(f"barker: cannot write to standard output: {error.strerror}")
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Barker: what Twitter did in 2012, as AMQP 1.0 microservices that you can kill.

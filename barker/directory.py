@@ -22,6 +22,7 @@ from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import System
 from barker.commands import options
+from barker.commands.output import announce
 from barker.core.errors import Held, NotFound, PeerError, Redirect
 from barker.core.routing import Ages, Holder, Route, Routes, Shared
 
@@ -102,7 +103,9 @@ class _Registration(LinkHandler):
 @options.program
 def main(host: str, port: int, limits: Limits) -> None:
     """Run the directory: it tells everyone where everyone is."""
-    Directory(host, port, limits).run()
+    directory = Directory(host, port, limits)
+    announce(f"the directory is at {host}:{directory.port}")
+    directory.run()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
 from barker.commands import options
+from barker.commands.output import announce
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.routing import normalised
@@ -129,6 +130,7 @@ def main(
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
     manifold.register()
+    announce(f"{address} is served at {host}:{manifold.port}")
     manifold.run()
 
 

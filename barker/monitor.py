@@ -22,9 +22,11 @@ from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands import options
+from barker.commands.output import announce
 from barker.core.errors import InvalidField, PeerError
 from barker.core.reports import checked, place
 from barker.core.routing import Route
+from barker.environment import PAGES
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +126,8 @@ def main(host: str, port: int, directory_place: Place, limits: Limits) -> None:
     """Run the monitor: the reports of all services, once a second, at the address monitor."""
     monitor = Monitor(Serving(ADDRESS, host, port, directory_place, limits=limits))
     monitor.register()
+    page = PAGES / "monitoring" / "index.html"
+    announce(f"monitor is served at {host}:{monitor.port}; the dashboard is {page.as_uri()}")
     monitor.run()
 
 

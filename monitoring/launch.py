@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Start the monitor of a running suite: `cd monitoring && python launch.py`; say where the dashboard is."""
 
 from __future__ import annotations
@@ -13,6 +14,4 @@ if __name__ == "__main__":
     use_virtual_environment()
     from barker.monitor import main
 
-    page = Path(__file__).resolve().with_name("index.html").as_uri()
-    print(f"The dashboard: {page}; Ctrl-C ends the monitor.", flush=True)
     main()

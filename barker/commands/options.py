@@ -184,6 +184,7 @@ def program(command: Command) -> Command:
         show_default=True,
         help="How much is told on standard error.",
     )
+    @click.help_option("-h", "--help")
     @functools.wraps(command)
     def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
         handler = logging.StreamHandler(sys.stderr)

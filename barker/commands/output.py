@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from barker.amqp.agent import LAUNCHED
 from barker.core.errors import BarkerError
 
 
@@ -32,6 +33,13 @@ def show(text: str, err: bool = False) -> None:
     except OSError as error:
         _discard(sys.stderr if err else sys.stdout)
         raise OutputLost(error, "standard error" if err else "standard output") from None
+
+
+def announce(what: str) -> None:
+    """Say that a service is there, if somebody has started it by hand: what and where, and how it is ended."""
+    if not os.environ.get(LAUNCHED):
+        with contextlib.suppress(OutputLost):  # It serves, whoever looks on.
+            show(f"{what}; process {os.getpid()}, Ctrl-C ends it")
 
 
 def _discard(stream: object) -> None:

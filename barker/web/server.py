@@ -24,6 +24,7 @@ from barker.amqp.links import Place
 from barker.amqp.process import Process
 from barker.amqp.reactor import cannot_listen
 from barker.amqp.watch import Watcher
+from barker.commands.output import announce
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
 from barker.core.routing import Route
@@ -73,6 +74,7 @@ class Gateway(Process):
         self._http.start()
         listening.result()
         self._register()
+        announce(f"the pages are at http://{self._admission.home}/")
         log.info("gateway serves http://%s/", self._admission.home)
         super().run()
         log.info("gateway at port %d has ended", self.port)
