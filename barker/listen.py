@@ -40,6 +40,8 @@ class Listener(PeerHandler[Receiver]):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         """One bark, new or not."""
         delivery.accept()
+        if self._count == 0:
+            return  # It came with the last one.
         try:
             bark = decode_bark(data, any_time=True)
             missed = annotations_in(cut(data).delivery_annotations).get(MISSED)
@@ -60,7 +62,7 @@ class Listener(PeerHandler[Receiver]):
         self._terminal.show(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
         if self._count is not None:
             self._count -= 1
-            if self._count <= 0:
+            if not self._count:
                 self._terminal.stop()
 
 

@@ -206,7 +206,7 @@ function showLeft() {
     at("left").textContent = left;
     at("left").dataset.state = left < 0 ? "over" : left <= 20 ? "few" : "many";
     at("left").style.setProperty("--used", `${100 - Math.max(0, left) / MAX_TEXT * 100}%`);
-    at("bark").disabled = !text || left < 0;
+    at("bark").disabled = !isSeen(text) || left < 0;
 }
 
 function showEmpty() {
@@ -222,7 +222,7 @@ function showEmpty() {
 at("say").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = at("text").value.trim();
-    if (text && lengthOf(text) <= MAX_TEXT) {
+    if (isSeen(text) && lengthOf(text) <= MAX_TEXT) {
         const gone = say(text);
         at("problem").textContent = gone ? ""
             : `${count(MOST_WAITING)} barks wait here to be sent. Bark this one when some have gone.`;

@@ -12,6 +12,9 @@ const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)/g;
 /* In code points, as Python counts; of a long text only so far that it is known to be too long. */
 const lengthOf = (text) => [...text.slice(0, 2 * MAX_TEXT + 1)].length;
 
+/* Whether something is to be seen of a text: it is not all spaces, controls, joiners and the like. */
+const isSeen = (text) => /[^\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\u115f\u1160\u2800\u3164\uffa0]/u.test(text);
+
 /* The bark of a message, or undefined: a timeline takes any message from anyone. */
 function decodeBark({subject, message_id: id, creation_time: created, body: text, application_properties}) {
     const {user} = application_properties || {};

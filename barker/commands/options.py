@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -171,6 +172,17 @@ class Formatter(logging.Formatter):
         return "  " + printable_lines(super().formatException(ei)).replace("\n", "\n  ")
 
 
+def _check_text(arguments: dict[str, Any]) -> None:
+    """See that what was typed is text. (Paths may be any bytes.)
+
+    :raises Mistake: when it is not.
+    """
+    for value in arguments.values():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+                raise Mistake(f"{text!r:.100} is no text: its bytes are not UTF-8")
+
+
 def program(command: Command) -> Command:
     """A command with --log-level, where what goes wrong is one line on standard error and a status.
 
@@ -189,8 +201,12 @@ def program(command: Command) -> Command:
     def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(Formatter())
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # Also where not every letter can be shown.
         logging.basicConfig(level=log_level.upper(), handlers=[handler])
         try:
+            _check_text(kwargs)
             return command(*args, **kwargs)
         except BarkerError as error:
             if str(error):

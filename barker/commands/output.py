@@ -36,7 +36,7 @@ def show(text: str, err: bool = False) -> None:
 
 
 def announce(what: str) -> None:
-    """Say that a service is there, if somebody has started it by hand: what and where, and how it is ended."""
+    """Say that a service is there, if somebody has started it by hand: what, where, and how it is ended."""
     if not os.environ.get(LAUNCHED):
         with contextlib.suppress(OutputLost):  # It serves, whoever looks on.
             show(f"{what}; process {os.getpid()}, Ctrl-C ends it")

@@ -7,6 +7,7 @@ The first stop of a bark: clients make one here, the outbox checks it here, bizl
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from barker.core.errors import InvalidField, Mistake
@@ -19,6 +20,12 @@ MAX_ID = 256
 
 LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, since 1970: no calendar goes further."""
+
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols that have no shape: fillers of Hangul, and Braille without a dot."""
+
+_UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Mn", "Mc", "Me"})
+"""Categories of Unicode that show nothing, or nothing alone. (Not Cn: a newer Unicode may give it a shape.)"""
 
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)")
@@ -51,7 +58,8 @@ def checked(
 ) -> Bark | Follow:
     """The bark or follow that a message's fields make.
 
-    With `any_time`, it may have been made at a time that is none: some were accepted before that was a rule.
+    With `any_time`, it may have been made at a time that is none, and nothing may be seen of its text: some
+    were accepted before those were rules.
 
     :raises InvalidField: when they break a rule, saying which.
     """
@@ -68,6 +76,8 @@ def checked(
     if subject == "bark":
         if not 1 <= len(body) <= MAX_TEXT:
             raise InvalidField(f"a bark has 1 to {MAX_TEXT} characters; this one has {len(body)}")
+        if not any_time and not any(map(_is_seen, body)):
+            raise InvalidField("a bark has something to be seen in it; this one has nothing but blanks")
         return Bark(id, str(user), body, created)
     if subject in ("follow", "unfollow"):
         if not is_user(body):
@@ -76,6 +86,13 @@ def checked(
             raise InvalidField(f"nobody can {subject} themselves")
         return Follow(id, str(user), body, created, wanted=subject == "follow")
     raise InvalidField(f"subject must be bark, follow or unfollow; it is {subject!r:.80}")
+
+
+def _is_seen(character: str) -> bool:
+    """Whether a character shows something: not spaces, controls, and what only joins or directs others."""
+    if character.isascii():
+        return "!" <= character <= "~"
+    return character not in _BLANKS and unicodedata.category(character) not in _UNSEEN
 
 
 def is_user(name: object) -> bool:

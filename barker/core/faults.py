@@ -107,7 +107,7 @@ def schedule(
     faults: list[Fault] = []
     down_until, full_until = dict.fromkeys(services, 0.0), dict.fromkeys(services, 0.0)
     at = 0.0
-    while True:
+    while per_minute:
         at += chance.expovariate(per_minute / 60)
         kind = chance.choice(kinds)
         if kind in RARE and chance.random() >= RARE_SHARE:
@@ -124,6 +124,7 @@ def schedule(
             faults.append(fault)
             # A moment more: what has been started has to be ready.
             busy_until.update(dict.fromkeys(victims, fault.end + 1.0))
+    return faults
 
 
 def _victims(

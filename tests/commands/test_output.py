@@ -63,3 +63,26 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, fake: Fak
     lines = [line for line in done.stderr.splitlines() if not line.startswith("-- reading")]
     assert lines == ["barker: cannot write to standard output: No space left on device"]
     assert done.returncode == 1
+
+
+def test_listen_shows_as_many_barks_as_it_is_told_to(fake: Fake) -> None:
+    done = fake.run("listen", "ann", "--count", "2")
+    assert (len(done.stdout.splitlines()), done.returncode) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bark", "ann", b"woof \xff"], ["bark", b"\xff", "woof"], ["listen", b"\xff"], ["kill", b"\xff"]],
+)
+def test_bytes_that_are_no_text_are_said_to_be_so(fake: Fake, arguments: list[str]) -> None:
+    done = fake.run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("barker: '")
+    assert done.stderr.endswith("is no text: its bytes are not UTF-8\n")
+
+
+def test_a_terminal_that_lacks_letters_is_shown_what_they_are() -> None:
+    bark = encode_bark(Bark("id", "ann", "w\N{DOG FACE}f", 1))
+    with listening(Fake({"inbox/ann": [bark]})) as fake:
+        done = fake.run("listen", "ann", "--count", "1", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert "w\\U0001f436f" in done.stdout

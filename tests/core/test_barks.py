@@ -70,6 +70,10 @@ def test_the_limits_themselves_are_allowed(changes: dict[str, Any]) -> None:
         pytest.param({"body": b"woof"}, "body", id="body in bytes"),
         pytest.param({"body": ["woof"]}, "body", id="body a list"),
         pytest.param({"body": ""}, "has 0", id="empty text"),
+        *(
+            pytest.param({"body": text}, "nothing but blanks", id=f"nothing to be seen in {text!a}")
+            for text in (" ", "\n\t ", "\u200b\u2060", "\u3164\xa0", "\u2800\ufe0f", "\x00")
+        ),
         pytest.param({"body": "x" * (MAX_TEXT + 1)}, "has 281", id="text too long"),
         pytest.param({"subject": None}, "subject", id="no subject"),
         pytest.param({"subject": "meow"}, "'meow'", id="unknown subject"),
@@ -92,6 +96,15 @@ def test_what_was_accepted_before_may_be_of_any_time(created: int) -> None:
     assert checked(**fields(created=created), any_time=True).created == created
     with pytest.raises(InvalidField, match="missing"):
         checked(**fields(created=0), any_time=True)
+
+
+def test_what_was_accepted_before_may_have_nothing_to_be_seen() -> None:
+    assert checked(**fields(body=" "), any_time=True).text == " "
+
+
+@pytest.mark.parametrize("text", ["w", " . ", "\N{DOG FACE}", "\u200b\u72ac", "\U000e01f0\U0001fae8"])
+def test_one_sign_that_is_seen_is_enough(text: str) -> None:
+    assert isinstance(checked(**fields(body=text)), Bark)
 
 
 def test_a_description_stays_short_however_long_the_mistake() -> None:

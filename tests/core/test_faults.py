@@ -70,3 +70,7 @@ def test_gaps_belong_to_the_faults_they_overlap() -> None:
     arrivals = [0.5, 0.9, 1.0, 2.4, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.1, 5.5, 9.0]
     found = longest_gaps(arrivals, faults, settle=1.0)
     assert found == {"kill inbox": pytest.approx(1.4), "freeze outbox": pytest.approx(3.5)}
+
+
+def test_there_may_be_none() -> None:
+    assert schedule(1, SERVICES, 60, 0) == []

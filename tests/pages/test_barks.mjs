@@ -30,6 +30,15 @@ describe("a message", () => {
         test(`with ${what} is no bark`, () => assert.equal(decodeBark(encodeBark(bark(more))), undefined));
     }
 
+    test("is to have something to be seen", () => {
+        for (const text of ["", " ", "\n\t ", "\u200b\u2060", "\u3164\u00a0", "\u2800\ufe0f", "\0"]) {
+            assert.equal(isSeen(text), false);
+        }
+        for (const text of ["w", " . ", DOG, "\u200b犬"]) {
+            assert.equal(isSeen(text), true);
+        }
+    });
+
     test("of another kind, or that could not be read, is no bark", () => {
         assert.equal(decodeBark({...encodeBark(bark()), subject: "follow"}), undefined);
         assert.equal(decodeBark({}), undefined);
