@@ -10,7 +10,7 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
 from barker.amqp.system import time_of_day
 from barker.commands import options
-from barker.commands.terminal import Terminal
+from barker.commands.terminal import Terminal, refused
 from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
 from barker.core.printable import printable
@@ -32,6 +32,13 @@ class Listener(PeerHandler[Receiver]):
     def on_found(self, link: Receiver) -> None:
         """The timeline is there."""
         self._terminal.tell(printable(f"reading {link.address} at {link.connection.peer}"))
+
+    def on_refused(self, condition: Condition) -> bool:
+        """Nobody serves it, which may change; or there is no such user."""
+        if "user" not in condition.info:
+            return True
+        self._terminal.fail(refused("nothing to read", condition))
+        return False
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:
         """It is gone; the link comes back by itself."""

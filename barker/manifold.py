@@ -12,16 +12,18 @@ import click
 
 from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
-from barker.amqp.message import check_sections, decode_bark
+from barker.amqp.message import check_sections
 from barker.amqp.service import Service, Serving
 from barker.commands import options
 from barker.commands.output import announce
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.routing import normalised
+from barker.manifolds.intake import bark_check
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
+from barker.store.members import Members
 from barker.store.memory import QueueMemory
 
 
@@ -30,6 +32,12 @@ from barker.store.memory import QueueMemory
 @click.option("--push", metavar="SERVICE", help="Forward everything to this address.")
 @click.option("--history", type=click.IntRange(1), metavar="N", help="Be timelines of N messages each.")
 @click.option("--accept", type=click.Choice(["bark"]), help="Reject what is not one of these.")
+@click.option(
+    "--users-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --accept bark or --history: whoever is not in this file is rejected, or has no timeline.",
+)
 @click.option(
     "--max-message-size",
     type=click.IntRange(512),
@@ -90,6 +98,7 @@ def main(
     push: str | None,
     history: int | None,
     accept: str | None,
+    users_file: Path | None,
     max_message_size: int,
     max_depth: int,
     remember: int,
@@ -115,6 +124,9 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
+    if users_file is not None and accept is None and history is None:
+        raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
+    members = Members(users_file) if users_file is not None else None
     part = Partition.parse(partition) if partition is not None else None
     serving = Serving(address, host, port, directory_place, policy, limits)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
@@ -123,10 +135,10 @@ def main(
     if history is not None:
         timelines = TimelineJournal(file, sync)
         manifold = TimelineManifold(
-            serving, timelines, history, remember, max_message_size, part, max_timelines
+            serving, timelines, history, remember, max_message_size, part, max_timelines, members
         )
     else:
-        check = decode_bark if accept == "bark" else check_sections
+        check = bark_check(members) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
     manifold.register()

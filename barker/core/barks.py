@@ -25,7 +25,7 @@ _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and symbols that have no shape: fillers of Hangul, and Braille without a dot."""
 
 _UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Mn", "Mc", "Me"})
-"""Categories of Unicode that show nothing, or nothing alone. (Not Cn: a newer Unicode may give it a shape.)"""
+"""Unicode's categories that show nothing, or not alone. (Not Cn: a newer Unicode has shapes for some.)"""
 
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)")

@@ -5,6 +5,7 @@
     BarkerError
     ├── PeerError               what a peer did; carries the AMQP condition that the peer is told
     │   ├── NotFound            amqp:not-found
+    │   │   └── NoSuchUser
     │   ├── NotAllowed          amqp:not-allowed
     │   ├── Held                amqp:resource-locked
     │   ├── OtherData           barker:other-data
@@ -53,6 +54,21 @@ class NotFound(PeerError):
     """Nobody here knows that address or user (AMQP 1.0 §2.8.15)."""
 
     condition = "amqp:not-found"
+
+
+class NoSuchUser(NotFound):
+    """There is no user of that name; users exist when they are made or imported."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no user {name!r:.80}; 'barker users' makes and imports them, and lists who is there"
+        )
+        self.name = name
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """``user``: the name."""
+        return {"user": self.name}
 
 
 def not_here(address: str, here: str) -> NotFound:

@@ -43,6 +43,7 @@ from barker.core.routing import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
+from barker.store.members import Members
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,12 @@ class TimelineManifold(Service):
         max_message_size: int = 16 * 1024 * 1024,
         partition: Partition | None = None,
         max_timelines: int = 2_000_000,
+        members: Members | None = None,
     ) -> None:
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice.
 
         `partition`: the users whose timelines are here; None: all of them. `max_timelines`: beyond so many,
-        the quietest are forgotten.
+        the quietest are forgotten. `members`: who alone has a timeline; None: whoever is asked for.
         """
         super().__init__(serving)
         self.journal = journal
@@ -83,7 +85,7 @@ class TimelineManifold(Service):
         self._divided = False
         self._max_message_size = max_message_size
         self._most_in_flight = self.reactor.system.bounds.in_flight
-        self._partition = partition
+        self._partition, self._members = partition, members
         self._own_address = partition.address(serving.address) if partition else serving.address
         self.intake: Intake[Post] = Intake(self.reactor, self.fail)
         """All its producers."""
@@ -138,6 +140,8 @@ class TimelineManifold(Service):
             )
         if self._partition is not None and not self._partition.holds(user):
             raise not_here(address, f"this is partition {self._partition} of {own}")
+        if self._members is not None:
+            self._members.require(user)
         return user
 
     def own_routes(self) -> list[Route]:

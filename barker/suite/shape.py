@@ -12,6 +12,7 @@ from barker.amqp.links import Place
 from barker.commands import options
 from barker.core.errors import InvalidField
 from barker.core.partitions import Partition
+from barker.store.social import FILE_NAME
 
 MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
 """How many of each kind there may be: outboxes have the ports below the inboxes'."""
@@ -98,7 +99,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
         journal = journal or journal_name(kind, shape, number)
-        places += ["--sync", shape.sync, "--journal", journal]
+        places += ["--sync", shape.sync, "--journal", journal, "--users-file", str(shape.data / FILE_NAME)]
     if kind == "inbox" and shape.inboxes > 1:
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
