@@ -81,7 +81,7 @@ class Autobark:
             self._terminal.stop()
 
 
-@click.command("autobark")
+@options.command("autobark")
 @click.argument("rate", type=click.FloatRange(0, min_open=True), default=5)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")

@@ -46,7 +46,7 @@ def send(directory: Place, work: Bark | Follow) -> str:
     return printable(accepted_by)
 
 
-@click.command("bark")
+@options.command("bark")
 @click.argument("user")
 @click.argument("text", nargs=-1, required=True)
 @options.directory
@@ -64,7 +64,7 @@ def _follow(user: str, other: str, directory: Place, wanted: bool) -> None:
     show(f"accepted by the outbox at {place}")
 
 
-@click.command("follow")
+@options.command("follow")
 @click.argument("user")
 @click.argument("other")
 @options.directory
@@ -74,7 +74,7 @@ def follow(user: str, other: str, directory_place: Place) -> None:
     _follow(user, other, directory_place, wanted=True)
 
 
-@click.command("unfollow")
+@options.command("unfollow")
 @click.argument("user")
 @click.argument("other")
 @options.directory

@@ -22,7 +22,7 @@ from barker.work.spreading import Bizlogic
 ADDRESS = "bizlogic"
 
 
-@click.command("bizlogic")
+@options.command("bizlogic")
 @click.option(
     "--inboxes",
     type=click.IntRange(1, MOST),

@@ -46,7 +46,7 @@ def _tables(console: Console, figures: dict[str, Any]) -> None:
     console.print(result)
 
 
-@click.command("chaos")
+@options.command("chaos")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
 @click.option(
     "--rate",

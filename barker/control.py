@@ -13,28 +13,21 @@ from barker.amqp.message import decode_map, encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
 from barker.commands.output import show
-from barker.commands.session import FILE, read_token
+from barker.commands.session import file_of, read_session
 from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
 
 WAIT_SECONDS = 10.0
 """How long the launcher has to answer."""
 
-session = click.option(
-    "--session",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=FILE,
-    help="The file with the run's token, as the launcher wrote it.",
-)
 
-
-def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:
-    """Have the launcher do something.
+def order(directory: Place, session_file: Path | None, verb: str, **arguments: Any) -> None:
+    """Have the launcher do something. The suite's session file tells where it is, with no directory, too.
 
     :raises Mistake: when it will not, or there is none.
     """
-    token = read_token(session)
-    terminal = Terminal(directory)
+    session = read_session(session_file or file_of(directory))
+    terminal = Terminal(Place.parse(session.launcher) if session.launcher else directory)
 
     def on_outcome(outcome: Outcome) -> None:
         if isinstance(outcome, Rejected):
@@ -47,9 +40,17 @@ def order(directory: Place, session: Path, verb: str, **arguments: Any) -> None:
 
     outbound = Outbound(terminal.network, "launcher")
     terminal.undone = undone
-    outbound.send(encode_command(verb, token, arguments), on_outcome)
+    outbound.send(encode_command(verb, session.token, arguments), on_outcome)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()
+
+
+def launcher_of(session_file: Path | None, directory: Place) -> Place:
+    """Where to ask for the launcher: at its own place if a session file of this machine tells that."""
+    file = session_file or file_of(directory)
+    if session_file is None and not file.exists():
+        return directory  # As for a suite of another machine.
+    return Place.parse(read_session(file).launcher or str(directory))
 
 
 class _List(PeerHandler[Receiver]):
@@ -63,16 +64,17 @@ class _List(PeerHandler[Receiver]):
         for process in body["processes"]:
             port = process["port"] or "-"
             line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
-            self._terminal.show(printable(f"{line} {process['does']}"))
+            self._terminal.show(printable(f"{line} {process.get('held') or process['does']}"))
         self._terminal.stop()
 
 
-@click.command("ps")
+@options.command("ps")
+@options.session
 @options.directory
 @options.program
-def ps(directory_place: Place) -> None:
+def ps(session_file: Path | None, directory_place: Place) -> None:
     """Show the processes that the launcher has started."""
-    terminal = Terminal(directory_place)
+    terminal = Terminal(launcher_of(session_file, directory_place))
     terminal.undone = str
     receiver_from(terminal.network, "launcher", _List(terminal), settled=True)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
@@ -82,13 +84,13 @@ def ps(directory_place: Place) -> None:
 def _on_process(verb: str, line: str, done: str) -> click.Command:
     """The command that does `verb` to one process."""
 
-    @click.command(verb, help=line)
+    @options.command(verb, help=line)
     @click.argument("name")
-    @session
+    @options.session
     @options.directory
     @options.program
-    def command(name: str, session: Path, directory_place: Place) -> None:
-        order(directory_place, session, verb, name=name)
+    def command(name: str, session_file: Path | None, directory_place: Place) -> None:
+        order(directory_place, session_file, verb, name=name)
         show(f"{name} {done}")
 
     return command
@@ -98,26 +100,26 @@ kill = _on_process("kill", "Kill the process NAME (SIGKILL).", "is killed")
 freeze = _on_process("freeze", "Freeze the process NAME (SIGSTOP).", "is frozen")
 thaw = _on_process("thaw", "Thaw the process NAME (SIGCONT).", "goes on")
 stop = _on_process("stop", "Have the process NAME end (SIGTERM).", "is told to end")
-start = _on_process("start", "Start the process NAME again.", "is started")
+start = _on_process("start", "Start the process NAME again; done when it is ready.", "is ready")
 
 
-@click.command("add")
+@options.command("add")
 @click.argument("kind", type=click.Choice(["bizlogic", "outbox", "autobark"]))
-@session
+@options.session
 @options.directory
 @options.program
-def add(kind: str, session: Path, directory_place: Place) -> None:
+def add(kind: str, session_file: Path | None, directory_place: Place) -> None:
     """Start one more process of that KIND."""
-    order(directory_place, session, "add", kind=kind)
+    order(directory_place, session_file, "add", kind=kind)
     show(f"one more {kind} is started")
 
 
-@click.command("rate")
+@options.command("rate")
 @click.argument("rate", type=click.FloatRange(0, min_open=True))
-@session
+@options.session
 @options.directory
 @options.program
-def rate(rate: float, session: Path, directory_place: Place) -> None:
+def rate(rate: float, session_file: Path | None, directory_place: Place) -> None:
     """Have every autobark bark RATE times a second: it ends, and begins anew."""
-    order(directory_place, session, "rate", rate=rate)
+    order(directory_place, session_file, "rate", rate=rate)
     show(f"every autobark begins anew, and barks {rate:g} times a second")

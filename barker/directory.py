@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, Limits, LinkHandler
 from barker.amqp.link import Link, Receiver, Sender
@@ -96,7 +94,7 @@ class _Registration(LinkHandler):
             self._directory.tell("removed", self._route)
 
 
-@click.command("directory")
+@options.command("directory")
 @options.host
 @options.port(5672)
 @options.limits

@@ -21,7 +21,7 @@ with extra("web"):
     from barker.web.server import Gateway, tell_in_a_line
 
 
-@click.command("gateway")
+@options.command("gateway")
 @options.host
 @options.port(5673)
 @options.directory

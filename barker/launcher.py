@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from barker.commands import options, session
+from barker.commands.output import show
 from barker.core.errors import Mistake
 from barker.store.first_users import import_users, make_users
 from barker.store.social import FILE_NAME, Users
@@ -21,7 +22,7 @@ from barker.suite.ports import among_outgoing
 from barker.suite.shape import MOST, Shape
 
 
-@click.command("launch")
+@options.command("launch")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
 @click.option("--users", type=click.IntRange(1), default=100, show_default=True, help="Users made at first.")
@@ -56,8 +57,7 @@ from barker.suite.shape import MOST, Shape
     "--session",
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=session.FILE,
-    help="Where the pages look for the gateway's address (default: beside them).",
+    help="Where the pages look for the gateway's address (default: beside them, a file for each suite).",
 )
 @options.allow_host
 @options.data
@@ -78,7 +78,7 @@ def main(
     rate: float,
     keep_alive: bool,
     monitoring: bool,
-    session_file: Path,
+    session_file: Path | None,
     allow_hosts: tuple[str, ...],
     data: Path,
     sync: str,
@@ -114,10 +114,11 @@ def main(
     else:
         there = Users(data / FILE_NAME)
         if ctx.get_parameter_source("users") is not ParameterSource.DEFAULT:
-            click.echo(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
+            show(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
     star = there.star()
     there.close()
-    Launcher(shape, session_file, star, keep_alive).run()
+    sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]
+    Launcher(shape, sessions if session_file is None else [session_file], star, keep_alive).run()
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def clock(created: int) -> str:
     return time_of_day(created / 1000)
 
 
-@click.command("listen")
+@options.command("listen")
 @click.argument("user")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N barks.")
 @options.directory

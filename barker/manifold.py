@@ -27,7 +27,7 @@ from barker.store.members import Members
 from barker.store.memory import QueueMemory
 
 
-@click.command("manifold")
+@options.command("manifold")
 @click.argument("address")
 @click.option("--push", metavar="SERVICE", help="Forward everything to this address.")
 @click.option("--history", type=click.IntRange(1), metavar="N", help="Be timelines of N messages each.")

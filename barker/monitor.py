@@ -11,8 +11,6 @@ import logging
 from collections import deque
 from typing import Any
 
-import click
-
 from barker.amqp.agent import REPORT_SECONDS
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Limits, LinkHandler
@@ -116,7 +114,7 @@ class _AgentReader(PeerHandler[Receiver]):
             self._monitor.on_report(self._address, report)
 
 
-@click.command("monitor")
+@options.command("monitor")
 @options.host
 @options.port(6000)
 @options.directory

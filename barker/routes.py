@@ -28,7 +28,7 @@ def _line(route: Route) -> str:
     )
 
 
-@click.command("routes")
+@options.command("routes")
 @click.option("--watch", is_flag=True, help="Go on, and show every change.")
 @options.directory
 @options.program

@@ -67,7 +67,7 @@ def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram
             console.print(f"To be looked at: {file.with_suffix('.html')}")
 
 
-@click.command("simulate")
+@options.command("simulate")
 @click.option("--seed", type=int, help="Have the same runs again (default: others each time).")
 @click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="So often all of it.")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), help="Virtual ones.")

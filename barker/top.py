@@ -115,7 +115,7 @@ class Top(PeerHandler[Receiver]):
             self._live.update(Text("the monitor is gone; looking for it", "red"), refresh=True)
 
 
-@click.command("top")
+@options.command("top")
 @click.option("--once", is_flag=True, help="Show it once, and end.")
 @options.directory
 @options.program

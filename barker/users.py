@@ -14,7 +14,7 @@ from barker.store.first_users import import_users, make_users, sample_users
 from barker.store.social import FILE_NAME, Users, salvage
 
 
-@click.group("users")
+@click.group("users", cls=options.BarkerGroup)
 def main() -> None:
     """Make, import and list users."""
 

@@ -66,13 +66,17 @@ function onProcesses({processes, rate}) {
 const orders = new Orders(launcher, events, showLines), picture = new Picture(suite, colours, orders);
 const graphs = new Graphs(past, colours, events), table = new Table(suite, colours);
 
+// What a monitor has to be told of a suite with an offset.
+const ELSEWHERE = PORT === 5673 ? ""
+    : ` --directory ${GATEWAY.slice(0, GATEWAY.lastIndexOf(":"))}:${PORT - 1} --port ${PORT + 327}`;
+
 function showLines() {
     showStates(monitor, launcher);
     const none = monitor.state === "away" && launcher.state === "away";
     showStatus(none
-        ? `Barker does not answer at ${GATEWAY}. To start it: make run ARGS=--monitoring. This page finds it by itself.`
+        ? `Barker does not answer at ${GATEWAY}. To start it: ${startWith("--monitoring")}. This page finds it by itself.`
         : monitor.state === "away"
-        ? "No monitor answers, so nothing new is drawn. To start one: cd monitoring && python launch.py"
+        ? `No monitor answers, so nothing new is drawn. To start one: cd monitoring && python launch.py${ELSEWHERE}`
         : launcher.state === "away" ? "No launcher answers: this only watches."
         : "");
     orders.show();
@@ -115,8 +119,8 @@ new ResizeObserver(() => picture.moved = true).observe(at("suite"));
 new ResizeObserver(() => graphs.resize()).observe(at("graphs"));
 
 if (Line.possible && window.uPlot) {
-    monitor.dial();
-    launcher.dial();
+    monitor.begin();
+    launcher.begin();
     requestAnimationFrame(frame);
 } else {
     showStatus(LACKING);

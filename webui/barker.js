@@ -197,7 +197,7 @@ function showLines() {
         : away.length === 0 ? ""
         : away.length === 1 ? AWAY[away[0].service]
         : lines.some(({since}) => since) ? "Barker is away. Your barks wait here until it is back."
-        : `Barker does not answer at ${GATEWAY}. To start it: make run. This page finds it by itself.`);
+        : `Barker does not answer at ${GATEWAY}. To start it: ${startWith()}. This page finds it by itself.`);
     showEmpty();
 }
 
@@ -253,8 +253,8 @@ setInterval(() => {
 const inbox = new Line(`inbox/${USER}`, {onMessage, onChange: showLines});
 const outbox = new Line("outbox", {sends: true, onCredit: send, onOpen: send, onLost: unsend, onChange: showLines});
 if (Line.possible) {
-    inbox.dial();
-    outbox.dial();
+    inbox.begin();
+    outbox.begin();
 } else {
     showStatus(LACKING);
 }

@@ -18,22 +18,34 @@ const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway ||
 
 // What a page from the disk shows the gateway, to be told from other sites' pages: the token of its run.
 const FROM_DISK = location.protocol === "file:";
-const SESSION = new URL("session.js", document.currentScript.src).href;
-const NO_TOKEN = `From the disk, this page needs the token of the run at ${GATEWAY}, and webui/session.js has none: `
-    + `start it with make run, or open http://${GATEWAY}/ instead. `;
+const PORT = Number(GATEWAY.slice(GATEWAY.lastIndexOf(":") + 1));
+const SESSIONS = ["session.js", `session-${PORT}.js`].map((file) => new URL(file, document.currentScript.src).href);
+const noToken = () => `From the disk, this page needs the token of the run at ${GATEWAY}, and webui/session-${PORT}.js has `
+    + `none: start it with ${startWith()}, or open http://${GATEWAY}/ instead. `;
+
+/* The command that starts a suite whose gateway is there. */
+function startWith(...options) {
+    const all = PORT === 5673 ? options : [`--port-offset ${PORT - 5673}`, ...options];
+    return all.length ? `make run ARGS="${all.join(" ")}"` : "make run";
+}
 
 function runToken() {
     const {gateway, token} = window.BARKER_SESSION || {};
     return gateway === GATEWAY && token || "";
 }
 
-/* Call `then` when session.js was read once more: the next run has another token. */
-function readSession(then) {
+/* Call `then` when the token of the run was read once more: the next run has another one. It is in session.js, or,
+ * when another suite was started since, in the file that this one has for itself. */
+function readSession(then, files = SESSIONS) {
     const script = document.createElement("script");
-    script.src = SESSION;
+    script.src = files[0];
     script.onload = script.onerror = () => {
         script.remove();
-        then();
+        if (runToken() || files.length === 1) {
+            then();
+        } else {
+            readSession(then, files.slice(1));
+        }
     };
     document.head.append(script);
 }
@@ -94,6 +106,16 @@ class Line {
             this.outcomes.set(this.sender.send(message), onOutcome);
         }
         return goes;
+    }
+
+    /* Dial for the first time. */
+    begin() {
+        const dial = () => this.dial();
+        if (FROM_DISK && !runToken()) {
+            readSession(dial);
+        } else {
+            dial();
+        }
     }
 
     dial() {
@@ -166,7 +188,7 @@ class Line {
         }
         const stood = this.state === "open" && Date.now() - this.since > STEADY;
         const said = inWords((context.receiver || context.sender || {}).error || context.error);
-        this.reason = said ? `The ${this.service}: ${said}. ` : FROM_DISK && !runToken() ? NO_TOKEN : "";
+        this.reason = said ? `The ${this.service}: ${said}. ` : FROM_DISK && !runToken() ? noToken() : "";
         this.state = "away";
         this.connection = this.sender = undefined;
         this.outcomes.clear();      // rhea forgets what was in flight

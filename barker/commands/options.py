@@ -14,6 +14,9 @@ import click
 
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
+from barker.amqp.reactor import taken_port
+from barker.commands.output import show
+from barker.commands.session import running
 from barker.core.errors import BarkerError, Mistake
 from barker.core.printable import printable, printable_lines
 from barker.core.routing import POLICIES
@@ -43,15 +46,63 @@ class PlaceType(click.ParamType[Place]):
             self.fail(str(mistake), param, ctx)
 
 
+class BarkerCommand(click.Command):
+    """A command whose options can be given by variables of the environment, too: BARKER_X for --x."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.epilog = "Each option has a variable, too, such as BARKER_LOG_LEVEL for --log-level."
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.envvar = variable(option)
+
+
+class BarkerGroup(click.Group):
+    """Several of them."""
+
+    command_class = BarkerCommand
+
+
+def variable(option: click.Option) -> str:
+    """The variable of the environment that an option has."""
+    return "BARKER_" + max(option.opts, key=len).lstrip("-").replace("-", "_").upper()
+
+
+command = functools.partial(click.command, cls=BarkerCommand)
+"""The decorator that makes a command of a function."""
+
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
+
+
+def _find(ctx: click.Context, param: click.Parameter, value: Place | None) -> Place | None:
+    """Where the directory is, if nobody says: at the usual place, or of the one suite that runs here."""
+    usual = Place.parse(DIRECTORY)
+    if value is not None or ctx.resilient_parsing:
+        return value
+    if taken_port(usual.host, usual.port) is not None:
+        return usual
+    suites = running()
+    if len(suites) > 1:
+        places = ", or ".join(f"--directory {suite.directory} (data in {suite.data})" for suite in suites)
+        ctx.fail(f"several suites run here: choose one with {places}")
+    for suite in suites:
+        show(f"-- the suite at {suite.directory}, data in {suite.data}", err=True)
+    return Place.parse(suites[0].directory) if suites else usual
+
+
 directory = click.option(
     "--directory",
     "directory_place",
     type=PlaceType(),
-    default=DIRECTORY,
-    show_default=True,
+    callback=_find,
     metavar="HOST:PORT",
-    help="Where the directory is.",
+    help=f"Where the directory is (default: {DIRECTORY}, or that of the one suite that runs here).",
+)
+session = click.option(
+    "--session",
+    "session_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
 )
 allow_host = click.option(
     "--allow-host",

@@ -1,46 +1,110 @@
-"""A suite's session file: tells the pages where the gateway is, and them and the terminal the run's token."""
+"""A suite's session file: tells the pages where the gateway is, and them and the terminal the run's token.
+
+Each suite has a file of its own, named after its gateway's port, which differs as the port offset does. What
+the last launcher wrote is in ``session.js`` as well, for pages that are opened without a gateway's name.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import Any
 
 from barker.amqp.links import Place
-from barker.commands.options import DATA
+from barker.amqp.reactor import taken_port
+from barker.commands.output import show
 from barker.core.errors import Mistake
 from barker.environment import INSTALLED, PAGES
 
-FILE = Path(DATA, "session.js") if INSTALLED else PAGES / "webui" / "session.js"
+FOLDER = Path(".barker") if INSTALLED else PAGES / "webui"
 """Where the pages look for it when they are opened from the disk, as those of a checkout can be."""
 
+LAST = "session.js"
+"""The last launcher's."""
 
-def write_session(file: Path, gateway: Place, token: str) -> None:
-    """Tell the pages where the gateway is, and the run's token; readable by this user only."""
-    text = f'window.BARKER_SESSION = {{gateway: "{gateway}", token: "{token}"}};\n'
+GATEWAY_PORT, DIRECTORY_PORT = 5673, 5672
+"""Without an offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a launcher tells of its suite."""
+
+    gateway: str
+    token: str
+    directory: str = ""
+    """Where it is, as the other places are: HOST:PORT; empty in a file of an older Barker."""
+    launcher: str = ""
+    pid: int = 0
+    data: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether its launcher is there: one that is killed leaves its file behind."""
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            pass
+        place = Place.parse(self.launcher)
+        return self.pid > 0 and taken_port(place.host, place.port) is not None
+
+
+def file_of(directory: Place, folder: Path | None = None) -> Path:
+    """The session file of the suite whose directory is there."""
+    return (folder or FOLDER) / f"session-{directory.port + GATEWAY_PORT - DIRECTORY_PORT}.js"
+
+
+def write_session(file: Path, gateway: Place, token: str, **more: Any) -> Session:
+    """Write it, readable by this user only; `more`: the other fields of :class:`Session`."""
+    session = Session(str(gateway), token, **more)
+    fields = ", ".join(f"{name}: {json.dumps(getattr(session, name))}" for name in Session.__slots__)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(text)
+            out.write(f"window.BARKER_SESSION = {{{fields}}};\n")
     except OSError as error:
-        click.echo(f"barker: {file}: {error.strerror}; open the pages with ?gateway={gateway}", err=True)
+        show(f"barker: {file}: {error.strerror}; open the pages with ?gateway={gateway}", err=True)
+    return session
 
 
-def read_token(file: Path) -> str:
-    """The run's token.
+def remove_session(file: Path, session: Session) -> None:
+    """The suite has ended: its file, unless another has written it since, is of no use."""
+    with contextlib.suppress(Mistake, OSError):
+        if read_session(file) == session:
+            file.unlink()
 
-    :raises Mistake: when the file is not there or has none.
+
+def read_session(file: Path) -> Session:
+    """What is in the file.
+
+    :raises Mistake: when it is not there, or has no token.
     """
     try:
-        found = re.search(r'token: ("[^"]*")', file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise Mistake(
             f"{file}: {error.strerror}; it has the token of a suite that barker launch began"
         ) from None
-    if found is None:
+    found = re.findall(r'(\w+)"?: ("(?:[^"\\]|\\.)*"|\d+)', text)
+    fields = {name: json.loads(value) for name, value in found if name in Session.__slots__}
+    if not fields.get("token"):
         raise Mistake(f"{file} has no token in it; a new 'barker launch' writes one")
-    return str(json.loads(found[1]))
+    return Session(**{"gateway": "", **fields})
+
+
+def running(folder: Path | None = None) -> list[Session]:
+    """The suites that run here, as far as their launchers have told the pages of this Barker."""
+    found = []
+    for file in sorted((folder or FOLDER).glob("session-*.js")):
+        with contextlib.suppress(Mistake):
+            session = read_session(file)
+            if session.launcher and session.runs:
+                found.append(session)
+    return found

@@ -1,7 +1,7 @@
 """Who is a user, for manifolds: they read the users' file (`social.py`), and write nothing to it.
 
-It is asked for every bark. Users never cease to be, so who was found once is remembered; who was not is looked
-for again each time, as somebody may have been made since.
+It is asked for every bark. Users never cease to be, so who was found once is remembered; who was not is
+looked for again each time, as somebody may have been made since.
 """
 
 from __future__ import annotations

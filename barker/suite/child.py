@@ -12,6 +12,11 @@ from barker.core.keeper import Keeper
 from barker.suite.shape import Program
 
 
+def _inherited() -> dict[str, str]:
+    """Our environment, without what are options of ours: a child's are on its command line."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BARKER_")}
+
+
 class Child:
     """One program that was started, and may be started again."""
 
@@ -48,7 +53,7 @@ class Child:
         self._popen = subprocess.Popen(
             self.program.command,
             stdin=subprocess.PIPE,
-            env={**os.environ, **self._environment, LAUNCHED: self.program.name},
+            env={**_inherited(), **self._environment, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
         self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False

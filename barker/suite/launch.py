@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from barker.amqp.agent import TOKEN
 from barker.amqp.broadcast import Broadcast, Lag
@@ -20,8 +21,9 @@ from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
+from barker.commands.options import DATA
 from barker.commands.output import OutputLost, show
-from barker.commands.session import write_session
+from barker.commands.session import file_of, remove_session, write_session
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.kennel import STAR
 from barker.core.printable import printable
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 READY_SECONDS = 30.0
 """How long the suite may take to be ready."""
 
+START_SECONDS = 8.0
+"""How long who has something started waits until it is ready."""
+
 COMMAND_BYTES = 64 * 1024
 """No command is larger."""
 
@@ -45,20 +50,21 @@ class Launcher(Service):
 
     A command is a message with the command for subject, the application property ``token``, and a map for
     body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
-    done, or rejected with the reason; ``rate`` is accepted at once, and each autobark begins anew as soon as
-    it has ended. A receiver from ``launcher`` gets the list of processes at each change.
+    done (when something is started: as soon as that is ready), or rejected with the reason; ``rate`` is
+    accepted at once, and each autobark begins anew as soon as it has ended. A receiver from ``launcher`` gets
+    the list of processes at each change.
     """
 
     kind = "launcher"
 
-    def __init__(self, shape: Shape, session: Path, star: str, keep_alive: bool = False) -> None:
-        """Listen at the launcher's port; `session` is the file that tells the pages where the gateway is.
+    def __init__(self, shape: Shape, sessions: Sequence[Path], star: str, keep_alive: bool = False) -> None:
+        """Listen at the launcher's port; `sessions` are the files that tell the pages where the gateway is.
 
         `star` is the user whose page is printed. With `keep_alive`, what dies is started again.
 
         :raises Mistake: when a port is taken.
         """
-        self._session, self._star = session, star
+        self._sessions, self._star = sessions, star
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
@@ -67,7 +73,9 @@ class Launcher(Service):
         self._begun = self.reactor.clock()
         self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
         self._watcher = Watcher(self.network, self._on_change)
-        self._orders: dict[str, Callable[[dict[str, Any]], None]] = {
+        self._starting: dict[str, list[Delivery]] = {}
+        """By name of a process that is started: the commands that wait until it is ready."""
+        self._orders: dict[str, Callable[[dict[str, Any]], str | None]] = {
             **{verb: self._signal_by(verb) for verb in SIGNALS},
             "start": lambda arguments: self.suite.start(_text(arguments, "name")),
             "add": lambda arguments: self.suite.add(_text(arguments, "kind")),
@@ -79,7 +87,10 @@ class Launcher(Service):
 
         :raises BarkerError: when a service does not become ready.
         """
-        write_session(self._session, self.suite.shape.gateway, self.token)
+        shape = self.suite.shape
+        more = {"directory": str(shape.directory), "launcher": str(shape.launcher), "data": str(shape.data)}
+        for file in self._sessions:
+            self._written = write_session(file, shape.gateway, self.token, pid=self.agent.process.pid, **more)
         self.register()
         signal.signal(signal.SIGCHLD, lambda *_: self.reactor.call_from_thread(self._on_child))
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
@@ -91,6 +102,7 @@ class Launcher(Service):
         """End every process."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.suite.end()
+        remove_session(file_of(self.suite.shape.directory), self._written)
 
     def _environment(self, program: Program) -> dict[str, str]:
         return {TOKEN: self.token} if program.kind == "gateway" else {}
@@ -98,6 +110,10 @@ class Launcher(Service):
     # Until it is ready, and when something ends
 
     def _on_change(self, change: str, route: Route | None) -> None:
+        if route is None:
+            self._started({route.port for route in self._watcher.routes})
+        elif change == "added":
+            self._started({route.port})
         while not self._ready and not self._missing():
             if not self.suite.next_stage():
                 self._ready = True
@@ -123,14 +139,19 @@ class Launcher(Service):
         for process in self.suite.processes():
             port = process["port"] or "-"
             show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
-        gateway = self.suite.shape.gateway
-        show(f"\nReady after {seconds:.1f} s. Open http://{gateway}/{_page('webui', self._star)}")
-        if self.suite.shape.monitoring:
-            show(f"The dashboard: http://{gateway}/monitoring/{_page('monitoring')}")
+        shape = self.suite.shape
+        show(f"\nReady after {seconds:.1f} s. Open {_page('', 'webui', shape, self._star)}")
+        if shape.monitoring:
+            show(f"The dashboard: {_page('monitoring/', 'monitoring', shape)}")
+        if shape.port_offset or shape.data != Path(DATA).resolve():
+            variables = f"BARKER_DIRECTORY={shape.directory} BARKER_DATA={shlex.quote(str(shape.data))}"
+            show(f"In another terminal, for its commands: export {variables}")
         show("Kill what you like; Ctrl-C ends it all.")
 
     def _on_child(self) -> None:
-        for name in self.suite.bury():
+        for name, how in self.suite.bury().items():
+            for delivery in self._starting.pop(name, []):
+                delivery.reject(NotAllowed(f"{name} {how} before it was ready; its log tells more"))
             if not self._ready:
                 self.fail(BarkerError(f"{name} ended before the suite was ready"))
             else:
@@ -150,8 +171,8 @@ class Launcher(Service):
         self.only_own(address)
         return self._readers
 
-    def command(self, verb: str, token: object, arguments: dict[str, Any]) -> None:
-        """Do what a command says.
+    def command(self, verb: str, token: object, arguments: dict[str, Any]) -> str | None:
+        """Do what a command says; the process that is started, if it has to be waited for.
 
         :raises NotAllowed: without the run's token, or when the process is in no state for it.
         :raises NotFound: for a process or a command that is not there.
@@ -163,8 +184,36 @@ class Launcher(Service):
         order = self._orders.get(verb)
         if order is None:
             raise NotFound(f"there is no command {_shown(verb)}; there are {', '.join(self._orders)}")
-        order(arguments)
+        started = order(arguments)
         self._tell()
+        return started if self._watcher.current or started == self._directory_name else None
+
+    @property
+    def _directory_name(self) -> str:
+        return f"directory-{self.suite.shape.directory.port}"
+
+    def accept_when_ready(self, name: str, delivery: Delivery) -> None:
+        """A command is done when the directory knows that process, or it is rejected."""
+        waiting = self._starting.setdefault(name, [])
+        waiting.append(delivery)
+
+        def give_up() -> None:
+            if delivery in waiting and self._starting.get(name) is waiting:
+                waiting.remove(delivery)
+                delivery.reject(
+                    NotAllowed(
+                        f"{name} is started, and not ready after {START_SECONDS:g} s; it may become so"
+                    )
+                )
+
+        self.reactor.after(START_SECONDS, give_up)
+
+    def _started(self, ports: set[int]) -> None:
+        """Services at these ports are ready."""
+        for name in list(self._starting):
+            if self.suite.children[name].program.port in ports:
+                for delivery in self._starting.pop(name):
+                    delivery.accept()
 
     def _signal_by(self, verb: str) -> Callable[[dict[str, Any]], None]:
         return lambda arguments: self.suite.signal(_text(arguments, "name"), verb)
@@ -188,15 +237,25 @@ class _Commander(LinkHandler):
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         verb, token, arguments = decode_command(data)
-        self._launcher.command(verb, token, arguments)
+        started = self._launcher.command(verb, token, arguments)
         log.info("%s: %s %s", link.connection.peer, verb, arguments)
-        delivery.accept()
+        if started is None:
+            delivery.accept()
+        else:
+            self._launcher.accept_when_ready(started, delivery)
 
 
-def _page(folder: str, user: str = STAR) -> str:
-    """The end of a page's address at the gateway; and its address on the disk, if there is a checkout."""
-    search = "" if user == STAR else f"?user={quote(user)}"
-    return search if INSTALLED else f"{search}  or  {(PAGES / folder / 'index.html').as_uri()}{search}"
+def _page(path: str, folder: str, shape: Shape, user: str = STAR) -> str:
+    """A page's address at the gateway; and the one on the disk, if there is a checkout."""
+    who = {} if user == STAR else {"user": user}
+    where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
+    served = f"http://{shape.gateway}/{path}{_search(who)}"
+    on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
+    return served if INSTALLED else f"{served}  or  {on_disk}"
+
+
+def _search(fields: dict[str, str]) -> str:
+    return f"?{urlencode(fields, safe=':')}" if fields else ""
 
 
 def _text(arguments: dict[str, Any], key: str) -> str:

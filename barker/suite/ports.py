@@ -26,9 +26,10 @@ def check_ports(shape: Shape) -> None:
             unseen = f"{error.strerror or error}; which process has it cannot be seen by this user"
             taken.append(f"port {port} ({name}): {listener(port) or unseen}")
     if taken:
-        lines = "\n  ".join(taken)
+        lines, other = "\n  ".join(taken), shape.port_offset + 1000
         raise Mistake(
-            f"not every port is free:\n  {lines}\nEnd what holds them, or start elsewhere: --port-offset 1000"
+            f"not every port is free:\n  {lines}\n"
+            f"End what holds them, or start elsewhere: --port-offset {other}"
         )
 
 

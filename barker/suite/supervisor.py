@@ -12,8 +12,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from barker.amqp.reactor import Reactor
-from barker.amqp.system import time_of_day, wall
+from barker.amqp.reactor import Reactor, taken_port
+from barker.amqp.system import listener, time_of_day, wall
 from barker.commands.output import OutputLost, show
 from barker.core.errors import InvalidField, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS
@@ -95,27 +95,38 @@ class Supervisor:
             child.stopped = True
             child.signal(signal.SIGCONT)  # One that is frozen cannot end otherwise.
 
-    def start(self, name: str) -> None:
+    def start(self, name: str) -> str | None:
         """Start a process that is gone.
 
+        Gives its name, if it is one whom others wait for.
+
         :raises NotFound: when there is none of that name.
-        :raises NotAllowed: when it runs, or cannot be started.
+        :raises NotAllowed: when it runs, or cannot be started, as when another has its port.
         """
         child = self._child(name)
         if child.runs:
             raise NotAllowed(f"{name} runs already, as process {child.pid}")
         child.keeper.forgive()
-        _begin(child)
+        return self._begin_at_port(child)
 
-    def add(self, kind: str) -> None:
-        """Start one more of a kind.
+    def add(self, kind: str) -> str | None:
+        """Start one more of a kind; its name, if it is one whom others wait for.
 
         :raises InvalidField: when there cannot be more of it.
         :raises NotAllowed: when it cannot be started.
         """
         child = Child(another(kind, self.shape, [child.program for child in self.children.values()]))
-        _begin(child)
+        started = self._begin_at_port(child)
         self.children[child.program.name] = child
+        return started
+
+    def _begin_at_port(self, child: Child) -> str | None:
+        name, port = child.program.name, child.program.port
+        if port is not None and taken_port(self.shape.host, port) is not None:
+            held = listener(port) or "another process has it"
+            raise NotAllowed(f"{name} cannot be started: its port {port} is taken, {held}")
+        _begin(child)
+        return name if port is not None else None
 
     def set_rate(self, rate: float) -> None:
         """Another rate (barks/s) for every autobark that runs, and for all to come.
@@ -141,6 +152,7 @@ class Supervisor:
                 "pid": child.pid,
                 "port": child.program.port,
                 "state": child.state,
+                "held": "" if child.runs or child.program.port is None else listener(child.program.port),
                 "does": child.program.does,
             }
             for name, child in self.children.items()
@@ -167,9 +179,9 @@ class Supervisor:
 
     # Those that end
 
-    def bury(self) -> list[str]:
-        """Note who has ended, and say so; their names, but for those that begin anew at once."""
-        gone = []
+    def bury(self) -> dict[str, str]:
+        """Note who has ended, and say so; by name how, but for those that begin anew at once."""
+        gone = {}
         for name, child in self.children.items():
             how = child.ended()
             if how and child.due:
@@ -177,7 +189,7 @@ class Supervisor:
                 self._again(child)
             elif how:
                 say(f"{name} (pid {child.pid}) is gone: {how}")
-                gone.append(name)
+                gone[name] = how
         return gone
 
     def revive(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -29,7 +30,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     def on_console(message: ConsoleMessage) -> None:
         refused = message.text.startswith("WebSocket connection to 'ws://")
-        no_session = message.location["url"].endswith("/webui/session.js")
+        no_session = re.search(r"/webui/session(-\d+)?\.js$", message.location["url"])
         if message.type in ("error", "warning") and not refused and not no_session:
             errors.append(f"{message.type}: {message.text}")
 

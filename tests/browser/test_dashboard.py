@@ -17,7 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from barker.commands.session import read_token
+from barker.commands.session import read_session
 from benchmarks.dashboard import SECOND, heap, simulate
 from tests.browser.conftest import give_session
 from tests.harness import ROOT, Launched, Process, free_port, wait_for
@@ -34,7 +34,7 @@ class Dashboard:
         """From the disk, with the run's token."""
         self.page, self.suite = page, suite
         gateway = f"127.0.0.1:{5673 + suite.offset}"
-        give_session(page, gateway, read_token(suite.session))
+        give_session(page, gateway, read_session(suite.session).token)
         page.set_viewport_size({"width": 1400, "height": 1000})
         page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?{urlencode({'gateway': gateway})}")
 
@@ -299,7 +299,7 @@ def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched)
         stdout=subprocess.DEVNULL,
     )
     expect(page.locator("#status")).to_contain_text("No monitor answers")
-    page.fill("#token", read_token(suite.session))
+    page.fill("#token", read_session(suite.session).token)
     page.click(f"#suite [data-name='{name}'] [data-verb='start']")
     expect(page.locator("#status")).to_be_hidden(timeout=60_000)
     line = f"dashboard.plotted().rates['inbox-{5820 + suite.offset}']"

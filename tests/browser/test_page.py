@@ -262,7 +262,9 @@ def test_opened_before_the_suite_is_up_it_says_what_to_do(whole: Suite, page: Pa
     cast = Cast(whole)
     cast.gateway.kill()
     page.goto(from_disk(cast.gateway, "ark3"))
-    expect(page.locator("#status")).to_contain_text("To start it: make run.")
+    expect(page.locator("#status")).to_contain_text(
+        f'To start it: make run ARGS="--port-offset {(cast.gateway.port or 0) - 5673}".'
+    )
     cast.gateway.restart()
     connected(page)
 

@@ -23,7 +23,7 @@ from proton import Message
 from proton.utils import BlockingConnection, SendException
 
 from barker.amqp.message import decode_map, encode_command
-from barker.commands.session import read_token
+from barker.commands.session import read_session
 from barker.suite.supervisor import END_SECONDS
 from tests.harness import ROOT, Client, Launched, wait_for
 
@@ -178,7 +178,7 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
     holder.start()
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=30)
     sender = connection.create_sender("launcher")
-    token = read_token(suite.session)
+    token = read_session(suite.session).token
 
     def command(verb: str, **arguments: Any) -> float:
         begun = time.monotonic()
@@ -206,7 +206,7 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
 
 def test_an_autobark_that_is_stopped_while_it_is_to_begin_anew_stays_away(suite: Launched) -> None:
     with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
-        token = read_token(suite.session)
+        token = read_session(suite.session).token
         commands = [
             encode_command("rate", token, {"rate": 30.0}),
             encode_command("stop", token, {"name": "autobark-1"}),
@@ -239,7 +239,7 @@ RATELESS = [
 
 
 def test_whatever_a_command_holds_it_is_refused_in_a_sentence(shared: Launched) -> None:
-    token = read_token(shared.session)
+    token = read_session(shared.session).token
     messages = [
         *(encode_command("kill", token, {"name": name}) for name in NAMELESS),
         *(encode_command("start", token, {"name": name}) for name in NAMELESS),
