@@ -10,6 +10,7 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
 from barker.amqp.system import time_of_day
 from barker.commands import options
+from barker.commands.output import styled
 from barker.commands.terminal import Terminal, refused
 from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
@@ -65,8 +66,8 @@ class Listener(PeerHandler[Receiver]):
         self._show(bark)
 
     def _show(self, bark: Bark) -> None:
-        made, user = clock(bark.created), click.style(printable(bark.user), bold=True)
-        self._terminal.show(f"{click.style(made, dim=True)} {user}: {printable(bark.text)}")
+        made, user = clock(bark.created), styled(printable(bark.user), bold=True)
+        self._terminal.show(f"{styled(made, dim=True)} {user}: {printable(bark.text)}")
         if self._count is not None:
             self._count -= 1
             if not self._count:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
 
 import click
 
@@ -12,85 +13,31 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map
 from barker.amqp.system import time_of_day
 from barker.commands import options
+from barker.commands.figures import TITLES, Report, View, heading, row, table
+from barker.commands.output import OutputLost, as_json, styled
+from barker.commands.screen import draw, is_screen, keys, screen, size
 from barker.commands.terminal import Terminal
-from barker.core.printable import printable
 from barker.core.reports import reports_in
-from barker.environment import extra
-
-with extra("terminal"):
-    from rich import box
-    from rich.console import Console
-    from rich.live import Live
-    from rich.table import Table
-    from rich.text import Text
 
 WAIT_SECONDS = 5.0
 """How long the monitor has to answer."""
 
-Report = dict[str, Any]
-
-
-def table(reports: list[Report], gone: list[str], when: float) -> Table:
-    """The figures of all services as a table; those in `gone` have reported before and do so no more."""
-    title = f"Barker at {time_of_day(when)}"
-    shown = Table(title=title, box=box.SIMPLE_HEAD, caption="Ctrl-C ends this; counts are since the start")
-    shown.add_column("service")
-    for column in _COLUMNS:
-        shown.add_column(column, justify="right")
-    for report in reports:
-        state = _state(report)
-        style = "dim" if state == "standby" else ""
-        values = [show(report) for show in _COLUMNS.values()]
-        name = Text(printable(str(report["name"])), "bold")
-        shown.add_row(name, *map(Text, map(printable, values)), style=style)
-    for gone_name in gone:
-        shown.add_row(Text(printable(gone_name)), "", "gone", style="red")
-    return shown
-
-
-def _state(report: Report) -> str:
-    if "active" not in report:
-        return "up"
-    return "active" if report["active"] else "standby"
-
-
-def _number(key: str, scale: float = 1.0, digits: int = 0) -> Any:
-    def show(report: Report) -> str:
-        value = report.get(key)
-        return "" if value is None else f"{value * scale:,.{digits}f}"
-
-    return show
-
-
-_COLUMNS: dict[str, Any] = {
-    "pid": lambda report: str(report["pid"]),
-    "state": _state,
-    "in/s": _number("received_rate", digits=1),
-    "out/s": _number("sent_rate", digits=1),
-    "depth": _number("depth"),
-    "flight": _number("in_flight"),
-    "dead": _number("dead_letters"),
-    "p50 ms": _number("latency_p50", 1000, 1),
-    "p99 ms": _number("latency_p99", 1000, 1),
-    "links": _number("connections"),
-    "readers": _number("readers"),
-    "missed": _number("missed"),
-    "CPU %": _number("cpu", 100, 1),
-    "MB": _number("memory", 1e-6, 1),
-    "files": _number("files"),
-    "disk MB": _number("journal_bytes", 1e-6, 1),
-}
-"""Each column's title, and what it says of a report."""
+GONE_SECONDS = 60.0
+"""Who has reported within this time, and does so no more, is shown as gone."""
 
 
 class Top(PeerHandler[Receiver]):
-    """Reads the monitor and keeps the table up to date."""
+    """Reads the monitor, and shows what it tells each second."""
 
-    def __init__(self, terminal: Terminal, live: Live | None) -> None:
-        """With `live`, go on; without, print one table and end."""
-        self._terminal, self._live = terminal, live
+    def __init__(self, terminal: Terminal, view: View, once: bool, live: bool, json: bool) -> None:
+        """`live`: on a screen of its own; else a row for each service. With `once`, that and no more."""
+        self._terminal, self.view, self._once, self._live, self._json = terminal, view, once, live, json
         self._known: dict[str, float] = {}
         self._newest = 0.0
+        self._reports: list[Report] = []
+        self._typing = False
+        self._status = ""
+        self._headed = False
         receiver_from(terminal.network, "monitor", self, window=200, settled=True)
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
@@ -101,36 +48,85 @@ class Top(PeerHandler[Receiver]):
         self._known.update(dict.fromkeys(names, self._newest))
         if self._newest < self._terminal.reactor.wall() - 1.5:
             return
-        gone = [name for name, seen in self._known.items() if name not in names and seen > self._newest - 60]
-        shown = table(reports, gone, self._newest)
-        if self._live is not None:
-            self._live.update(shown, refresh=True)
-        else:
-            Console().print(shown)
-            self._terminal.stop()
+        gone = [name for name, seen in self._known.items() if name not in names]
+        gone = [name for name in gone if self._known[name] > self._newest - GONE_SECONDS]
+        self._reports = [*reports, *({"name": name, "state": "gone"} for name in gone)]
+        self.say(f"Barker at {time_of_day(self._newest)}")
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:
         """The monitor is gone."""
-        if self._live is not None:
-            self._live.update(Text("the monitor is gone; looking for it", "red"), refresh=True)
+        self._terminal.tell("the monitor is gone; looking for it")
+
+    def say(self, status: str) -> None:
+        """Show it all, with this above."""
+        self._status = status
+        try:
+            self._show()
+        except OutputLost as error:
+            self._terminal.fail(error)
+
+    def _show(self) -> None:
+        reports = self.view.of(self._reports)
+        if self._live:
+            sort = f"by {self.view.sort}" if self.view.sort else ""
+            told = f"/{self.view.filter}" if self.view.filter or self._typing else ""
+            help_line = "q quits, s sorts, r reverses, / filters; counts are since the start"
+            lines = table(reports, size().columns)
+            status = " ".join(filter(None, [self._status, sort, told]))
+            draw([status, "", *lines, "", styled(help_line, dim=True)])
+            return
+        if self._once and not self._json and sys.stdout.isatty():
+            lines = [self._status, "", *table(reports, size().columns)]
+        else:
+            time = time_of_day(self._newest)
+            first = [] if self._headed or self._json else [f"{'time':<8}  {heading()}"]
+            lines = [
+                as_json({"time": self._newest, **report}) if self._json else f"{time}  {row(report)}"
+                for report in reports
+            ]
+            lines, self._headed = [*first, *lines], True
+        for line in lines:
+            self._terminal.show(line)
+        if self._once:
+            self._terminal.stop()
+
+    def on_keys(self) -> None:
+        """Something was pressed."""
+        pressed = keys()
+        if not pressed:
+            self._terminal.reactor.unwatch(sys.stdin.fileno())
+        for key in pressed:
+            self.view, self._typing, quits = self.view.after(key, self._typing)
+            if quits:
+                self._terminal.stop()
+        self.say(self._status)
 
 
 @options.command("top")
 @click.option("--once", is_flag=True, help="Show it once, and end.")
+@click.option("--sort", type=click.Choice(TITLES), help="The column to sort by.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--filter", "text", default="", metavar="TEXT", help="Only services with this in their names.")
+@options.as_json
 @options.directory
 @options.program
-def main(once: bool, directory_place: Place) -> None:
-    """Show how every service does, live. A monitor must run: 'barker launch --monitoring' brings one."""
+def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, directory_place: Place) -> None:
+    """Show how every service does, live; in a row each when this is no terminal.
+
+    A monitor must run: 'barker launch --monitoring' brings one.
+    """
     terminal = Terminal(directory_place)
+    live = is_screen() and not once and not json
     if once:
-        Top(terminal, None)
         terminal.undone = str
         terminal.expect("no monitor has answered", WAIT_SECONDS)
-        terminal.run()
-        return
-    with Live(Text("looking for the monitor"), auto_refresh=False, screen=True) as live:
-        terminal.tell = lambda text: live.update(Text(text), refresh=True)
-        Top(terminal, live)
+    with screen() if live else contextlib.nullcontext():
+        top = Top(terminal, View(sort or "", reverse, text), once, live, json)
+        if live:
+            terminal.tell = top.say
+            top.say("looking for the monitor")
+            if sys.stdin.isatty():
+                terminal.reactor.watch(sys.stdin.fileno(), top.on_keys)
         terminal.run()
 
 

@@ -53,7 +53,7 @@ class BarkerCommand(click.Command):
         super().__init__(*args, **attributes)
         self.epilog = "Each option has a variable, too, such as BARKER_LOG_LEVEL for --log-level."
         for option in self.params:
-            if isinstance(option, click.Option):
+            if isinstance(option, click.Option) and not option.is_eager:  # Help is.
                 option.envvar = variable(option)
 
 
@@ -71,6 +71,7 @@ def variable(option: click.Option) -> str:
 command = functools.partial(click.command, cls=BarkerCommand)
 """The decorator that makes a command of a function."""
 
+as_json = click.option("--json", "json", is_flag=True, help="Print one JSON object a line.")
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
 
 

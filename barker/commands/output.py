@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -23,16 +25,27 @@ class OutputLost(BarkerError):
         self.status = 128 + signal.SIGPIPE if broken else 1
 
 
-def show(text: str, err: bool = False) -> None:
+def show(text: str, err: bool = False, end: str = "\n") -> None:
     """Print a line, at once; with `err` on standard error.
 
     :raises OutputLost: when it cannot be written.
     """
     try:
-        click.echo(text, err=err)
+        click.echo(text + end, err=err, nl=False)
     except OSError as error:
         _discard(sys.stderr if err else sys.stdout)
         raise OutputLost(error, "standard error" if err else "standard output") from None
+
+
+def styled(text: str, **style: Any) -> str:
+    """A text in bold and the like, where a terminal is and it is wanted (https://no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else click.style(text, **style)
+
+
+def as_json(fields: dict[str, Any]) -> str:
+    """One object in one line, for other programs."""
+    return json.dumps(fields, ensure_ascii=True, default=str)
 
 
 def announce(what: str) -> None:

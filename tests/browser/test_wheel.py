@@ -69,7 +69,7 @@ def test_what_is_not_core_is_an_extra(wheel: Path) -> None:
 
 @pytest.mark.parametrize(
     ("program", "lacks", "extra"),
-    [("gateway", "aiohttp", "web"), ("gateway", "prometheus_client", "web"), ("top", "rich", "terminal")],
+    [("gateway", "aiohttp", "web"), ("gateway", "prometheus_client", "web"), ("chaos", "rich", "terminal")],
 )
 def test_a_program_that_lacks_its_own_says_which(program: str, lacks: str, extra: str) -> None:
     code = f"import sys; sys.modules[{lacks!r}] = None; import barker.{program}"
