@@ -104,7 +104,7 @@ def main(
     )
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):
-        click.echo(f"barker: {line}", err=True)
+        show(f"barker: {line}", err=True)
     if graph is not None:
         there = import_users(data, graph, mutual)
     elif mutual:
