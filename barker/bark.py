@@ -9,7 +9,8 @@ from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.amqp.system import new_id, now
 from barker.commands import options
-from barker.commands.output import show
+from barker.commands.completing import users
+from barker.commands.output import as_json, show
 from barker.commands.terminal import Terminal, refused
 from barker.core.barks import Bark, Follow, user_name
 from barker.core.errors import Mistake
@@ -46,42 +47,48 @@ def send(directory: Place, work: Bark | Follow) -> str:
     return printable(accepted_by)
 
 
+def _send(directory: Place, work: Bark | Follow, json: bool) -> None:
+    place = send(directory, work)
+    show(as_json({**work._asdict(), "outbox": place}) if json else f"accepted by the outbox at {place}")
+
+
 @options.command("bark")
-@click.argument("user")
+@click.argument("user", shell_complete=users)
 @click.argument("text", nargs=-1, required=True)
+@options.as_json
 @options.directory
 @options.program
-def bark(user: str, text: tuple[str, ...], directory_place: Place) -> None:
+def bark(user: str, text: tuple[str, ...], json: bool, directory_place: Place) -> None:
     """Have USER bark TEXT; done when an outbox has it safe."""
-    place = send(directory_place, Bark(new_id(), user_name(user), " ".join(text), now()))
-    show(f"accepted by the outbox at {place}")
+    _send(directory_place, Bark(new_id(), user_name(user), " ".join(text), now()), json)
 
 
-def _follow(user: str, other: str, directory: Place, wanted: bool) -> None:
+def _follow(user: str, other: str, directory: Place, wanted: bool, json: bool) -> None:
     if user == other:
         raise Mistake("nobody can follow themselves")
-    place = send(directory, Follow(new_id(), user_name(user), user_name(other), now(), wanted))
-    show(f"accepted by the outbox at {place}")
+    _send(directory, Follow(new_id(), user_name(user), user_name(other), now(), wanted), json)
 
 
 @options.command("follow")
-@click.argument("user")
-@click.argument("other")
+@click.argument("user", shell_complete=users)
+@click.argument("other", shell_complete=users)
+@options.as_json
 @options.directory
 @options.program
-def follow(user: str, other: str, directory_place: Place) -> None:
+def follow(user: str, other: str, json: bool, directory_place: Place) -> None:
     """Have USER follow OTHER from now on."""
-    _follow(user, other, directory_place, wanted=True)
+    _follow(user, other, directory_place, wanted=True, json=json)
 
 
 @options.command("unfollow")
-@click.argument("user")
-@click.argument("other")
+@click.argument("user", shell_complete=users)
+@click.argument("other", shell_complete=users)
+@options.as_json
 @options.directory
 @options.program
-def unfollow(user: str, other: str, directory_place: Place) -> None:
+def unfollow(user: str, other: str, json: bool, directory_place: Place) -> None:
     """Have USER no longer follow OTHER."""
-    _follow(user, other, directory_place, wanted=False)
+    _follow(user, other, directory_place, wanted=False, json=json)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ COMMANDS = {
     "stop": ("barker.control", "stop", "Have one end (SIGTERM)."),
     "start": ("barker.control", "start", "Start one again."),
     "add": ("barker.control", "add", "Start one more bizlogic, outbox or autobark."),
+    "completion": ("barker.completion", "main", "Have the shell complete commands, services and users."),
     "rate": ("barker.control", "rate", "Set the autobarks' rate."),
 }
 """Each command's module, the name of its function there, and a line about it."""

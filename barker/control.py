@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
-from barker.amqp.message import decode_map, encode_command
+from barker.amqp.links import Place
+from barker.amqp.message import encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
-from barker.commands.output import show
+from barker.commands.completing import processes, services
+from barker.commands.output import as_json, show
 from barker.commands.session import file_of, read_session
 from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
@@ -53,39 +53,28 @@ def launcher_of(session_file: Path | None, directory: Place) -> Place:
     return Place.parse(read_session(file).launcher or str(directory))
 
 
-class _List(PeerHandler[Receiver]):
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-
-    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        delivery.accept()
-        _, body = decode_map(data)
-        self._terminal.show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
-        for process in body["processes"]:
-            port = process["port"] or "-"
-            line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
-            self._terminal.show(printable(f"{line} {process.get('held') or process['does']}"))
-        self._terminal.stop()
-
-
 @options.command("ps")
+@options.as_json
 @options.session
 @options.directory
 @options.program
-def ps(session_file: Path | None, directory_place: Place) -> None:
+def ps(json: bool, session_file: Path | None, directory_place: Place) -> None:
     """Show the processes that the launcher has started."""
-    terminal = Terminal(launcher_of(session_file, directory_place))
-    terminal.undone = str
-    receiver_from(terminal.network, "launcher", _List(terminal), settled=True)
-    terminal.expect("no launcher has answered", WAIT_SECONDS)
-    terminal.run()
+    found = processes(launcher_of(session_file, directory_place), WAIT_SECONDS)
+    if not json:
+        show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
+    for process in found:
+        port = process["port"] or "-"
+        line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
+        text = printable(f"{line} {process.get('held') or process['does']}")
+        show(as_json(process) if json else text)
 
 
 def _on_process(verb: str, line: str, done: str) -> click.Command:
     """The command that does `verb` to one process."""
 
     @options.command(verb, help=line)
-    @click.argument("name")
+    @click.argument("name", shell_complete=services)
     @options.session
     @options.directory
     @options.program

@@ -10,7 +10,8 @@ from barker.amqp.links import PeerHandler, Place, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
 from barker.amqp.system import time_of_day
 from barker.commands import options
-from barker.commands.output import styled
+from barker.commands.completing import users
+from barker.commands.output import as_json, styled
 from barker.commands.terminal import Terminal, refused
 from barker.core.barks import LAST_TIME, Bark, user_name
 from barker.core.errors import PeerError
@@ -23,8 +24,8 @@ REMEMBER = 1_000
 class Listener(PeerHandler[Receiver]):
     """Prints one timeline."""
 
-    def __init__(self, terminal: Terminal, user: str, count: int | None) -> None:
-        self._terminal, self._count = terminal, count
+    def __init__(self, terminal: Terminal, user: str, count: int | None, json: bool) -> None:
+        self._terminal, self._count, self._json = terminal, count, json
         self._seen: dict[str, None] = {}
         if count is not None:
             terminal.undone = lambda: f"{self._count} of {count} barks have not come"
@@ -67,7 +68,8 @@ class Listener(PeerHandler[Receiver]):
 
     def _show(self, bark: Bark) -> None:
         made, user = clock(bark.created), styled(printable(bark.user), bold=True)
-        self._terminal.show(f"{styled(made, dim=True)} {user}: {printable(bark.text)}")
+        line = f"{styled(made, dim=True)} {user}: {printable(bark.text)}"
+        self._terminal.show(as_json(bark._asdict()) if self._json else line)
         if self._count is not None:
             self._count -= 1
             if not self._count:
@@ -82,14 +84,15 @@ def clock(created: int) -> str:
 
 
 @options.command("listen")
-@click.argument("user")
+@click.argument("user", shell_complete=users)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N barks.")
+@options.as_json
 @options.directory
 @options.program
-def main(user: str, count: int | None, directory_place: Place) -> None:
+def main(user: str, count: int | None, json: bool, directory_place: Place) -> None:
     """Show the timeline of USER, live."""
     terminal = Terminal(directory_place)
-    Listener(terminal, user_name(user), count)
+    Listener(terminal, user_name(user), count, json)
     terminal.run()
 
 

@@ -8,6 +8,7 @@ from barker.amqp.links import Place
 from barker.amqp.system import time_of_day
 from barker.amqp.watch import Watcher
 from barker.commands import options
+from barker.commands.output import as_json
 from barker.commands.terminal import Terminal
 from barker.core.printable import printable
 from barker.core.routing import Route
@@ -30,18 +31,23 @@ def _line(route: Route) -> str:
 
 @options.command("routes")
 @click.option("--watch", is_flag=True, help="Go on, and show every change.")
+@options.as_json
 @options.directory
 @options.program
-def main(watch: bool, directory_place: Place) -> None:
+def main(watch: bool, json: bool, directory_place: Place) -> None:
     """Show which address is served where."""
     terminal = Terminal(directory_place)
 
+    def tell(change: str, route: Route) -> None:
+        if json:
+            terminal.show(as_json({**({"change": change} if watch else {}), **route.to_map()}))
+        else:
+            mark = {"added": "+ ", "removed": "- "}.get(change, "  ") if watch else ""
+            terminal.show(f"{mark}{_line(route)}")
+
     def on_change(change: str, route: Route | None) -> None:
-        if route is not None:
-            terminal.show(f"{'+' if change == 'added' else '-'} {_line(route)}")
-            return
-        for known in watcher.routes:
-            terminal.show(f"  {_line(known)}" if watch else _line(known))
+        for known in watcher.routes if route is None else [route]:
+            tell(change, known)
         if not watch:
             terminal.stop()
 

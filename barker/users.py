@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from barker.commands import options
-from barker.commands.output import show
+from barker.commands.output import as_json, show
 from barker.core.errors import Mistake
 from barker.core.kennel import SAMPLE
 from barker.store.first_users import import_users, make_users, sample_users
@@ -59,13 +59,16 @@ def salvage_(data: Path) -> None:
 
 
 @main.command("list")
+@options.as_json
 @options.data
 @options.program
-def list_(data: Path) -> None:
+def list_(json: bool, data: Path) -> None:
     """Show each user, how many they follow, and how many follow them."""
-    show(f"{'user':<32} {'follows':>8} {'followers':>10}")
+    if not json:
+        show(f"{'user':<32} {'follows':>8} {'followers':>10}")
     for name, follows, followers in Users(data / FILE_NAME).counts():
-        show(f"{name:<32} {follows:>8} {followers:>10}")
+        fields = {"name": name, "follows": follows, "followers": followers}
+        show(as_json(fields) if json else f"{name:<32} {follows:>8} {followers:>10}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""What other programs have of a command: JSON, and what a shell completes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from barker.amqp.links import Place
+from barker.amqp.message import decode_bark, encode_bark, encode_map
+from barker.cli import main
+from barker.commands.session import write_session
+from barker.core.barks import Bark
+from barker.store.first_users import make_users
+from tests.commands.fake import Fake, listening
+from tests.harness import ROOT
+
+PROCESS = {"name": "inbox-5820", "kind": "inbox", "pid": 7, "port": 5820, "state": "running", "does": "holds"}
+ROUTE = {"address": "inbox", "host": "127.0.0.1", "port": 5820, "policy": "ordered", "since": 1.7e9}
+BARK = Bark("id", "ann", "woof \x1b[1m\N{DOG FACE}", 1_700_000_000_000)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[Fake]:
+    says = {
+        "inbox/ann": [encode_bark(BARK)],
+        "launcher": [encode_map("processes", {"processes": [PROCESS] * 2, "rate": 1.0})],
+        "directory": [encode_map("routes", [ROUTE])],
+    }
+    with listening(Fake(says)) as fake:
+        yield fake
+
+
+def objects(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_one_object_a_line(fake: Fake, tmp_path: Path) -> None:
+    assert objects(fake.run("ps", "--json").stdout) == [PROCESS] * 2
+    [route] = objects(fake.run("routes", "--json").stdout)
+    assert {key: route[key] for key in ROUTE} == ROUTE
+    assert objects(fake.run("listen", "ann", "--count", "1", "--json").stdout) == [BARK._asdict()]
+    [accepted] = objects(fake.run("bark", "ann", "woof", "woof", "--json").stdout)
+    assert (accepted["user"], accepted["text"], accepted["outbox"]) == ("ann", "woof woof", fake.place)
+    sent = decode_bark(fake.took[-1])
+    assert accepted["id"] == sent.id
+    [followed] = objects(fake.run("follow", "ann", "bob", "--json").stdout)
+    assert (followed["user"], followed["other"], followed["wanted"]) == ("ann", "bob", True)
+    make_users(tmp_path, 3, 1).close()
+    listed = CliRunner().invoke(main, ["users", "list", "--json", "--data", str(tmp_path)])
+    assert [set(user) for user in objects(listed.output)] == [{"name", "follows", "followers"}] * 3
+
+
+def completed(words: list[str], **environment: str) -> list[str]:
+    """What bash is offered for the last word."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from barker.cli import main; main(prog_name='barker')"],
+        capture_output=True, text=True, timeout=30, check=True, cwd=ROOT,
+        env={
+            **os.environ, "_BARKER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1), **environment,
+        },
+    )  # fmt: skip
+    assert done.stderr == ""
+    return [line.removeprefix("plain,") for line in done.stdout.split()]
+
+
+def test_services_and_users_are_completed(fake: Fake, tmp_path: Path) -> None:
+    session = tmp_path / "session.js"
+    write_session(session, Place("127.0.0.1", 1), "t", launcher=fake.place, data=str(tmp_path))
+    users = make_users(tmp_path, 5, 1)
+    users.add(["xerxes"], [])
+    users.close()
+    here = {"BARKER_SESSION": str(session), "BARKER_DATA": str(tmp_path)}
+    assert completed(["barker", "lis"]) == ["listen"]
+    assert completed(["barker", "kill", "in"], **here) == ["inbox-5820"] * 2
+    assert completed(["barker", "kill", "out"], **here) == []
+    assert completed(["barker", "listen", "xe"], **here) == ["xerxes"]
+    assert "--watch" in completed(["barker", "routes", "--w"])
+
+
+def test_what_does_not_answer_completes_nothing(tmp_path: Path) -> None:
+    write_session(tmp_path / "s.js", Place("127.0.0.1", 1), "t", launcher="127.0.0.1:1", data=str(tmp_path))
+    here = {"BARKER_SESSION": str(tmp_path / "s.js"), "BARKER_DATA": str(tmp_path)}
+    assert completed(["barker", "kill", ""], **here) == []
+    assert completed(["barker", "bark", ""], **here) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_says_where_it_goes_and_is_one(shell: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["completion", shell])
+    assert done.exit_code == 0
+    assert done.output.startswith("# To have it in every shell: ")
+    assert f"_BARKER_COMPLETE={shell}_complete" in done.output
+    if shutil.which(shell):
+        script = tmp_path / "script"
+        script.write_text(done.output)
+        subprocess.run([shell, "-n", str(script)], check=True, timeout=30)
