@@ -64,9 +64,10 @@ def ps(json: bool, session_file: Path | None, directory_place: Place) -> None:
     if not json:
         show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
     for process in found:
-        port = process["port"] or "-"
-        line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {process['state']!s:<8}"
-        text = printable(f"{line} {process.get('held') or process['does']}")
+        port, held = process["port"] or "-", str(process.get("held", ""))
+        state = "by hand" if "barker" in held else process["state"]
+        line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
+        text = printable(f"{line} {held or process['does']}")
         show(as_json(process) if json else text)
 
 

@@ -21,12 +21,11 @@ LATEST = 2.0**40
 """No service has started later, in seconds since 1970; and no clock of the system's goes much further."""
 
 
-def _line(route: Route) -> str:
-    since = time_of_day(min(route.since, LATEST))
+def _line(route: Route, until: str = "") -> str:
+    since = f"since {time_of_day(min(route.since, LATEST))}" if route.since > 0 else "since when is unknown"
+    when = f"until {until}" if until else since
     part = f"  partition {route.partition}" if route.partition else ""
-    return printable(
-        f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} since {since}{part}"
-    )
+    return printable(f"{route.address:<28} {route.host}:{route.port:<6} {route.policy:<12} {when}{part}")
 
 
 @options.command("routes")
@@ -43,9 +42,12 @@ def main(watch: bool, json: bool, directory_place: Place) -> None:
             terminal.show(as_json({**({"change": change} if watch else {}), **route.to_map()}))
         else:
             mark = {"added": "+ ", "removed": "- "}.get(change, "  ") if watch else ""
-            terminal.show(f"{mark}{_line(route)}")
+            until = time_of_day(terminal.reactor.wall()) if change == "removed" else ""
+            terminal.show(f"{mark}{_line(route, until)}")
 
     def on_change(change: str, route: Route | None) -> None:
+        if route is not None and not watch:
+            return  # It came with the table.
         for known in watcher.routes if route is None else [route]:
             tell(change, known)
         if not watch:

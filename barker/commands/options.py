@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from barker.amqp.agent import LAUNCHED
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.amqp.reactor import taken_port
@@ -213,7 +215,9 @@ class Formatter(logging.Formatter):
     """A record is one line, and the lines of a traceback are indented: a peer can write none of its own."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        # Of several that write to one terminal, each says its name.
+        name = os.environ.get(LAUNCHED, "").replace("%", "%%")
+        super().__init__(f"%(asctime)s %(levelname)-7s {name + ' ' if name else ''}%(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The record's line."""

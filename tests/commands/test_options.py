@@ -64,6 +64,11 @@ def test_a_traceback_keeps_its_lines_and_none_of_them_is_a_peers() -> None:
     assert all(line.startswith("  ") for line in lines)
 
 
+def test_a_line_says_which_service_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BARKER_LAUNCHED", "inbox-5820")
+    assert re.search(r" WARNING inbox-5820 barker\.test: it is 1$", formatted("it is %d", 1))
+
+
 def test_the_length_of_a_record_is_bounded() -> None:
     error = ValueError("x" * 10_000_000 + "\n" * 10_000)
     assert len(formatted("%s", error, error=error)) < 10_000

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from barker.amqp.message import encode_bark, encode_map
+from barker.amqp.system import time_of_day
 from barker.core.barks import Bark
 from barker.store.first_users import make_users
 from tests.commands.fake import Fake, listening
@@ -86,3 +88,32 @@ def test_a_terminal_that_lacks_letters_is_shown_what_they_are() -> None:
     with listening(Fake({"inbox/ann": [bark]})) as fake:
         done = fake.run("listen", "ann", "--count", "1", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert "w\\U0001f436f" in done.stdout
+
+
+def test_what_is_not_known_is_said_to_be_so() -> None:
+    says = [
+        encode_map("routes", [ROUTE, ROUTE | {"address": "mine", "since": 0.0}]),
+        encode_map("removed", ROUTE),
+    ]
+    with listening(Fake({"directory": says})) as fake:
+        lines = sorted(fake.run("routes").stdout.splitlines())
+        assert lines[0].endswith(f"since {time_of_day(1.7e9)}")
+        assert lines[1].endswith("since when is unknown")
+        before = time_of_day(time.time())
+        with pytest.raises(subprocess.TimeoutExpired) as running:
+            fake.run("routes", "--watch", timeout=8)
+    gone = (running.value.stdout or b"").decode().splitlines()[-1]
+    assert gone.startswith("- inbox ")
+    assert before <= gone.rpartition("until ")[2] <= time_of_day(time.time())
+
+
+def test_a_service_that_was_started_by_hand_in_a_gone_ones_place_is_no_gone_one() -> None:
+    held = "process 8 has it: python -m barker.bizlogic"
+    said = [
+        PROCESS | {"state": "gone", "held": held},
+        PROCESS | {"state": "gone", "held": "process 9 has it: nc"},
+    ]
+    with listening(Fake({"launcher": [encode_map("processes", {"processes": said, "rate": 1.0})]})) as fake:
+        by_hand, gone = fake.run("ps").stdout.splitlines()[1:]
+    assert f"by hand  {held}" in by_hand
+    assert "gone     process 9 has it: nc" in gone
