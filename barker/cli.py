@@ -30,6 +30,7 @@ COMMANDS = {
     "users": ("barker.users", "main", "Make, import and list users."),
     "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
+    "logs": ("barker.logs", "main", "Show what they have written."),
     "kill": ("barker.control", "kill", "Kill one of them (SIGKILL)."),
     "freeze": ("barker.control", "freeze", "Freeze one (SIGSTOP)."),
     "thaw": ("barker.control", "thaw", "Thaw it (SIGCONT)."),

@@ -11,7 +11,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
-from barker.commands.completing import processes, services
+from barker.commands.completing import launcher_of, processes, services
 from barker.commands.output import as_json, show
 from barker.commands.session import file_of, read_session
 from barker.commands.terminal import Terminal, refused
@@ -43,14 +43,6 @@ def order(directory: Place, session_file: Path | None, verb: str, **arguments: A
     outbound.send(encode_command(verb, session.token, arguments), on_outcome)
     terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()
-
-
-def launcher_of(session_file: Path | None, directory: Place) -> Place:
-    """Where to ask for the launcher: at its own place if a session file of this machine tells that."""
-    file = session_file or file_of(directory)
-    if session_file is None and not file.exists():
-        return directory  # As for a suite of another machine.
-    return Place.parse(read_session(file).launcher or str(directory))
 
 
 @options.command("ps")

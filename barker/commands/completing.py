@@ -36,6 +36,14 @@ class _List(PeerHandler[Receiver]):
         self._terminal.stop()
 
 
+def launcher_of(session_file: Path | None, directory: Place) -> Place:
+    """Where to ask for the launcher: at its own place if a session file of this machine tells that."""
+    file = session_file or file_of(directory)
+    if session_file is None and not file.exists():
+        return directory  # As for a suite of another machine.
+    return Place.parse(read_session(file).launcher or str(directory))
+
+
 def processes(place: Place, seconds: float) -> list[dict[str, Any]]:
     """What the launcher says of its processes, asked at its own place or through the directory.
 

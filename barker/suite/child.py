@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 
 from barker.amqp.agent import LAUNCHED
 from barker.amqp.system import clock
@@ -20,10 +21,18 @@ def _inherited() -> dict[str, str]:
 class Child:
     """One program that was started, and may be started again."""
 
-    def __init__(self, program: Program, environment: dict[str, str] | None = None) -> None:
-        """`environment` is what it finds in its own besides the launcher's."""
+    def __init__(
+        self,
+        program: Program,
+        environment: dict[str, str] | None = None,
+        pipe: Callable[[str], int] | None = None,
+    ) -> None:
+        """`environment` is what it finds in its own besides the launcher's.
+
+        `pipe`, with its name, makes a file for its standard error; without, that is the launcher's.
+        """
         self.program = program
-        self._environment = environment or {}
+        self._environment, self._pipe = environment or {}, pipe
         self.frozen = False
         self.stopped = False
         """Whether it was told to end: then nobody starts it again by himself."""
@@ -50,14 +59,23 @@ class Child:
 
     def start(self) -> None:
         """Start the process; it ends when its standard input does."""
-        self._popen = subprocess.Popen(
+        stderr = self._pipe(self.program.name) if self._pipe is not None else None
+        try:
+            self._popen = self._process(stderr)
+        finally:
+            if stderr is not None:
+                os.close(stderr)
+        self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False
+        self.keeper.started(clock())
+
+    def _process(self, stderr: int | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             self.program.command,
             stdin=subprocess.PIPE,
+            stderr=stderr,
             env={**_inherited(), **self._environment, LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
-        self._pid, self.frozen, self.stopped, self.due = self._popen.pid, False, False, False
-        self.keeper.started(clock())
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 READY_SECONDS = 30.0
 """How long the suite may take to be ready."""
 
+LOGS = "launcher/logs"
+"""The address of what the processes write on standard error."""
+
 START_SECONDS = 8.0
 """How long who has something started waits until it is ready."""
 
@@ -52,7 +55,7 @@ class Launcher(Service):
     body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
     done (when something is started: as soon as that is ready), or rejected with the reason; ``rate`` is
     accepted at once, and each autobark begins anew as soon as it has ended. A receiver from ``launcher`` gets
-    the list of processes at each change.
+    the list of processes at each change, and one from ``launcher/logs`` what they write.
     """
 
     kind = "launcher"
@@ -68,10 +71,11 @@ class Launcher(Service):
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
-        self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell)
+        self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell, self._on_line)
         self._ready = False
         self._begun = self.reactor.clock()
         self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
+        self._log_readers = Broadcast(self._kept_lines, Lag.GAP)
         self._watcher = Watcher(self.network, self._on_change)
         self._starting: dict[str, list[Delivery]] = {}
         """By name of a process that is started: the commands that wait until it is ready."""
@@ -167,7 +171,9 @@ class Launcher(Service):
         return _Commander(self)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
-        """Someone who wants the list of processes."""
+        """Someone who wants the list of processes, or their lines."""
+        if address == LOGS:
+            return self._log_readers
         self.only_own(address)
         return self._readers
 
@@ -220,6 +226,14 @@ class Launcher(Service):
 
     def _tell(self) -> None:
         self._readers.send(self._list())
+
+    def _on_line(self, name: str, line: str) -> None:
+        self._log_readers.send(encode_map("log", {"name": name, "line": line}))
+
+    def _kept_lines(self) -> list[bytes]:
+        """What is kept, and then who is there: what follows comes just then."""
+        lines = [encode_map("log", {"name": name, "line": line}) for name, line in self.suite.lines.kept()]
+        return [*lines, encode_map("kept", {"names": list(self.suite.children)})]
 
     def _list(self) -> bytes:
         processes, rate = self.suite.processes(), self.suite.shape.rate

@@ -19,6 +19,7 @@ from barker.core.errors import InvalidField, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS
 from barker.core.printable import printable
 from barker.suite.child import Child
+from barker.suite.lines import Lines
 from barker.suite.shape import Program, Shape, another, autobark, plan
 
 END_SECONDS = 5.0
@@ -43,14 +44,18 @@ class Supervisor:
         environment: Callable[[Program], dict[str, str]],
         keep_alive: bool,
         on_change: Callable[[], None],
+        on_line: Callable[[str, str], None],
     ) -> None:
         """`environment` is what a program finds in its own besides ours.
 
-        With `keep_alive`, what dies is started again; `on_change` is called when that was done.
+        With `keep_alive`, what dies is started again; `on_change` is called when that was done, and
+        `on_line(name, line)` with what a process writes on standard error.
         """
         self.shape, self._reactor, self._keep_alive = shape, reactor, keep_alive
         self._on_change = on_change
-        self.children = {program.name: Child(program, environment(program)) for program in plan(shape)}
+        self.lines = Lines(reactor, on_line)
+        pipe = self.lines.pipe
+        self.children = {program.name: Child(program, environment(program), pipe) for program in plan(shape)}
         self.stage = 0
         """What was started last: programs of this stage, and all before it."""
 
@@ -115,7 +120,10 @@ class Supervisor:
         :raises InvalidField: when there cannot be more of it.
         :raises NotAllowed: when it cannot be started.
         """
-        child = Child(another(kind, self.shape, [child.program for child in self.children.values()]))
+        child = Child(
+            another(kind, self.shape, [child.program for child in self.children.values()]),
+            pipe=self.lines.pipe,
+        )
         started = self._begin_at_port(child)
         self.children[child.program.name] = child
         return started
@@ -184,6 +192,8 @@ class Supervisor:
         gone = {}
         for name, child in self.children.items():
             how = child.ended()
+            if how:
+                self.lines.read(name)  # Why, before that.
             if how and child.due:
                 child.due = False
                 self._again(child)
@@ -230,6 +240,7 @@ class Supervisor:
         for name, child in self.children.items():
             if not child.wait(max(0.1, deadline - self._reactor.clock())):
                 say(f"{name} (pid {child.pid}) did not end within {END_SECONDS:g} s: killed")
+            self.lines.read(name)
 
 
 def say(what: str) -> None:

@@ -140,3 +140,29 @@ def test_each_suite_has_a_file_until_it_ends(checkout: Checkout) -> None:
     checkout.end(offset)
     assert place not in {session.directory for session in running(webui)}
     assert not (webui / f"session-{5673 + offset}.js").exists()
+
+
+def test_what_a_process_has_written_is_kept_and_told(checkout: Checkout) -> None:
+    offset = min(checkout.suites)
+    name, other = f"gateway-{5673 + offset}", f"inbox-{5820 + offset}"
+    with (checkout.folder / "followed").open("w") as out:
+        following = subprocess.Popen(
+            [sys.executable, "-m", "barker", "logs", "-f", "--json"], cwd=checkout.folder, stdout=out,
+            env={**checkout.environment, "BARKER_DIRECTORY": f"127.0.0.1:{5672 + offset}"},
+        )  # fmt: skip
+    try:
+        with socket.create_connection(("127.0.0.1", 5820 + offset)) as stranger:
+            stranger.sendall(b"no AMQP at all")
+            wait_for(lambda: f" {other} " in checkout.log(offset).read_text(), "the launcher passes it on")
+        wait_for(lambda: f'"name": "{other}"' in (checkout.folder / "followed").read_text(), "it is followed")
+    finally:
+        following.terminate()
+        assert following.wait(10) == 0
+    told = checkout.run(offset, "logs", other).stdout.splitlines()
+    assert told
+    assert all(f" {other} " in line for line in told)
+    assert set(told) <= set(checkout.run(offset, "logs").stdout.splitlines())
+    assert not any(other in line for line in checkout.run(offset, "logs", name).stdout.splitlines())
+    wrong = checkout.run(offset, "logs", "nobody")
+    assert wrong.returncode == 2
+    assert f"no process here is called 'nobody'; there are directory-{5672 + offset}, " in wrong.stderr
