@@ -21,7 +21,7 @@ from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
-from barker.core.kennel import sentence
+from barker.core.kennel import STAR, sentence
 from barker.store.social import FILE_NAME, Users
 
 MOST_PENDING = 1_000
@@ -46,6 +46,7 @@ class Autobark:
         if count is not None:
             terminal.undone = lambda: f"{self.accepted} of {count} barks accepted"
         self._outbound = Outbound(terminal.network, "outbox")
+        terminal.reactor.after(0, self._tick)
         terminal.reactor.every(max(TICK_SECONDS, min(1 / rate, 1.0)), self._tick)
 
     def figures(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Autobark:
 
     def _tick(self) -> None:
         """Make what is due; what could not be made while the outboxes were away is not made up for."""
-        now_due = int((self._terminal.reactor.clock() - self._begun) * self._rate)
+        now_due = 1 + int((self._terminal.reactor.clock() - self._begun) * self._rate)
         most = now_due if self._count is None else min(now_due, self._count)
         while self._made < most:
             if len(self._outbound) >= MOST_PENDING:
@@ -82,7 +83,7 @@ class Autobark:
 
 
 @options.command("autobark")
-@click.argument("rate", type=click.FloatRange(0, min_open=True), default=5)
+@click.argument("rate", type=click.FloatRange(0, min_open=True), default=1)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")
 @click.option("--seed", type=int, help="Bark the same again.")
@@ -99,10 +100,15 @@ def main(
     directory_place: Place,
     data: Path,
 ) -> None:
-    """Bark RATE times a second (5 if left out), each time as some user from --data."""
-    names = list(users) or Users(data / FILE_NAME).names()
+    """Bark RATE times a second (1 if left out), each time as some user from --data.
+
+    Never as ark3, unless told to: that is who reads the web page.
+    """
+    names = list(users) or [name for name in Users(data / FILE_NAME).names() if name != STAR]
     if not names:
-        raise Mistake(f"there are no users in {data / FILE_NAME}: make some with 'barker users make'")
+        raise Mistake(
+            f"there are no users but {STAR} in {data / FILE_NAME}: make some with 'barker users make'"
+        )
     terminal = Terminal(directory_place)
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)

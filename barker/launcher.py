@@ -25,7 +25,7 @@ from barker.suite.shape import MOST, Shape
 @options.command("launch")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
-@click.option("--users", type=click.IntRange(1), default=100, show_default=True, help="Users made at first.")
+@click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @click.option(
@@ -47,9 +47,16 @@ from barker.suite.shape import MOST, Shape
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
-    default=5.0,
+    default=1.0,
     show_default=True,
     help="Barks/s of each autobark.",
+)
+@click.option(
+    "--history",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="How many of the last barks each timeline keeps.",
 )
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
@@ -76,6 +83,7 @@ def main(
     bizlogics: int,
     autobarks: int,
     rate: float,
+    history: int,
     keep_alive: bool,
     monitoring: bool,
     session_file: Path | None,
@@ -96,6 +104,7 @@ def main(
         bizlogics=bizlogics,
         autobarks=autobarks,
         rate=rate,
+        history=history,
         data=data.resolve(),
         log_level=log_level,
         monitoring=monitoring,

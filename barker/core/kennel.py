@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 STAR = "ark3"
-"""The user whose timeline the page shows: follows many, and many follow it."""
+"""The user who reads the web page: follows many, and many follow it. No autobark barks as this one."""
 
 DOGS = (
     *("rex", "bella", "max", "luna", "rocky", "daisy", "duke", "molly", "bruno", "lola"),

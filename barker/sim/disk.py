@@ -59,7 +59,7 @@ class Disk:
         """So many of the next writes fail."""
         self.broken = self.read_only = self.slow = False
         self.power_fails: Callable[[], None] | None = None
-        """Is called within the next write, before it is synced, and raises, or not yet; None: there is power."""
+        """Is called within the next write, before it is synced, and may raise; None: there is power."""
         self.excused: set[tuple[str, int]] = set()
         """Barks that it may have lost: a bit flipped while it had them, or they were not synced."""
         self.flips = 0

@@ -27,8 +27,10 @@ class Shape:
     outboxes: int = 3
     bizlogics: int = 2
     autobarks: int = 5
-    rate: float = 5.0
+    rate: float = 1.0
     """Barks/s of each autobark."""
+    history: int = 200
+    """How many of the last barks each timeline keeps."""
     data: Path = Path(options.DATA)
     log_level: str = "warning"
     monitoring: bool = False
@@ -100,6 +102,8 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     if kind in ("inbox", "outbox"):
         journal = journal or journal_name(kind, shape, number)
         places += ["--sync", shape.sync, "--journal", journal, "--users-file", str(shape.data / FILE_NAME)]
+    if kind == "inbox":
+        places += ["--history", str(shape.history)]
     if kind == "inbox" and shape.inboxes > 1:
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
@@ -123,7 +127,7 @@ def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
     places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
     arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
-    does = f"barks {shape.rate:g} times a second"
+    does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
     return Program(f"autobark-{number}", "autobark", arguments, None, does, stage=2)
 
@@ -131,7 +135,7 @@ def autobark(shape: Shape, number: int) -> Program:
 _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "directory": (5672, "tells everyone where everyone is", ("barker.directory",)),
     "gateway": (5673, "brings browsers in: HTTP and WebSocket", ("barker.gateway",)),
-    "inbox": (5820, "holds timelines", ("barker.manifold", "inbox", "--history", "25")),
+    "inbox": (5820, "holds timelines", ("barker.manifold", "inbox")),
     "outbox": (
         5800,
         "takes barks, holds them until delivered",

@@ -150,3 +150,9 @@ def test_no_two_that_were_added_share_a_name_a_port_or_a_journal(held: set[int],
         [program.journal for program in programs if program.journal],
     ):
         assert len(values) == len(set(values))
+
+
+def test_timelines_keep_as_many_barks_as_the_shape_says() -> None:
+    for inbox in (program for program in plan(Shape(inboxes=2, history=7)) if program.kind == "inbox"):
+        at = inbox.arguments.index("--history")
+        assert inbox.arguments[at + 1] == "7"
