@@ -1,5 +1,7 @@
 """The agent in every process: tells how it does, at ``agents/HOST-PORT``, at once and then each second.
 
+Who is connected to a process, and does not know where that is, as a browser, asks for ``agents`` alone.
+
 A report is one message with a map. Counts are since the start of the process; rates are messages/s over the
 last ten seconds; ``cpu`` is a share of one core over the last second, ``memory`` resident bytes.
 """
@@ -73,9 +75,13 @@ class Agent(ConnectionHandler):
         """How the directory finds this agent, when AMQP is spoken at host:port."""
         return Route(self.address, host, port, "ordered", self.since)
 
+    def is_at(self, address: str) -> bool:
+        """Whether that is this agent, for someone who is connected to its process."""
+        return address in (self.address, AGENTS.rstrip("/"))
+
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Someone who wants to know."""
-        if normalised(link.address) != self.address:
+        if not self.is_at(normalised(link.address)):
             raise not_here(link.address, f"this is {self.address}")
         if isinstance(link, Receiver):
             raise NotAllowed(f"{self.address} can be received from, not sent to")

@@ -139,7 +139,7 @@ class Service(Process, ConnectionHandler):
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Find the node that a peer's link is for."""
         address = checked_address(link.address)
-        if address == self.agent.address:
+        if self.agent.is_at(address):
             return self.agent.on_attach(link)
         if isinstance(link, Receiver):
             return self.on_target(link, address)

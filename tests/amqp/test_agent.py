@@ -57,6 +57,12 @@ def test_a_reader_is_told_at_once_and_then_each_second(stage: Stage) -> None:
     assert (len(early.messages), len(late.messages)) == (6, 3)
 
 
+def test_who_does_not_know_where_it_is_asks_for_agents_alone(stage: Stage) -> None:
+    _, handler = stage.read("agents")
+    [report] = told(handler)
+    assert report["name"] == "inbox/1-7"
+
+
 def test_a_report_says_which_process_it_is_and_how_it_does(stage: Stage) -> None:
     stage.counts |= {"received": 5, "depth": 3}
     _, handler = stage.read()
