@@ -5,140 +5,77 @@
  *     /amqp/inbox/USER  a receiver from inbox/USER: the timeline's last barks, then each that comes
  *     /amqp/outbox      a sender to outbox: what the user barks, kept here until an outbox has accepted it
  *
- * What a bark is, is in barks.js; what the dashboard shows and writes alike in shown.js and numbers.js. It is opened
- * from the disk as well as from the gateway, so all are classic scripts and fetch nothing. What users write is only
- * ever shown as text.
+ * What is shown when is decided in timeline.js, what becomes of one's own barks in outgoing.js, what a bark is in
+ * barks.js; what the dashboard shows and writes alike is in shown.js and numbers.js. It is opened from the disk as
+ * well as from the gateway, so all are classic scripts and fetch nothing. What users write is only ever shown as text.
  */
 "use strict";
 
-const MOST_SHOWN = 200;         // barks on the page
-const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
-const MOST_WAITING = 1000;      // own barks that are not on the timeline yet
+const GAP = 10;                 // pixels between two barks
+const USUAL_HEIGHT = 90;        // of a bark that was never in the document, with the gap
+const MOST_PENDING = 10;        // own barks that are shown on their way; of the others, how many
+const TELL_EVERY = 15000;       // milliseconds between two times that new barks are read aloud
+const DRAFT = "barker draft";
 
-const USER = new URLSearchParams(location.search).get("user") || "ark3";
+const search = new URLSearchParams(location.search);
+const USER = search.get("user") || "ark3";          // who one is
+const OWNER = search.get("timeline") || USER;       // whose timeline is shown: to look at somebody is not to be them
+
+const timeline = new Timeline();
+const outgoing = new Outgoing(stored(() => localStorage), `${GATEWAY} ${USER}`);
 
 
-// The timeline
-
-const known = new Set();        // ids of barks that were shown
+// What comes, and what goes
 
 function onMessage(message) {
     const missed = (message.delivery_annotations || {})["x-opt-missed"];
     if (missed > 0) {
-        prepend(at("barks"), make("li", "missed", `${missed} ${missed === 1 ? "bark" : "barks"} missed`));
-        letGo();
+        timeline.missed(missed);
+        if (OWNER === USER) {
+            showOwn(outgoing.pass());
+        }
     }
     const bark = decodeBark(message);
-    if (!bark || known.has(bark.id)) {
-        return;     // what is shown are barks, each once
+    if (bark) {         // what is shown are barks, each once
+        showOwn(outgoing.arrive(bark.id));
+        timeline.add(bark);
     }
-    known.add(bark.id);
-    if (known.size > MOST_KNOWN) {
-        known.delete(known.values().next().value);
-    }
-    if (waiting.has(bark.id)) {
-        letGo(bark.id);         // an author's barks come in order
-        forget(bark.id);
-    }
-    prepend(at("barks"), entry(bark));
+    soon();
 }
 
-function prepend(list, item) {
-    list.prepend(item);
-    if (list === at("barks") && list.children.length > MOST_SHOWN) {
-        list.lastElementChild.remove();
+/* One's own barks that wait no more come into sight, whatever else comes. */
+function showOwn(barks) {
+    barks.forEach((bark) => timeline.add(bark));
+    if (barks.length && atTop()) {
+        timeline.hold(Date.now());
     }
-    showEmpty();
 }
-
-
-// The user's own barks
-
-const waiting = new Map();      // by id, in the order they were made: those that are not on the timeline yet
 
 /* Whether the bark is on its way; not if too many are, for who knows how long. */
 function say(text) {
-    if (!room()) {
-        return false;
-    }
-    const bark = {id: newId(), user: USER, text, created: new Date()};
-    bark.item = entry(bark, "sending…");
-    waiting.set(bark.id, bark);
-    prepend(at("pending"), bark.item);
+    const goes = outgoing.add({id: newId(), user: USER, text, created: new Date()});
     send();
-    return true;
-}
-
-/* Whether one more may wait here. */
-function room() {
-    if (waiting.size >= MOST_WAITING) {
-        letGo();
-    }
-    return waiting.size < MOST_WAITING;
-}
-
-/* What an outbox has accepted needs this page no more. Forget it, up to the bark `last` or all: it may have been
- * on the timeline, among those that were missed. What is on its way to an outbox may have been, too: it is
- * forgotten once it is accepted. */
-function letGo(last) {
-    for (const bark of waiting.values()) {
-        if (bark.id === last) {
-            return;
-        }
-        if (bark.accepted) {
-            forget(bark.id);
-        } else if (bark.sent) {
-            bark.past = true;
-        }
-    }
+    scrollTo(0, 0);
+    soon();
+    return goes;
 }
 
 /* Send what is not accepted yet, as far as there is credit. */
 function send() {
-    for (const bark of waiting.values()) {
-        if (!bark.accepted && !bark.sent) {
-            bark.sent = outbox.send(encodeBark(bark), (outcome, reason) => onOutcome(bark, outcome, reason));
-            if (!bark.sent) {
-                return;
-            }
-        }
-    }
-}
-
-/* What was in flight on a line that was lost is to be sent again. The same id makes it the same bark, should the
- * outbox have had it after all. */
-function unsend() {
-    for (const bark of waiting.values()) {
-        bark.sent = false;
-    }
+    outgoing.send((bark) => outbox.send(encodeBark(bark), (outcome, reason) => onOutcome(bark, outcome, reason)));
 }
 
 function onOutcome(bark, outcome, reason) {
-    if (!waiting.has(bark.id)) {
-        return;                                 // it came on the timeline before
-    }
-    if (outcome === "accepted" && bark.past) {
-        forget(bark.id);
-    } else if (outcome === "accepted") {
-        bark.accepted = true;
-        bark.item.querySelector(".note").textContent = "accepted by the outbox";
-    } else if (outcome === "rejected") {
-        forget(bark.id);
-        at("problem").textContent = `Not accepted: ${reason || "no reason was given"}`;
-        at("text").value = [bark.text, at("text").value].filter(Boolean).join("\n");
-        showLeft();
-    } else {
-        bark.sent = bark.past = false;          // released, as by an outbox whose disk is full
+    const done = outgoing.settle(bark, outcome);
+    if (outcome === "released") {
         setTimeout(send, LONGEST_WAIT);
+    } else if (done && outcome === "accepted") {
+        showOwn([done]);
+    } else if (done) {
+        at("problem").textContent = `Not accepted: ${reason || "no reason was given"}`;
+        setDraft([bark.text, at("text").value].filter(Boolean).join("\n"));
     }
-}
-
-function forget(id) {
-    if (waiting.has(id)) {
-        waiting.get(id).item.remove();
-        waiting.delete(id);
-        showEmpty();
-    }
+    soon();
 }
 
 function newId() {
@@ -148,22 +85,161 @@ function newId() {
 }
 
 
-// What is seen
+// What is drawn: once a frame at most, and of the timeline only what is near the screen
 
-function entry(bark, note) {
-    const mine = bark.user === USER, mentioned = !mine && mentions(bark.text).includes(USER);
-    const author = make("a", "author", bark.user);
-    author.href = pageOf(bark.user);
-    author.title = `See Barker as ${bark.user}`;
-    const time = make("time", "", ago(bark.created, Date.now()));
-    time.dateTime = bark.created?.toISOString() || "";
-    time.title = bark.created?.toLocaleString() || "Its author's clock showed no time that there is";
+let drawsSoon = false, waits;
+let moved = -Infinity;          // when the pointer or a finger moved last on the timeline
+let current;                    // the bark that the keyboard is at: the timeline is one stop of it
+let heights = new WeakMap();    // of barks that are or were in the document
+const elements = new Map();     // of barks that are in the document
+
+const atTop = () => scrollY < 5;
+
+function reading() {
+    const list = at("barks"), selection = getSelection();
+    return list.contains(document.activeElement) || !selection.isCollapsed && list.contains(selection.anchorNode);
+}
+
+function soon() {
+    if (!drawsSoon) {
+        drawsSoon = true;
+        requestAnimationFrame(draw);
+    }
+}
+
+function draw() {
+    drawsSoon = false;
+    const now = Date.now();
+    clearTimeout(waits);
+    let delay = 0;
+    if (timeline.waiting.length) {
+        delay = timeline.delay(now, {atTop: atTop(), reading: reading(), moved});
+        if (delay === 0) {
+            timeline.take(now);
+        } else if (delay < Infinity) {
+            waits = setTimeout(soon, delay);
+        }
+    }
+    inPlace(() => {
+        drawPending();
+        drawBarks();
+    });
+    at("fresh").hidden = timeline.waits === 0 || delay <= PACE;
+    setText(at("fresh"), `${count(timeline.waits)} new ${timeline.waits === 1 ? "bark" : "barks"}`);
+    showEmpty();
+}
+
+/* Do that, and have what one reads stay where it is. */
+function inPlace(change) {
+    const read = atTop() ? undefined
+        : [...at("barks").children].find((element) => element.getBoundingClientRect().bottom > 0);
+    const before = read?.getBoundingClientRect().top;
+    change();
+    const shift = read?.isConnected ? read.getBoundingClientRect().top - before : 0;
+    if (shift) {
+        scrollBy(0, shift);
+    }
+}
+
+function drawBarks() {
+    const list = at("barks"), items = timeline.shown, top = -list.getBoundingClientRect().top;
+    const {from, to, above, below} = near(
+        items.map((item) => heights.get(item) ?? USUAL_HEIGHT), top - innerHeight, top + 2 * innerHeight);
+    const wanted = items.slice(from, to), kept = new Set(wanted);
+    for (const [item, element] of elements) {
+        if (!kept.has(item)) {
+            element.remove();
+            elements.delete(item);
+        }
+    }
+    let next = list.firstElementChild;
+    wanted.forEach((item, index) => {
+        const element = elements.get(item) ?? entry(item);
+        elements.set(item, element);
+        element.ariaPosInSet = from + index + 1;
+        element.ariaSetSize = items.length;
+        if (element === next) {
+            next = next.nextElementSibling;
+        } else {
+            list.insertBefore(element, next);
+        }
+    });
+    list.style.paddingTop = `${above}px`;
+    list.style.paddingBottom = `${below}px`;
+    for (const [item, element] of elements) {
+        if (!heights.has(item)) {
+            heights.set(item, element.offsetHeight + GAP);
+        }
+    }
+    setStop();
+}
+
+/* The timeline is one stop of the Tab key, and then the links in the bark it is at; arrows go from bark to bark. */
+function setStop() {
+    const stop = elements.get(current) ?? at("barks").firstElementChild;
+    for (const element of elements.values()) {
+        const index = element === stop ? 0 : -1;
+        if (element.tabIndex !== index) {
+            element.tabIndex = index;
+            element.querySelectorAll("a").forEach((link) => link.tabIndex = index);
+        }
+    }
+}
+
+function drawPending() {
+    const barks = [...outgoing.waiting.values()], newest = barks.slice(-MOST_PENDING).reverse();
+    at("pending").replaceChildren(...newest.map((bark) => {
+        bark.element ??= entry(bark, true);
+        setText(bark.element.querySelector(".note"), !bark.accepted ? "sending…"
+            : OWNER === USER ? "accepted by the outbox" : "accepted, for your own timeline");
+        return bark.element;
+    }));
+    const others = barks.length - newest.length;
+    at("more").hidden = others === 0;
+    setText(at("more"), `${count(others)} more of your barks ${others === 1 ? "is" : "are"} on the way`);
+}
+
+function entry(item, waits) {
+    if (item.missed) {
+        return make("li", "missed", `${count(item.missed)} ${item.missed === 1 ? "bark" : "barks"} missed`);
+    }
+    const mine = item.user === USER, mentioned = mentionsMe(item);
+    const author = make("a", "author", item.user);
+    author.href = timelineOf(item.user);
+    author.title = `See the timeline of ${item.user}`;
     const tag = mine ? [make("span", "tag", "you")] : mentioned ? [make("span", "tag", "mentions you")] : [];
-    const head = make("div", "head", author, ...tag, note ? make("span", "note", note) : time);
-    const text = make("p", "text", ...pieces(bark.text).map(
-        ({piece, mention}) => mention ? make("b", "at", piece) : piece));
-    return make("li", `bark ${mine ? "mine" : mentioned ? "mention" : ""}`,
-        avatar(bark.user), make("div", "body", head, text));
+    const head = make("div", "head", author, ...tag, waits ? make("span", "note") : timeOf(item));
+    const text = make("p", "text", ...pieces(item.text).map(({piece, kind}) =>
+        kind === "mention" ? make("b", "at", piece) : kind === "link" ? linkTo(piece) : piece));
+    text.dir = "auto";
+    const element = make("li", `bark ${mine ? "mine" : mentioned ? "mention" : ""}`,
+        avatar(item.user), make("div", "body", head, text));
+    if (!waits) {
+        element.tabIndex = -1;
+        element.querySelectorAll("a").forEach((link) => link.tabIndex = -1);
+        element.addEventListener("focusin", () => {
+            current = item;
+            setStop();
+        });
+    }
+    return element;
+}
+
+const mentionsMe = ({user, text}) => user !== USER && mentions(text).includes(USER);
+
+function timeOf({created}) {
+    const time = make("time", "", ago(created, Date.now()));
+    time.dateTime = created?.toISOString() || "";
+    time.title = created?.toLocaleString() || "Its author's clock showed no time that there is";
+    return time;
+}
+
+function linkTo(address) {
+    const link = make("a", "link", address);
+    link.href = address;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+    return link;
 }
 
 /* Each name has a face: two letters, and a colour of its own. */
@@ -177,28 +253,72 @@ function avatar(user) {
     return face;
 }
 
-function pageOf(user) {
+/* The page's address for who one is, and whose timeline is shown if that is not one's own. */
+function pageOf(user, owner) {
     const search = new URLSearchParams(location.search);
     search.set("user", user);
+    search.delete("timeline");
+    if (owner !== user) {
+        search.set("timeline", owner);
+    }
     return `?${search}`;
 }
+
+const timelineOf = (owner) => pageOf(USER, owner);
+
+
+// How the lines and the suite do
 
 const AWAY = {
     inbox: "The inbox is away. New barks come when it is back.",
     outbox: "The outbox is away. Your barks wait here until it is back.",
 };
+const NOBODY = "Nobody works on barks now: they wait in the outbox. A bizlogic would: barker bizlogic.";
+
+const reports = {};             // what inbox and outbox said last of themselves, while they are there
 
 function showLines() {
     const lines = [inbox, outbox];
     showStates(...lines);
     const away = lines.filter(({state}) => state === "away");
+    away.forEach(({service}) => delete reports[service]);
     const reasons = [...new Set(away.map(({reason}) => reason))].join("");
     showStatus(reasons ? `${reasons}Trying again.`
-        : away.length === 0 ? ""
         : away.length === 1 ? AWAY[away[0].service]
-        : lines.some(({since}) => since) ? "Barker is away. Your barks wait here until it is back."
-        : `Barker does not answer at ${GATEWAY}. To start it: ${startWith()}. This page finds it by itself.`);
+        : away.length && lines.some(({since}) => since) ? "Barker is away. Your barks wait here until it is back."
+        : away.length ? `Barker does not answer at ${GATEWAY}. To start it: ${startWith()}. This page finds it by itself.`
+        : reports.outbox?.consumer === "" ? NOBODY : "");
+    showFigures();
     showEmpty();
+}
+
+function onReport(service, report) {
+    reports[service] = report;
+    showLines();
+}
+
+function showFigures() {
+    const {inbox, outbox} = reports;
+    const figures = [
+        ["Barks into your outbox", outbox && rateText(outbox.received_rate)],
+        ["They wait there for bizlogic", outbox && count(outbox.depth)],
+        ["Bizlogic that works", outbox && (outbox.consumer || "none")],
+        ["Timelines", inbox && count(inbox.timelines)],
+        ["Barks put on them so far", inbox && count(inbox.delivered)],
+    ];
+    const list = at("figures");
+    if (!list.children.length) {
+        list.append(...figures.map(([name]) => make("div", "", make("dt", "", name), make("dd", ""))));
+    }
+    figures.forEach(([, value], index) => setText(list.children[index].lastElementChild, value ?? "unknown"));
+}
+
+function showEmpty() {
+    const [face, text] = at("empty").children, awake = inbox.state === "open";
+    at("empty").hidden = timeline.shown.length > 0 || timeline.waits > 0 || outgoing.waiting.size > 0;
+    setText(face, awake ? "• •" : "– –");
+    setText(text, !awake ? "All dogs are asleep."
+        : `No barks on the timeline of ${OWNER} yet. A user who is new follows nobody, and hears only who says @${OWNER}.`);
 }
 
 function showLeft() {
@@ -209,11 +329,11 @@ function showLeft() {
     at("bark").disabled = !isSeen(text) || left < 0;
 }
 
-function showEmpty() {
-    const [face, text] = at("empty").children, awake = inbox.state === "open";
-    at("empty").hidden = Boolean(document.querySelector(".bark"));
-    face.textContent = awake ? "• •" : "– –";
-    text.textContent = awake ? "No barks here yet. Yours can be the first." : "All dogs are asleep.";
+/* What is in the box stays there when the page is loaded anew. */
+function setDraft(text) {
+    at("text").value = text;
+    stored(() => sessionStorage.setItem(DRAFT, text));
+    showLeft();
 }
 
 
@@ -226,11 +346,10 @@ at("say").addEventListener("submit", (event) => {
         const gone = say(text);
         at("problem").textContent = gone ? ""
             : `${count(MOST_WAITING)} barks wait here to be sent. Bark this one when some have gone.`;
-        at("text").value = gone ? "" : at("text").value;
-        showLeft();
+        setDraft(gone ? "" : at("text").value);
     }
 });
-at("text").addEventListener("input", showLeft);
+at("text").addEventListener("input", () => setDraft(at("text").value));
 at("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -239,22 +358,80 @@ at("text").addEventListener("keydown", (event) => {
 });
 at("who").addEventListener("submit", (event) => {
     event.preventDefault();
-    location.search = pageOf(at("user").value.trim() || USER);
+    const user = at("user").value.trim() || USER;
+    location.search = pageOf(user, user);
 });
-at("me").append(avatar(USER));
-at("user").value = USER;
-showLeft();
+at("user").addEventListener("input", () => at("become").hidden = at("user").value.trim() === USER);
+at("fresh").addEventListener("click", (event) => {
+    timeline.take(Date.now());
+    scrollTo(0, 0);
+    draw();
+    if (event.detail === 0) {       // by the keyboard, which goes on from there
+        at("barks").firstElementChild.focus();
+    }
+});
+at("barks").addEventListener("keydown", (event) => {
+    const bark = event.target.closest("li");
+    const to = {ArrowDown: bark.nextElementSibling, ArrowUp: bark.previousElementSibling}[event.key];
+    if (to && !event.altKey && !event.ctrlKey && !event.metaKey) {
+        event.preventDefault();
+        to.focus();
+    }
+});
+
+function onMoved(event) {
+    // Chromium says that the pointer moved, too, when something else comes to lie under it.
+    if (event.type !== "pointermove" || event.movementX || event.movementY) {
+        moved = Date.now();
+    }
+}
+for (const event of ["pointermove", "pointerdown", "wheel", "touchmove"]) {
+    at("barks").addEventListener(event, onMoved, {passive: true});
+}
+for (const [target, event] of [
+    [window, "scroll"], [window, "resize"], [document, "selectionchange"], [at("barks"), "focusout"],
+]) {
+    target.addEventListener(event, soon, {passive: true});
+}
+let width = 0;
+new ResizeObserver(([{contentRect}]) => {
+    if (contentRect.width !== width) {
+        width = contentRect.width;
+        heights = new WeakMap();
+        soon();
+    }
+}).observe(at("barks"));
+
 setInterval(() => {
-    for (const time of document.querySelectorAll("time")) {
-        time.textContent = ago(time.dateTime ? new Date(time.dateTime) : undefined, Date.now());
+    for (const time of at("barks").querySelectorAll("time")) {
+        setText(time, ago(time.dateTime ? new Date(time.dateTime) : undefined, Date.now()));
     }
 }, 10000);
+setInterval(() => at("heard").replaceChildren(timeline.tell(mentionsMe)), TELL_EVERY);
 
-const inbox = new Line(`inbox/${USER}`, {onMessage, onChange: showLines});
-const outbox = new Line("outbox", {sends: true, onCredit: send, onOpen: send, onLost: unsend, onChange: showLines});
-if (Line.possible) {
+at("me").append(avatar(USER));
+at("user").value = USER;
+at("self").textContent = `You bark as ${USER}. `
+    + "To be somebody else, change the name above. To look at somebody, follow the name on a bark: you stay who you are.";
+at("dashboard").href = (FROM_DISK ? "../monitoring/index.html" : "/monitoring/") + location.search;
+at("whose").textContent = OWNER === USER ? "Your timeline" : `Timeline of ${OWNER}`;
+at("back").hidden = OWNER === USER;
+at("back").href = timelineOf(USER);
+setDraft(stored(() => sessionStorage.getItem(DRAFT)) || "");
+
+const inbox = new Line(`inbox/${OWNER}`, {
+    onMessage, onReport: (report) => onReport("inbox", report), onChange: showLines});
+const outbox = new Line("outbox", {
+    sends: true, onCredit: send, onReport: (report) => onReport("outbox", report), onOpen: send,
+    onLost: () => outgoing.unsend(), onChange: showLines});
+const wrong = [USER, OWNER].find((name) => !canBeRead(name));
+if (!Line.possible) {
+    showStatus(LACKING);
+} else if (wrong !== undefined) {
+    showStatus(`“${wrong.slice(0, 100)}” is no user's name here: ${USER_RULE}. Choose another name above.`);
+    document.body.dataset.state = "wrong";
+} else {
     inbox.begin();
     outbox.begin();
-} else {
-    showStatus(LACKING);
+    draw();
 }

@@ -7,6 +7,7 @@
 const MAX_TEXT = 280;           // code points
 const MAX_ID = 256;             // characters
 const MAX_USER = 32;
+const USER_RULE = "1 to 32 letters, digits, and _ . - are allowed";
 const MENTION = /(?<![A-Za-z0-9_@])@([A-Za-z0-9_.-]+)/g;
 
 /* In code points, as Python counts; of a long text only so far that it is known to be too long. */
@@ -34,7 +35,10 @@ const encodeBark = ({id, user, text, created}) => ({
     body: text,
 });
 
-const isUser = (name) => name.length >= 1 && name.length <= MAX_USER;
+const isUser = (name) => /^[A-Za-z0-9_.-]{1,32}$/.test(name);
+
+/* Whether a browser can ask for the timeline of that name: in an address, these two lead elsewhere. */
+const canBeRead = (name) => isUser(name) && name !== "." && name !== "..";
 
 /* "@rex." names who is called "rex." and, as it may end a sentence, "rex". */
 const bare = (name) => name.replace(/[.-]+$/, "");
@@ -45,16 +49,22 @@ function mentions(text) {
     return names.filter(isUser);
 }
 
-/* The text in pieces, mentions apart: [{piece, mention}]. */
+// An address in a text, without what turns the direction of writing, and the stops that end a sentence.
+const LINK = /https?:\/\/[^\s<>"\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g;
+const STOPS = /[.,;:!?'’”)\]}]+$/;
+
+/* The text in pieces, mentions and links apart: [{piece, kind}], where the kind is "text", "mention" or "link". */
 function pieces(text) {
+    const links = [...text.matchAll(LINK)].map(({index, 0: link}) => ({index, piece: link.replace(STOPS, ""), kind: "link"}))
+        .filter(({piece}) => URL.canParse(piece));
+    const names = [...text.matchAll(MENTION)].map(({index, 1: name}) => ({index, name: bare(name) || name}))
+        .filter(({index, name}) => isUser(name) && !links.some((link) => link.index < index && index < link.index + link.piece.length))
+        .map(({index, name}) => ({index, piece: `@${name}`, kind: "mention"}));
     const found = [];
     let end = 0;
-    for (const {index, 1: name} of text.matchAll(MENTION)) {
-        const shown = bare(name) || name;
-        if (isUser(shown)) {
-            found.push({piece: text.slice(end, index), mention: false}, {piece: `@${shown}`, mention: true});
-            end = index + 1 + shown.length;
-        }
+    for (const {index, piece, kind} of [...links, ...names].sort((one, other) => one.index - other.index)) {
+        found.push({piece: text.slice(end, index), kind: "text"}, {piece, kind});
+        end = index + piece.length;
     }
-    return [...found, {piece: text.slice(end), mention: false}];
+    return [...found, {piece: text.slice(end), kind: "text"}];
 }

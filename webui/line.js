@@ -86,12 +86,13 @@ class Line {
 
     /* `address` begins with the service, such as inbox/ark3: which of several has it, the gateway finds out.
      * What may be left out: `onMessage` takes each message, and without it there is no receiver; `sends` makes
-     * a sender, `onCredit` is called when it may send; `onOpen`, `onLost` and `onChange` (of the state);
-     * `onTrouble` is told of errors in `onMessage`, `onCredit` and `onOutcome`. */
-    constructor(address, {onMessage, sends, onCredit, onOpen, onLost, onChange, onTrouble = console.error}) {
+     * a sender, `onCredit` is called when it may send; `onReport` takes, once a second, what the process at the
+     * other end says of itself; `onOpen`, `onLost` and `onChange` (of the state); `onTrouble` is told of errors in
+     * `onMessage`, `onCredit`, `onReport` and `onOutcome`. */
+    constructor(address, {onMessage, sends, onCredit, onReport, onOpen, onLost, onChange, onTrouble = console.error}) {
         const [service] = address.split("/");
         const path = address.split("/").map(encodeURIComponent).join("/");
-        Object.assign(this, {address, service, path, onMessage, sends, onCredit, onOpen, onLost, onChange, onTrouble});
+        Object.assign(this, {address, service, path, onMessage, sends, onCredit, onReport, onOpen, onLost, onChange, onTrouble});
         this.state = "dialling";        // then "open" or "away"
         this.reason = "";               // what the service said when it refused
         this.wait = FIRST_WAIT;
@@ -161,6 +162,13 @@ class Line {
                 on(outcome, ({delivery}) => this.settled(delivery, outcome));
             }
             this.sender = connection.open_sender(this.address);
+        }
+        if (this.onReport) {
+            const reports = connection.open_receiver({source: "agents", snd_settle_mode: 1, credit_window: 2});
+            reports.on("message", contained(({message}) => this.onReport(message.body), this.onTrouble));
+            for (const event of ["receiver_open", "receiver_error", "receiver_close"]) {
+                reports.on(event, () => {});    // that stands for itself: the line is open without it
+            }
         }
     }
 

@@ -10,7 +10,9 @@ FILES = {
     "/barks.js": "webui/barks.js",
     "/line.js": "webui/line.js",
     "/numbers.js": "webui/numbers.js",
+    "/outgoing.js": "webui/outgoing.js",
     "/shown.js": "webui/shown.js",
+    "/timeline.js": "webui/timeline.js",
     "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
     "/monitoring/": "monitoring/index.html",
     **{

@@ -60,6 +60,19 @@ def give_session(page: Page, gateway: str, token: str) -> None:
     page.add_init_script(f"Object.defineProperty(window, 'BARKER_SESSION', {{value: {session}}})")
 
 
+def audited(page: Page) -> list[str]:
+    """What axe finds amiss for people who use a page in another way than by eye and mouse, at once."""
+    if not page.evaluate("Boolean(window.axe)"):
+        page.add_script_tag(path=ROOT / "webui" / "node_modules" / "axe-core" / "axe.min.js")
+    # What fades in has its own contrast when it is there.
+    page.evaluate("document.getAnimations().forEach((animation) => animation.cancel())")
+    found: list[str] = page.evaluate(
+        "axe.run({preload: false}).then(({violations}) => violations.flatMap(({id, help, nodes}) =>"
+        " nodes.map(({html, failureSummary}) => `${id}: ${help}: ${html}: ${failureSummary}`)))"
+    )
+    return found
+
+
 @pytest.fixture
 def whole(suite: Suite, page: Page, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """All that a bark needs: inbox, outbox, bizlogic and gateway. ark3 and rex follow each other."""

@@ -85,7 +85,30 @@ describe("whom a text mentions", () => {
             assert.deepEqual(mentions(text), names);
             const all = pieces(text);
             assert.equal(all.map(({piece}) => piece).join(""), text, "no character is lost");
-            assert.deepEqual(all.filter(({mention}) => mention).map(({piece}) => piece), shown);
+            assert.deepEqual(all.filter(({kind}) => kind === "mention").map(({piece}) => piece), shown);
         });
     }
+});
+
+describe("what is a link in a text", () => {
+    for (const [text, links, names] of [
+        ["see https://example.org/a?b=c#d.", ["https://example.org/a?b=c#d"], []],
+        ["(http://example.org)", ["http://example.org"], []],
+        ["https://example.org/@rex and @spot", ["https://example.org/@rex"], ["@spot"]],
+        ["HTTPS://example.org javascript:alert(1) ftp://x https:// https://[", [], []],
+        ["https://example.org/\u202egpj.exe", ["https://example.org/"], []],
+        ["https://a.example,https://b.example", ["https://a.example,https://b.example"], []],
+        [`https://example.org/${"x".repeat(200)}`, [`https://example.org/${"x".repeat(200)}`], []],
+    ]) {
+        test(JSON.stringify(text), () => {
+            const all = pieces(text), of = (kind) => all.filter((one) => one.kind === kind).map(({piece}) => piece);
+            assert.equal(all.map(({piece}) => piece).join(""), text, "no character is lost");
+            assert.deepEqual([of("link"), of("mention")], [links, names]);
+        });
+    }
+});
+
+test("whose timeline a browser can ask for", () => {
+    assert.deepEqual(["ark3", "a.b-c_4", "...", "r".repeat(32)].filter(canBeRead).length, 4);
+    assert.deepEqual([".", "..", "", "a b", "a/b", "ä", "rex\n", "r".repeat(33)].filter(canBeRead), []);
 });
