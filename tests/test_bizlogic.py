@@ -238,6 +238,9 @@ class Many:
         return [author, *self.names]
 
     def mentioned(self, author: str, text: str) -> list[str]:
+        return self.named(text)
+
+    def named(self, text: str) -> list[str]:
         return [text[1:]] if text.startswith("@") else []
 
 

@@ -37,7 +37,7 @@ function onMessage(message) {
     }
     const bark = decodeBark(message);
     if (bark) {         // what is shown are barks, each once
-        showOwn(outgoing.arrive(bark.id));
+        showOwn(outgoing.arrive(bark.id).map((own) => own.id === bark.id ? bark : own));
         timeline.add(bark);
     }
     soon();
@@ -209,7 +209,7 @@ function entry(item, waits) {
     author.title = `See the timeline of ${item.user}`;
     const tag = mine ? [make("span", "tag", "you")] : mentioned ? [make("span", "tag", "mentions you")] : [];
     const head = make("div", "head", author, ...tag, waits ? make("span", "note") : timeOf(item));
-    const text = make("p", "text", ...pieces(item.text).map(({piece, kind}) =>
+    const text = make("p", "text", ...pieces(item.text, item.named).map(({piece, kind}) =>
         kind === "mention" ? make("b", "at", piece) : kind === "link" ? linkTo(piece) : piece));
     text.dir = "auto";
     const element = make("li", `bark ${mine ? "mine" : mentioned ? "mention" : ""}`,
@@ -225,7 +225,7 @@ function entry(item, waits) {
     return element;
 }
 
-const mentionsMe = ({user, text}) => user !== USER && mentions(text).includes(USER);
+const mentionsMe = ({user, named}) => user !== USER && named.includes(USER);
 
 function timeOf({created}) {
     const time = make("time", "", ago(created, Date.now()));

@@ -7,7 +7,7 @@
 
 const MOST_KEPT = 200;          // barks on the page, and as many that wait
 const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
-const PACE = 250;               // time between two times that barks are shown by themselves: no eye is faster
+const PACE = 500;               // time between two times that barks are shown by themselves: no eye is faster
 const STILL = 2000;             // one who has not moved for so long is still
 const IN_SIGHT = 10000;         // time that nothing is put above one's own bark
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from proton import Data, Message
@@ -28,7 +29,10 @@ KEY = "x-opt-key"
 MISSED = "x-opt-missed"
 """Delivery annotation, inbox to reader: how many messages before this one the reader was too slow for."""
 
-_HEADER, _DELIVERY_ANNOTATIONS = 0x70, 0x71
+MENTIONS = "x-opt-mentions"
+"""Message annotation, bizlogic to readers: who is mentioned and exists, as one string with spaces between."""
+
+_HEADER, _DELIVERY_ANNOTATIONS, _MESSAGE_ANNOTATIONS = 0x70, 0x71, 0x72
 _DURABLE_HEADER = b"\x00\x53\x70\xc0\x02\x01\x41"
 _DURABLE_BARE = _DURABLE_HEADER + b"\x00\x53\x73"  # As barks of Barker's own clients begin.
 _DURABLE_ANNOTATED = _DURABLE_HEADER + b"\x00\x53\x71\xd1"  # And as those of bizlogic do.
@@ -218,6 +222,18 @@ def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) ->
         for key, value in annotations.items()
     )
     return b"".join((sections.header, b"\x00\x53\x71", _map(pairs, len(annotations) * 2), sections.rest))
+
+
+def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
+    """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it.
+
+    :raises DecodeError: when the bytes are no row of AMQP sections.
+    """
+    sections = cut(data)
+    if not names or _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
+        return data
+    annotations = b"\x00\x53\x72" + _map(_symbol(MENTIONS) + _string(" ".join(names)), 2)
+    return b"".join((sections.header, sections.delivery_annotations, annotations, sections.rest))
 
 
 def annotations_in(section: bytes) -> dict[str, Any]:
@@ -427,7 +443,7 @@ def _descriptor(data: bytes, start: int) -> tuple[int, int]:
 _SECTION_NAMES = {
     b"amqp:header:list": _HEADER,
     b"amqp:delivery-annotations:map": _DELIVERY_ANNOTATIONS,
-    b"amqp:message-annotations:map": 0x72,
+    b"amqp:message-annotations:map": _MESSAGE_ANNOTATIONS,
     b"amqp:properties:list": 0x73,
     b"amqp:application-properties:map": 0x74,
     b"amqp:data:binary": 0x75,

@@ -43,6 +43,10 @@ class Following:
         """Who must see a bark of this user, in the parts by which it goes to the inboxes."""
         return self._fan_outs.shares(user, text)
 
+    def named(self, text: str) -> list[str]:
+        """Who is mentioned in a text and exists."""
+        return self.graph.named(text)
+
     def apply(self, follows: list[Follow]) -> list[PeerError | None]:
         """Have what users have said in the file and in memory, in order; of each, why it cannot be.
 

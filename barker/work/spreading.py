@@ -22,7 +22,13 @@ from typing import Any, NamedTuple
 from barker.amqp.batch import BYTES, MESSAGES
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.message import KEY, RECIPIENTS, decode_bark, with_delivery_annotations
+from barker.amqp.message import (
+    KEY,
+    RECIPIENTS,
+    decode_bark,
+    with_delivery_annotations,
+    with_mentions,
+)
 from barker.amqp.outbound import Accepted, Dropped, Outbound, Outcome, Rejected
 from barker.amqp.service import Service, Serving
 from barker.core.barks import Bark, Follow
@@ -186,6 +192,7 @@ class Bizlogic(Service):
         if course.shares is None:
             course.shares = self.following.shares(course.bark.user, course.bark.text)
             course.parts_left = len(course.shares)
+            course.data = with_mentions(course.data, self.following.named(course.bark.text))
         while course.begun < len(course.shares):
             share = course.shares[course.begun]
             inbox = self._inboxes[share.inbox]

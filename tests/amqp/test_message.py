@@ -29,6 +29,7 @@ from barker.amqp.message import (
     encode_map,
     message_id,
     with_delivery_annotations,
+    with_mentions,
 )
 from barker.core.barks import LAST_TIME, MAX_TEXT, Bark, Follow
 from barker.core.errors import DecodeError, InvalidField, PeerError
@@ -352,6 +353,19 @@ def test_new_delivery_annotations_leave_header_and_bare_message_alone(
     assert (cut(before).header, cut(before).rest) == (header, rest)
     assert annotations_in(annotations) == added
     assert dict(decoded(after).instructions or {}) == {symbol(key): value for key, value in added.items()}
+
+
+@given(MESSAGES, ADDED)
+@settings(max_examples=50)
+def test_mentions_are_annotated_and_nothing_else_changes(made: Message, added: dict[str, str | int]) -> None:
+    made.annotations = None
+    before = with_delivery_annotations(encoded(made), added)
+    after = with_mentions(before, ["rex", "spot"])
+    assert dict(decoded(after).annotations or {}) == {symbol("x-opt-mentions"): "rex spot"}
+    assert cut(after).rest.endswith(cut(before).rest)
+    assert cut(after)[:2] == cut(before)[:2]
+    assert with_mentions(before, []) == before
+    assert with_mentions(after, ["other"]) == after, "what a sender has annotated stays"
 
 
 @given(MESSAGES)

@@ -74,7 +74,7 @@ def numbered(first: int, last: int) -> list[str]:
 
 def newest(page: Page, text: str) -> None:
     """Wait until this is the newest bark that is shown."""
-    expect(page.locator("#barks .text").first).to_have_text(text)
+    expect(page.locator("#barks .text").first).to_have_text(text, timeout=60_000)
 
 
 def say(page: Page, text: str) -> None:
@@ -151,7 +151,7 @@ def test_ones_own_bark_comes_into_sight_and_stays_there_however_many_come(stage:
     page.evaluate("scrollTo(0, 2000)")
     expect(page.locator("#barks")).to_contain_text("number 75")
     say(page, "Here I am")
-    expect(page.locator("#barks .mine .text")).to_have_text("Here I am")
+    expect(page.locator("#barks .mine .text")).to_have_text("Here I am", timeout=60_000)
     assert in_sight(page, "#barks .mine")
     for first in range(101, 401, 100):
         stage.put(*numbered(first, first + 99))
@@ -206,12 +206,13 @@ def test_a_bark_that_waits_and_a_draft_survive_a_reload(stage: Stage, page: Page
     page.fill("#text", "not yet said")
     expect(page.locator("#pending .bark")).to_have_count(2)
     page.reload()
+    newest(page, "the second that waits")
     expect(page.locator("#barks .text")).to_have_text(["the second that waits", "the first that waits"])
     expect(page.locator("#pending .bark")).to_have_count(0)
     assert page.input_value("#text") == "not yet said"
     assert page.evaluate("localStorage.length") == 0
     page.reload()
-    expect(page.locator("#barks .bark")).to_have_count(2)
+    expect(page.locator("#barks .bark")).to_have_count(2, timeout=60_000)
     assert page.evaluate("outgoing.waiting.size") == 0
 
 
@@ -225,8 +226,9 @@ def test_to_look_at_somebody_is_not_to_be_them(stage: Stage, page: Page) -> None
     expect(page.locator("#whose")).to_have_text(f"Timeline of {other}")
     assert (page.input_value("#user"), page.input_value("#text")) == (stage.user, "a draft")
     page.press("#text", "Enter")
-    expect(page.locator("#pending .note")).to_have_text("accepted, for your own timeline")
+    expect(page.locator("#pending .note")).to_have_text("accepted, for your own timeline", timeout=60_000)
     page.click("#back")
+    newest(page, "a draft")
     expect(page.locator("#barks .text")).to_have_text(["a draft", "look at me"])
     expect(page.locator("#barks .tag")).to_have_text(["you"])
     expect(page.locator("#become")).to_be_hidden()
@@ -246,12 +248,14 @@ def test_a_name_that_is_none_is_said_once(stage: Stage, page: Page, name: str) -
     assert dialled == []
     page.fill("#user", stage.user)
     page.press("#user", "Enter")
-    expect(page.locator("#inbox")).to_have_text("inbox connected")
+    expect(page.locator("#inbox")).to_have_text("inbox connected", timeout=60_000)
 
 
 def test_a_user_of_whom_nothing_is_known_is_told_what_that_means(stage: Stage, page: Page) -> None:
     stage.open(page)
-    expect(page.locator("#empty")).to_contain_text(f"No barks on the timeline of {stage.user} yet.")
+    expect(page.locator("#empty")).to_contain_text(
+        f"No barks on the timeline of {stage.user} yet.", timeout=60_000
+    )
     expect(page.locator("#status")).to_be_hidden()
 
 
@@ -265,6 +269,7 @@ def test_each_text_is_written_in_its_own_direction(stage: Stage, page: Page) -> 
     texts = page.locator("#barks .text")
     directions = texts.evaluate_all("all => all.map((text) => getComputedStyle(text).direction)")
     assert directions == ["rtl", "ltr"]
+    page.evaluate("document.querySelectorAll('#barks .text')[1].append(make('b', 'at', '@rex'))")
     isolation = "getComputedStyle(document.querySelector('#barks .at')).unicodeBidi"
     assert page.evaluate(isolation) == "isolate"
     assert page.get_attribute("#text", "dir") == "auto"
@@ -304,7 +309,7 @@ def test_nothing_is_wider_than_the_screen(stage: Stage, chromium: Browser, width
     newest(page, "woof")
     page.fill("#user", "y" * 32)
     say(page, "@" + "w" * 270)
-    expect(page.locator("#barks .mine")).to_have_count(1)
+    expect(page.locator("#barks .mine")).to_have_count(1, timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for element in page.locator("#fresh:visible, #become, header *, .bark, #bark").all():
         box = element.bounding_box()
@@ -361,7 +366,7 @@ def test_new_barks_are_told_by_and_by(stage: Stage, page: Page) -> None:
 
 def test_beside_the_timeline_it_says_what_this_is(stage: Stage, page: Page) -> None:
     stage.open(page)
-    expect(page.locator("#inbox")).to_have_text("inbox connected")
+    expect(page.locator("#inbox")).to_have_text("inbox connected", timeout=60_000)
     expect(page.locator("aside")).to_be_hidden()
     page.set_viewport_size({"width": 1440, "height": 900})
     aside = page.locator("aside")
@@ -374,11 +379,12 @@ def test_beside_the_timeline_it_says_what_this_is(stage: Stage, page: Page) -> N
 
 def test_where_nobody_works_on_barks_it_says_so(stage: Stage, page: Page) -> None:
     stage.open(page)
-    expect(page.locator("#outbox")).to_have_text("outbox connected")
+    expect(page.locator("#outbox")).to_have_text("outbox connected", timeout=60_000)
     expect(page.locator("#status")).to_be_hidden()
     stage.bizlogic.kill(signal.SIGKILL)
     say(page, "Is anybody there?")
-    expect(page.locator("#status")).to_contain_text("Nobody works on barks now: they wait in the outbox.")
+    nobody = "Nobody works on barks now: they wait in the outbox."
+    expect(page.locator("#status")).to_contain_text(nobody, timeout=60_000)
     expect(page.locator("#pending .note")).to_have_text("accepted by the outbox")
     stage.bizlogic.restart()
     newest(page, "Is anybody there?")
@@ -412,7 +418,7 @@ STATES: dict[str, tuple[dict[str, str], Callable[[Stage, Page], object]]] = {
     "no name": ({"user": ".."}, lambda stage, page: expect(page.locator("#status")).to_be_visible()),
     "nothing there": (
         {"timeline": "nobody.yet"},
-        lambda stage, page: expect(page.locator("#empty")).to_contain_text("No barks"),
+        lambda stage, page: expect(page.locator("#empty")).to_contain_text("No barks", timeout=60_000),
     ),
 }
 

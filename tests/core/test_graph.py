@@ -49,6 +49,12 @@ def test_unfollowing_ends_it_and_unfollowing_again_changes_nothing() -> None:
 # Recipients
 
 
+def test_who_is_mentioned_exists_and_is_named_once() -> None:
+    graph = SocialGraph(["rex", "spot", "ark3."])
+    assert graph.named("@nobody: @spot, @rex and @spot. Or @ark3.") == ["spot", "rex", "ark3."]
+    assert graph.named("rex") == []
+
+
 @pytest.mark.parametrize(
     ("author", "text", "recipients"),
     [

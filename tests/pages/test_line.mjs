@@ -28,6 +28,7 @@ class Connection extends EventEmitter {
 
     open_receiver(settings) {
         this.receives = settings;
+        return this.reports = new EventEmitter();
     }
 
     open_sender(address) {
@@ -172,6 +173,17 @@ describe("what is sent", () => {
         assert.deepEqual(outcomes, []);
         assert.equal(send("b"), false);
     });
+});
+
+test("what the process at the other end says of itself comes beside, and the line is open without it", () => {
+    const reports = [];
+    const {line} = dialled("outbox", {sends: true, onReport: (report) => reports.push(report)});
+    assert.equal(newest().receives.source, "agents");
+    newest().reports.emit("receiver_error", {});
+    newest().reports.emit("message", {message: {body: {depth: 7}}});
+    assert.deepEqual([line.state, reports], ["dialling", [{depth: 7}]]);
+    newest().emit("sender_open", {sender: {target: {}}});
+    assert.equal(line.state, "open");
 });
 
 test("an error in a handler is told, and ends nothing", () => {

@@ -71,7 +71,7 @@ describe("what waits is shown by itself", () => {
 
     test("when one has not moved for a while", () => assert.equal(delay(NOW, {moved: NOW - 500}), STILL - 500));
 
-    test("four times a second at most", () => {
+    test("twice a second at most", () => {
         timeline.take(NOW);
         assert.deepEqual([delay(NOW), delay(NOW + 100), delay(NOW + PACE)], [PACE, PACE - 100, 0]);
     });
