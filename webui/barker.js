@@ -13,7 +13,7 @@
 
 const GAP = 10;                 // pixels between two barks
 const USUAL_HEIGHT = 90;        // of a bark that was never in the document, with the gap
-const MOST_PENDING = 10;        // own barks that are shown on their way; of the others, how many
+const MOST_PENDING = 3;         // own barks that are shown on their way; of the others, how many
 const TELL_EVERY = 15000;       // milliseconds between two times that new barks are read aloud
 const DRAFT = "barker draft";
 
@@ -273,7 +273,7 @@ const AWAY = {
     inbox: "The inbox is away. New barks come when it is back.",
     outbox: "The outbox is away. Your barks wait here until it is back.",
 };
-const NOBODY = "Nobody works on barks now: they wait in the outbox. A bizlogic would: barker bizlogic.";
+const NOBODY = "Nobody works on barks now: they wait in the outbox. To start one: barker bizlogic.";
 
 const reports = {};             // what inbox and outbox said last of themselves, while they are there
 
@@ -301,7 +301,7 @@ function showFigures() {
     const {inbox, outbox} = reports;
     const figures = [
         ["Barks into your outbox", outbox && rateText(outbox.received_rate)],
-        ["They wait there for bizlogic", outbox && count(outbox.depth)],
+        ["Waiting there for bizlogic", outbox && count(outbox.depth)],
         ["Bizlogic that works", outbox && (outbox.consumer || "none")],
         ["Timelines", inbox && count(inbox.timelines)],
         ["Barks put on them so far", inbox && count(inbox.delivered)],

@@ -312,8 +312,8 @@ def test_no_more_than_1000_barks_wait_and_the_next_stays_in_the_box(barker: Page
     say(barker, "one too many")
     expect(barker.locator("#problem")).to_contain_text("1,000 barks wait here to be sent")
     assert barker.input_value("#text") == "one too many"
-    expect(barker.locator("#pending .bark")).to_have_count(10)
-    expect(barker.locator("#more")).to_have_text("990 more of your barks are on the way")
+    expect(barker.locator("#pending .bark")).to_have_count(3)
+    expect(barker.locator("#more")).to_have_text("997 more of your barks are on the way")
     cast.outbox.restart()
     expect(barker.locator("#pending .bark")).to_have_count(0, timeout=60_000)
     barker.press("#text", "Enter")

@@ -386,6 +386,13 @@ def test_where_nobody_works_on_barks_it_says_so(stage: Stage, page: Page) -> Non
     nobody = "Nobody works on barks now: they wait in the outbox."
     expect(page.locator("#status")).to_contain_text(nobody, timeout=60_000)
     expect(page.locator("#pending .note")).to_have_text("accepted by the outbox")
+    page.set_viewport_size({"width": 320, "height": 640})
+    card, *parts = (page.locator(f"#pending {name}").bounding_box() for name in (".bark", ".author", ".note"))
+    assert card
+    for part in parts:
+        assert part
+        assert part["width"] > 40
+        assert part["x"] + part["width"] < card["x"] + card["width"]
     stage.bizlogic.restart()
     newest(page, "Is anybody there?")
     expect(page.locator("#status")).to_be_hidden()
