@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 USERS = itertools.count(1)
 
-STACKED = "Z" + "\N{COMBINING ACUTE ACCENT}\N{COMBINING CEDILLA}" * 100
+STACKED = "Z" + "\u0353\u0318\u031b\u0322\u0327\u0301\u0306\u030a" * 20
 ARABIC = "\u0645\u0631\u062d\u0628\u0627"
 DOGS = "\N{DOG FACE}\N{ZERO WIDTH JOINER}\N{DOG FACE}"
 
@@ -124,6 +124,34 @@ def test_what_one_reads_stays_where_it_is_while_barks_come(stage: Stage, page: P
     expect(fresh).to_be_hidden()
     assert page.evaluate("scrollY") == 0
     assert in_sight(page, "#barks .bark")
+
+
+def test_what_one_reads_stays_where_it_is_when_higher_barks_come_into_the_document(
+    stage: Stage, page: Page
+) -> None:
+    stage.put(*(f"{text} {'long ' * 50}" for text in numbered(1, 100)))
+    stage.open(page)
+    page.wait_for_function("timeline.shown.length === 100")
+    moves = page.evaluate(
+        """async () => {
+            const frames = async () => {
+                for (let n = 0; n < 3; n += 1) await new Promise(requestAnimationFrame);
+            };
+            scrollTo(0, 6000);
+            await frames();
+            const bark = [...document.querySelectorAll("#barks li")].find(
+                (bark) => bark.getBoundingClientRect().top > 0);
+            const top = () => bark.getBoundingClientRect().top, moves = [];
+            for (let n = 0; n < 5; n += 1) {
+                const before = top();
+                scrollBy(0, -150);
+                await frames();
+                moves.push(Math.round(top() - before));
+            }
+            return moves;
+        }"""
+    )
+    assert all(abs(move - 150) <= 2 for move in moves), moves
 
 
 def test_to_one_who_is_at_the_top_and_still_they_come_by_themselves(stage: Stage, page: Page) -> None:
@@ -263,12 +291,21 @@ def test_a_user_of_whom_nothing_is_known_is_told_what_that_means(stage: Stage, p
 
 
 def test_each_text_is_written_in_its_own_direction(stage: Stage, page: Page) -> None:
-    stage.put("plain @rex", f"{ARABIC} @rex abc 123!")
+    stage.put(f"plain\n{ARABIC} @rex", f"{ARABIC} @rex abc 123!")
     stage.open(page)
     newest(page, f"{ARABIC} @rex abc 123!")
     texts = page.locator("#barks .text")
     directions = texts.evaluate_all("all => all.map((text) => getComputedStyle(text).direction)")
     assert directions == ["rtl", "ltr"]
+    room = texts.nth(1).evaluate(
+        """(text) => {
+            const line = document.createRange();
+            line.setStart(text.firstChild, "plain\\n".length);
+            line.setEnd(text.firstChild, "plain\\n".length + 5);
+            return text.getBoundingClientRect().right - line.getBoundingClientRect().right;
+        }"""
+    )
+    assert room < 10, "its second line begins at the right"
     page.evaluate("document.querySelectorAll('#barks .text')[1].append(make('b', 'at', '@rex'))")
     isolation = "getComputedStyle(document.querySelector('#barks .at')).unicodeBidi"
     assert page.evaluate(isolation) == "isolate"
@@ -279,9 +316,10 @@ def test_marks_that_are_stacked_stay_in_their_card(stage: Stage, page: Page) -> 
     stage.put("below", STACKED, "above")
     stage.open(page)
     newest(page, "above")
-    others = [page.locator("#barks .bark").nth(0), page.locator("#barks .bark").nth(2)]
+    barks = page.locator("#barks .bark")
+    others = [barks.nth(0), barks.nth(2), barks.nth(1).locator(".head")]
     before = [other.screenshot() for other in others]
-    page.locator("#barks .text").nth(1).evaluate("(text) => { text.textContent = 'Z'; }")
+    barks.nth(1).locator(".text").evaluate("(text) => { text.textContent = 'Z'; }")
     assert [other.screenshot() for other in others] == before
 
 
