@@ -26,7 +26,7 @@ PROTONS := 0.39.0 0.40.0
 PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pytest|pytest-timeout|sortedcontainers
 
 .NOTPARALLEL:
-.PHONY: help run test test-proton simulate dist setup lint screenshots clean preflight broken
+.PHONY: help run test test-proton simulate dist docs setup lint screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -50,6 +50,9 @@ simulate: setup ## simulate hour after hour, with a new seed each, until a promi
 dist: setup ## build a wheel with the pages inside: dist/barker-….whl
 	@rm -rf build dist && $(PY) -m pip wheel -qq --no-deps -w dist . && rm -rf build && echo dist/*.whl
 
+docs: $(VENV)/docs ## build the documentation: docs/_build/html/index.html
+	@$(PY) -m sphinx -q -W --keep-going docs docs/_build/html && echo docs/_build/html/index.html
+
 lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 	@echo "ruff:"; $(PY) -m ruff check --output-format=concise .
 	@echo "mypy:"; $(PY) -m mypy
@@ -57,11 +60,11 @@ lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 	@echo "vulture:"; $(PY) -m vulture
 
 screenshots: TESTS := --tests
-screenshots: setup $(VENV)/dev ## take the README's pictures anew, from a running suite
+screenshots: setup $(VENV)/dev ## take the documentation's pictures anew, from a running suite
 	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
-	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 preflight:
@@ -81,6 +84,11 @@ $(VENV)/run: requirements.txt pyproject.toml $(VENV)/whole
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
 	@echo "Installing the tools for tests"
 	@$(PIP) -r requirements-dev.txt && $(PIP_END)
+	@touch $@
+
+$(VENV)/docs: requirements-docs.txt $(VENV)/run
+	@echo "Installing Sphinx"
+	@$(PIP) -r requirements-docs.txt && $(PIP_END)
 	@touch $@
 
 .venv-proton/%/done: requirements.txt requirements-dev.txt | preflight
