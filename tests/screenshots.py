@@ -1,17 +1,21 @@
-"""The README's pictures, taken from a running suite: ``make screenshots``.
+"""The documentation's pictures, taken from running suites: ``make screenshots``.
 
-A bizlogic is killed on the way, so that the dashboard has something to show.
+A bizlogic is frozen on the way, so that the dashboard has something to show. The suites have the usual ports,
+as in the README; so no other may run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from barker.commands.session import read_session
@@ -46,16 +50,25 @@ def web_page(browser: Browser, suite: Launched) -> None:
 
 
 def dashboard(browser: Browser, suite: Launched) -> None:
-    """The suite shortly after the working bizlogic was killed, with most of a minute behind it."""
+    """The suite seconds after the active bizlogic was frozen: the standby has its work.
+
+    Frozen, not killed: that takes two seconds to notice, so the queues rise enough to be seen.
+    """
+    open_page(browser, suite, "webui/index.html", 760, 720, user="ark3")  # A reader.
     page = open_page(browser, suite, "monitoring/index.html", 1400, 900)
     page.check("#span [value='60']", force=True)
-    length = f"dashboard.plotted().rates['inbox-{5820 + suite.offset}']?.length ?? 0"
-    wait_for(lambda: page.evaluate(length) > 40, "forty seconds are drawn", 90)
-    page.click(f"#suite [data-name='bizlogic-{5680 + suite.offset}'] [data-verb='kill']")
-    killed = page.evaluate(length)
-    wait_for(lambda: page.evaluate(length) > killed + 12, "twelve seconds more are drawn", 60)
+    drawn = "dashboard.plotted().rates['inbox-5820']?.length ?? 0"
+    wait_for(lambda: page.evaluate(drawn) > 62, "a minute is drawn, without the start", 120)
+    page.click("#suite [data-name='bizlogic-5680'] [data-verb='freeze']")
+    page.locator("#events").get_by_text("bizlogic-5681 is active").wait_for()
+    then = page.evaluate("Date.now()")
+    wait_for(lambda: page.evaluate("Date.now()") > then + 12_000, "twelve seconds more are drawn", 60)
     page.mouse.move(0, 0)
     page.screenshot(path=PICTURES / "dashboard.png", full_page=True)
+    box = page.locator("#graphs").bounding_box()
+    assert box is not None
+    whole = Image.open(PICTURES / "dashboard.png")
+    whole.crop((0, 56, whole.width, round(box["y"] + box["height"]) + 16)).save(PICTURES / "failover.png")
 
 
 def diagram(browser: Browser, folder: Path) -> None:
@@ -71,20 +84,30 @@ def diagram(browser: Browser, folder: Path) -> None:
 
 def main() -> None:
     """Take all pictures."""
-    PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        arguments = ("--monitoring", "--autobarks", "5", "--rate", "4")
-        suite = Launched(Path(folder), "launch.py", *arguments)
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         try:
-            suite.wait_until_ready()
-            web_page(browser, suite)
-            dashboard(browser, suite)
-            diagram(browser, Path(folder))
+            with launched(folder / "page", "--rate", "4") as suite:
+                web_page(browser, suite)
+            with launched(folder / "dashboard", "--monitoring", "--rate", "40") as suite:
+                dashboard(browser, suite)
+            diagram(browser, folder)
         finally:
             browser.close()
-            suite.end()
-    print(f"Taken: webui.png, dashboard.png and diagram.png in {PICTURES}")
+    print(f"Taken: webui.png, dashboard.png, failover.png and diagram.png in {PICTURES}")
+
+
+@contextlib.contextmanager
+def launched(folder: Path, *arguments: str) -> Iterator[Launched]:
+    """A suite at the usual ports, for as long as it is needed."""
+    folder.mkdir()
+    suite = Launched(folder, "launch.py", *arguments, offset=0)
+    try:
+        suite.wait_until_ready()
+        yield suite
+    finally:
+        suite.end()
 
 
 if __name__ == "__main__":
