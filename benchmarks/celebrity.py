@@ -17,7 +17,8 @@ from barker.amqp.message import encode_bark, message_id
 from barker.amqp.outbound import Outbound
 from barker.amqp.system import now
 from barker.core.barks import Bark
-from barker.core.fan_out import PART, parts
+from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.fan_out import parts
 from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Load, Result, Task, bars, benchmark, load_table, spread, told
 from benchmarks.ends import TEXT
@@ -73,7 +74,7 @@ def main(task: Task, followers: int) -> Result:
         task.step()
         task.say("starting")
         suite = Suite(stage)
-        last = [part[-1] for part in parts([CELEBRITY, *names], PART)]
+        last = [part[-1] for part in parts([CELEBRITY, *names], DEFAULT_BOUNDS.part)]
         found: list[Lookout] = []
         stage.call(lambda: found.append(Lookout(stage, last)))
         until(lambda: found and found[0].ready == len(last), lambda: len(found), "the timelines are found")
