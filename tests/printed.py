@@ -52,11 +52,11 @@ NOT_RUN = {
     "pip install 'dist/barker-0.1.0-py3-none-any.whl[all]'": "tests/browser/test_wheel.py installs it",
     "barker launch": "tests/browser/test_wheel.py starts it from a wheel",
     "python launch.py": "the same as make run",
+    "python launch.py --data .barker/network": "the same as make run, with other users",
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",
     "barker chaos --minutes 10 --seed 1": "ten minutes; tests/system/test_chaos.py has a shorter run",
     "barker simulate --seed 1 --minutes 10 --faults 20": "half a minute; tests/sim has shorter runs",
     "python -m benchmarks fanout --seconds 20": "minutes; tests/system/test_benchmarks.py has a shorter run",
-    "python launch.py --graph FILE --mutual --data .barker/network": "FILE is the reader's",
 }
 """Commands that are not run, and why."""
 
@@ -150,9 +150,7 @@ class Reader:
             shutil.copy(ROOT / name, folder / name)
         (folder / "webui" / "node_modules").symlink_to((ROOT / "webui" / "node_modules").resolve())
         (folder / ".venv").symlink_to(sys.prefix)
-        # The folder is removed: Python may keep there what it has compiled.
-        unwanted = ("BARKER_", "PYTHONDONTWRITEBYTECODE")
-        self.environment = {key: os.environ[key] for key in os.environ if not key.startswith(unwanted)}
+        self.environment = {key: os.environ[key] for key in os.environ if not key.startswith("BARKER_")}
         self.environment |= {
             "PATH": f"{folder}/.venv/bin{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(folder),  # The copy, not the checkout that is installed there.
