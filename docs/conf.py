@@ -17,8 +17,8 @@ html_theme = "alabaster"
 html_theme_options = {
     "description": "A small Twitter of AMQP 1.0 microservices",
     "fixed_sidebar": True,
-    "page_width": "72rem",
-    "body_max_width": "52rem",
+    "page_width": "76rem",
+    "body_max_width": "58rem",
     "font_family": "system-ui, sans-serif",
     "head_font_family": "system-ui, sans-serif",
 }
