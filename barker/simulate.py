@@ -19,7 +19,7 @@ from barker.commands import options
 from barker.core.errors import Mistake
 from barker.environment import extra
 from barker.sim.diagram import write_diagram
-from barker.sim.many import Far, plans, rates, run_all
+from barker.sim.many import Far, duration, plans, rates, run_all
 from barker.sim.plan import Plan, read
 from barker.sim.record import Record
 from barker.sim.shrink import shrink
@@ -41,7 +41,7 @@ def _show(console: Console, all_figures: list[dict[str, Any]], real: float) -> N
     result = Table("what", "how much")
     result.add_row("virtual hours", f"{virtual / 3600:.2f}")
     result.add_row("times real time", f"{virtual / real:.0f}")
-    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "others")
+    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "excused", "others")
     counts: Counter[str] = Counter()
     for figures in all_figures:
         counts.update({name: figures[name] for name in names} | figures["besides"])
@@ -114,10 +114,8 @@ def main(
     own: the first has the one given, the next one the next number. Ends with status 0 only if all promises
     were kept; a run that fails is made small, and kept in a file.
     """
-    if hours is not None and minutes is not None:
-        raise Mistake("give --hours or --minutes, not both")
     seed = System().chance.randrange(1_000_000) if seed is None else seed
-    seconds = hours * 3600 if hours is not None else (minutes or 10.0) * 60
+    seconds = duration(hours, minutes)
     wanted = [read(replay)] if replay else plans(seed, runs, seconds, rate, rates(faults), **people)
     if diagram is not None and len(wanted) > 1:
         raise Mistake("--diagram is of one run of ten minutes at most, not of several")

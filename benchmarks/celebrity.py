@@ -17,7 +17,7 @@ from barker.amqp.message import encode_bark, message_id
 from barker.amqp.outbound import Outbound
 from barker.amqp.system import now
 from barker.core.barks import Bark
-from barker.core.bounds import DEFAULT_BOUNDS
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.fan_out import parts
 from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Load, Result, Task, bars, benchmark, load_table, spread, told

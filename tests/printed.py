@@ -56,6 +56,7 @@ NOT_RUN = {
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",
     "barker chaos --minutes 10 --seed 1": "ten minutes; tests/system/test_chaos.py has a shorter run",
     "barker simulate --seed 1 --minutes 10 --faults 20": "half a minute; tests/sim has shorter runs",
+    "barker simulate --hours 8 --faults kill=10 --faults full=2 --jobs 2": "minutes; the same",
     "python -m benchmarks fanout --seconds 20": "minutes; tests/system/test_benchmarks.py has a shorter run",
 }
 """Commands that are not run, and why."""

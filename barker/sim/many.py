@@ -68,6 +68,16 @@ def rates(texts: tuple[str, ...]) -> float | dict[str, float]:
     return found.get("", found) if found else 20.0
 
 
+def duration(hours: float | None, minutes: float | None) -> float:
+    """Seconds, of so many hours or minutes.
+
+    :raises Mistake: when both are given.
+    """
+    if hours is not None and minutes is not None:
+        raise Mistake("give --hours or --minutes, not both")
+    return hours * 3600 if hours is not None else (minutes or 10.0) * 60
+
+
 def plans(
     seed: int, runs: int, seconds: float, rate: float, faults: float | dict[str, float], **people: int
 ) -> list[Plan]:
