@@ -32,6 +32,8 @@ class Plan:
     """So many barks are left out at the beginning."""
     most: int = 10**9
     """So many barks at most, with those."""
+    left_out: list[int] = field(default_factory=list)
+    """Barks that are left out besides, by number."""
     authors: int = 10
     readers: int = 10
     inboxes: int = 1
@@ -50,7 +52,13 @@ class Plan:
     @property
     def barks(self) -> int:
         """How many barks are made."""
-        return max(0, min(self.most, int(self.rate * self.seconds)) - self.first)
+        return len(self.numbers)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those of the barks that are made, counted from 0."""
+        last = min(self.most, int(self.rate * self.seconds))
+        return [number for number in range(self.first, last) if number not in self.left_out]
 
     def write(self, file: Path) -> None:
         """Keep it in a file, which :func:`read` takes.

@@ -106,6 +106,7 @@ def simulate(
                     tick_seconds=TICK_SECONDS,
                     first=plan.first,
                     most=plan.most,
+                    left_out=frozenset(plan.left_out),
                     system=system,
                 )
             )

@@ -83,16 +83,18 @@ class Run:
         tick_seconds: float = 0.01,
         first: int = 0,
         most: int = 10**9,
+        left_out: frozenset[int] = frozenset(),
         system: System | None = None,
     ) -> None:
         """`rate` in barks/s, of all authors together.
 
-        `tick_seconds`: how often barks are made and faults are due. `first`, `most`: which of all barks are
-        made. `system`: the machine of its clients.
+        `tick_seconds`: how often barks are made and faults are due. `first`, `most`, `left_out`: which of all
+        barks are made. `system`: the machine of its clients.
         """
         self.suite, self.population, self.rate, self.seconds = suite, population, rate, seconds
         self.ledger = Ledger()
         self.faults, self._tick_seconds, self._most = faults, tick_seconds, most
+        self._left_out = left_out
         self.struck = 0
         self.arrivals: list[float] = []
         """When barks came to the reader who watches all the while, in seconds after the start."""
@@ -276,7 +278,7 @@ class Run:
             # What cannot be sent while the outboxes are away is not made up for.
             for number in range(self._made, due):
                 author = self.population.authors[number % len(self.population.authors)]
-                if len(self._outbounds[author]) < MOST_PENDING:
+                if number not in self._left_out and len(self._outbounds[author]) < MOST_PENDING:
                     self._bark(author)
             self._made = max(self._made, due)
         self._break()

@@ -1,10 +1,17 @@
-"""Bugs, planted one at a time while a simulation runs, each of a kind that real systems have had."""
+"""Bugs, planted one at a time while a simulation runs, each of a kind that real systems have had.
+
+``python -m tests.sim.mutants [SEED]`` finds each, by seeds that were not chosen for it, and makes what fails
+small; it tells how long that took, and how many barks and faults are left.
+"""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,6 +26,9 @@ from barker.manifolds import readers
 from barker.manifolds.intake import Intake
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
+from barker.sim.plan import Plan
+from barker.sim.shrink import shrink
+from barker.sim.simulation import planned, simulate
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
 from barker.work.spreading import Bizlogic, Course, Outbox
@@ -304,3 +314,45 @@ def an_unfollow_that_memory_does_not_know(patch: pytest.MonkeyPatch) -> None:
             change(self, user, other, wanted)
 
     patch.setattr(SocialGraph, "change", changing)
+
+
+class Found(NamedTuple):
+    """What became of a planted bug."""
+
+    seeds: int
+    small: Plan
+    found_seconds: float
+    """Of a processor, until it was found."""
+    seconds: float
+    """The same until it was small."""
+
+    @property
+    def events(self) -> int:
+        """Barks and faults that are left."""
+        return self.small.barks + len(self.small.faults)
+
+
+def find(name: str, seed: int, most: int = 20) -> Found | None:
+    """Plant a bug, find it by one of `most` seeds from this one on, and make small what fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        MUTANTS[name](patch)
+        begun = time.process_time()
+        for number in range(seed, seed + most):
+            plan = planned(number, 40, 5, 60)
+            if simulate(plan).wrong:
+                found = time.process_time() - begun
+                small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
+                return Found(number - seed + 1, small, found, time.process_time() - begun)
+    return None
+
+
+if __name__ == "__main__":
+    first = int(sys.argv[1]) if sys.argv[1:] else Random().randrange(10**6)
+    print(f"from seed {first} on; seconds are of a processor")
+    for name in MUTANTS:
+        found = find(name, first)
+        if found is None:
+            print(f"NOT FOUND  {name}", flush=True)
+        else:
+            times = f"{found.found_seconds:5.1f} s to find, {found.seconds:5.1f} s in all"
+            print(f"{found.seeds:2} seeds, {times}, {found.events:3} events left  {name}", flush=True)

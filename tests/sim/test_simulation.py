@@ -17,10 +17,13 @@ from barker.sim.shrink import shrink
 from barker.sim.simulation import planned, simulate
 from tests.harness import ROOT
 from tests.seed import SEED
-from tests.sim.mutants import MUTANTS
+from tests.sim.mutants import MUTANTS, find
 
 SEEDS = 20
 """So many seeds a planted bug has to be found by, at most; none was chosen for it."""
+
+EVENTS = 20
+"""So many barks and faults are left of it, at most."""
 
 
 def command(hash_seed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,20 +79,26 @@ def test_what_was_found_once_is_mended(case: Path) -> None:
     assert simulate(read(case)).wrong == []
 
 
-def test_a_run_that_fails_is_shrunk_to_little_and_is_had_again_from_its_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accept_what_a_commit_has_failed_with",
+        "forget_to_release_what_was_in_flight",
+        "what_was_in_flight_is_not_sent_again",
+    ],
+)
+def test_a_run_that_fails_is_shrunk_to_few_events_and_is_had_again_from_its_file(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    MUTANTS["forget_to_release_what_was_in_flight"](monkeypatch)
-    plans = (planned(seed, 12, 5, 60) for seed in range(SEED, SEED + SEEDS))
-    plan = next(plan for plan in plans if simulate(plan).wrong)
-    small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), tries=30)
-    assert len(small.faults) <= len(plan.faults) / 2
-    assert small.barks + len(small.faults) < plan.barks
-    small.write(tmp_path / "case.json")
-    assert read(tmp_path / "case.json") == small
+    # All of them: python -m tests.sim.mutants
+    found = find(name, SEED, SEEDS)
+    assert found is not None, f"not found by {SEEDS} seeds from {SEED} on"
+    assert found.events <= EVENTS, list(found.small.told())
+    found.small.write(tmp_path / "case.json")
+    assert read(tmp_path / "case.json") == found.small
+    MUTANTS[name](monkeypatch)
     assert simulate(read(tmp_path / "case.json")).wrong
-    besides = any((small.follows, small.work, small.notes, small.lookers))
-    assert len(list(small.told())) == 1 + besides + len(small.faults)
+    assert len(found.small.faults) <= len(list(found.small.told())) - 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"faults": [{"kind": "flood"}]}', "\x00"])
