@@ -19,6 +19,7 @@ NAMES = (
     "sync",
     "reporting",
     "dashboard",
+    "page",
     "whole",
 )
 """Each a module here with a command called main."""
