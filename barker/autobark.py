@@ -21,7 +21,7 @@ from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
-from barker.core.kennel import STAR, sentence
+from barker.core.kennel import sentence
 from barker.store.social import FILE_NAME, Users
 
 MOST_PENDING = 1_000
@@ -82,6 +82,20 @@ class Autobark:
             self._terminal.stop()
 
 
+def others(file: Path) -> list[str]:
+    """All users but the one whose page the launcher prints.
+
+    :raises Mistake: when there are none.
+    """
+    users = Users(file)
+    star = users.star()
+    names = [name for name in users.names() if name != star]
+    if not names:
+        besides = f" but {star}" if star else ""
+        raise Mistake(f"there are no users{besides} in {file}: make some with 'barker users make'")
+    return names
+
+
 @options.command("autobark")
 @click.argument("rate", type=click.FloatRange(0, min_open=True), default=1)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
@@ -102,13 +116,9 @@ def main(
 ) -> None:
     """Bark RATE times a second (1 if left out), each time as some user from --data.
 
-    Never as ark3, unless told to: that is who reads the web page.
+    Never as the one whose page the launcher prints, ark3 or whom most follow, unless told to.
     """
-    names = list(users) or [name for name in Users(data / FILE_NAME).names() if name != STAR]
-    if not names:
-        raise Mistake(
-            f"there are no users but {STAR} in {data / FILE_NAME}: make some with 'barker users make'"
-        )
+    names = list(users) or others(data / FILE_NAME)
     terminal = Terminal(directory_place)
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)

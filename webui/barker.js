@@ -280,10 +280,11 @@ const reports = {};             // what inbox and outbox said last of themselves
 function showLines() {
     const lines = [inbox, outbox];
     showStates(...lines);
-    const away = lines.filter(({state}) => state === "away");
-    away.forEach(({service}) => delete reports[service]);
+    const away = lines.filter(({state}) => state === "away"), refused = lines.filter(({state}) => state === "refused");
+    [...away, ...refused].forEach(({service}) => delete reports[service]);
     const reasons = [...new Set(away.map(({reason}) => reason))].join("");
-    showStatus(reasons ? `${reasons}Trying again.`
+    showStatus(refused.length ? `${refused[0].reason}Choose another name above.`
+        : reasons ? `${reasons}Trying again.`
         : away.length === 1 ? AWAY[away[0].service]
         : away.length && lines.some(({since}) => since) ? "Barker is away. Your barks wait here until it is back."
         : away.length ? `Barker does not answer at ${GATEWAY}. To start it: ${startWith()}. This page finds it by itself.`

@@ -93,7 +93,7 @@ class Line {
         const [service] = address.split("/");
         const path = address.split("/").map(encodeURIComponent).join("/");
         Object.assign(this, {address, service, path, onMessage, sends, onCredit, onReport, onOpen, onLost, onChange, onTrouble});
-        this.state = "dialling";        // then "open" or "away"
+        this.state = "dialling";        // then "open", "away", or "refused" for good
         this.reason = "";               // what the service said when it refused
         this.wait = FIRST_WAIT;
         this.outcomes = new Map();      // by delivery in flight: who is told what became of it
@@ -195,9 +195,10 @@ class Line {
             return;     // one loss has several events
         }
         const stood = this.state === "open" && Date.now() - this.since > STEADY;
-        const said = inWords((context.receiver || context.sender || {}).error || context.error);
+        const error = (context.receiver || context.sender || {}).error || context.error, said = inWords(error);
         this.reason = said ? `The ${this.service}: ${said}. ` : FROM_DISK && !runToken() ? noToken() : "";
-        this.state = "away";
+        // There is no such user: that is so tomorrow, too.
+        this.state = error?.info?.user === undefined ? "away" : "refused";
         this.connection = this.sender = undefined;
         this.outcomes.clear();      // rhea forgets what was in flight
         if (connection.socket) {
@@ -206,8 +207,10 @@ class Line {
         }
         this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
         clearTimeout(this.timer);
-        const again = () => this.dial();
-        this.timer = setTimeout(FROM_DISK ? () => readSession(again) : again, this.wait * (0.5 + Math.random() / 2));
+        if (this.state === "away") {
+            const again = () => this.dial();
+            this.timer = setTimeout(FROM_DISK ? () => readSession(again) : again, this.wait * (0.5 + Math.random() / 2));
+        }
         this.onLost?.();
         this.onChange?.();
     }

@@ -22,7 +22,7 @@ function setText(element, text) {
     }
 }
 
-const WORDS = {dialling: "connecting", open: "connected", away: "reconnecting"};
+const WORDS = {dialling: "connecting", open: "connected", away: "reconnecting", refused: "refused"};
 
 /* In the list of connections, how these lines do. */
 function showStates(...lines) {

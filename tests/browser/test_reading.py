@@ -287,6 +287,19 @@ def test_a_user_of_whom_nothing_is_known_is_told_what_that_means(stage: Stage, p
     expect(page.locator("#status")).to_be_hidden()
 
 
+def test_a_user_who_is_not_there_is_said_once(suite: Suite, page: Page) -> None:
+    suite.users([("ark3", "rex")]).close()
+    suite.inbox("--users-file", str(suite.data / "users.sqlite3"))
+    suite.outbox()
+    gateway = suite.start("gateway")
+    wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+    page.goto(f"http://127.0.0.1:{gateway.port}/?user=nobody")
+    expect(page.locator("#status")).to_contain_text("there is no user 'nobody'", timeout=60_000)
+    expect(page.locator("#status")).to_contain_text("Choose another name above.")
+    expect(page.locator("#inbox")).to_have_text("inbox refused")
+    assert page.evaluate("inbox.connection") is None
+
+
 # What may be written
 
 

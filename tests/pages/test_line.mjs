@@ -138,6 +138,13 @@ describe("a line", () => {
     });
 });
 
+test("a line to a user who is not there is tried once", () => {
+    const {line, calls} = dialled("inbox/nobody", {onMessage() {}});
+    newest().emit("receiver_close", {receiver: {error: {description: "there is no user 'nobody'", info: {user: "nobody"}}}});
+    assert.deepEqual([line.state, line.reason, timers.length], ["refused", "The inbox: there is no user 'nobody'. ", 0]);
+    assert.deepEqual(calls, ["lost", "refused"]);
+});
+
 describe("what is sent", () => {
     let line, outcomes;
     const send = (message) => line.send(message, (...outcome) => outcomes.push([message, ...outcome]));
