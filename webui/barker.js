@@ -124,7 +124,7 @@ function draw() {
         drawPending();
         drawBarks();
     });
-    at("fresh").hidden = timeline.waits === 0 || delay <= PACE;
+    at("fresh").hidden = timeline.waits === 0 || delay <= timeline.pace;
     setText(at("fresh"), `${count(timeline.waits)} new ${timeline.waits === 1 ? "bark" : "barks"}`);
     showEmpty();
 }

@@ -8,6 +8,8 @@
 const MOST_KEPT = 200;          // barks on the page, and as many that wait
 const MOST_KNOWN = 5000;        // ids known again: with each new link the history comes again
 const PACE = 500;               // time between two times that barks are shown by themselves: no eye is faster
+const FLOOD = 20;               // when so many have come meanwhile, nobody reads them all:
+const FLOOD_PACE = 2000;        // then what is shown stays for so long
 const STILL = 2000;             // one who has not moved for so long is still
 const IN_SIGHT = 10000;         // time that nothing is put above one's own bark
 
@@ -57,7 +59,12 @@ class Timeline {
      * at that time; never, as far as this goes, if they are reading. */
     delay(now, {atTop, reading, moved}) {
         return !atTop || reading ? Infinity
-            : Math.max(0, this.#taken + PACE - now, this.#held - now, moved + STILL - now);
+            : Math.max(0, this.#taken + this.pace - now, this.#held - now, moved + STILL - now);
+    }
+
+    /* Time between two times that barks are shown by themselves; the history, which comes first, is no flood. */
+    get pace() {
+        return this.waits < FLOOD || this.shown.length < MOST_KEPT ? PACE : FLOOD_PACE;
     }
 
     /* Show what waits. */

@@ -76,6 +76,17 @@ describe("what waits is shown by itself", () => {
         assert.deepEqual([delay(NOW), delay(NOW + 100), delay(NOW + PACE)], [PACE, PACE - 100, 0]);
     });
 
+    test("every two seconds when more come than anybody reads", () => {
+        come(...row(FLOOD));
+        timeline.take(NOW);
+        come(...row(FLOOD).map((number) => `history ${number}`));
+        assert.equal(delay(NOW), PACE, "the history is no flood");
+        come(...row(MOST_KEPT).map((number) => `more ${number}`));
+        timeline.take(NOW);
+        come(...row(FLOOD).map((number) => `flood ${number}`));
+        assert.deepEqual([delay(NOW), delay(NOW + FLOOD_PACE)], [FLOOD_PACE, 0]);
+    });
+
     test("and not while one's own bark is to be seen", () => {
         come(1);
         timeline.hold(NOW);
