@@ -97,7 +97,8 @@ def _fewer_people(plan: Plan) -> Tries:
     for name in ("authors", "readers", "inboxes"):
         for fewer in (1, getattr(plan, name) // 2):
             if 0 < fewer < getattr(plan, name):
-                other = replace(plan, **{name: fewer})
+                fewer_of: dict[str, Any] = {name: fewer}
+                other = replace(plan, **fewer_of)
                 plan = other if (yield other) else plan
 
 
