@@ -107,6 +107,17 @@ class Simulated:
         """Whether this is its turn."""
         return self._acting
 
+    @property
+    def between_turns(self) -> bool:
+        """Whether it runs and waits: no turn is to come at once, and none takes its time on a slow disk."""
+        process = self.process
+        return (
+            process is not None
+            and process.reactor.running
+            and process.reactor.patience() != 0
+            and self.world.now >= self._busy_until
+        )
+
     def start(self) -> None:
         """Make what runs in it, and let it begin; later, if its disk does not let it now."""
         self._number += 1

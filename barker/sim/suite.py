@@ -247,8 +247,7 @@ class SimulatedSuite:
         found = []
         for name, child in self.children.items():
             process = child.simulated.process
-            # A turn that is to come at once has not been yet.
-            if process is not None and process.reactor.running and process.reactor.patience() != 0:
+            if process is not None and child.simulated.between_turns:
                 most = MOST_ORDERS if child.program is ORDERS else 1 << 62
                 found += [
                     f"{name}: {what}"
