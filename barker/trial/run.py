@@ -182,8 +182,9 @@ class Run:
 
     def _look(self) -> None:
         """Go on to the next step when this one is done, or when nothing moves any more."""
-        if self._state() != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
-            self._moved = self._state(), self.reactor.clock()
+        state = self._state()
+        if state != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
+            self._moved = state, self.reactor.clock()
         if self._step == "faults":
             self._show("faults", min(1.0, self.now / self.seconds))
         elif self._step == "timelines":
