@@ -36,4 +36,5 @@ def extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("barker"):
             raise
-        sys.exit(f"barker: this needs {error.name}, which is not installed: pip install 'barker[{name}]'")
+        package = (error.name or "").partition(".")[0]
+        sys.exit(f"barker: this needs {package}, which is not installed: pip install 'barker[{name}]'")

@@ -26,6 +26,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "sync": (),
     "reporting": (),
     "dashboard": (),
+    "page": (),
     "overload": (),
 }
 """All of them, with what is asked for besides their defaults."""

@@ -208,7 +208,7 @@ def test_a_batch_whose_refusal_names_no_message_is_rejected_whole(info: Any) -> 
     # Such as Proton 0.41 as it stands makes of some: none of what was refused may count as accepted.
     pair = Pair()
     link, handler, _, far_handler = pair.sender()
-    link.batch_messages, link.batch_bytes = batch.MESSAGES, batch.BYTES
+    link.batches, link.batch_messages, link.batch_bytes = True, batch.MESSAGES, batch.BYTES
     link.send_batch([b"a", b"b"], ["first", "second"])
     pair.pump()
     [delivery] = far_handler.deliveries
