@@ -187,8 +187,8 @@ def _page(suite: Suite, user: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page()
-        page.goto(f"http://{gateway.place}/?user={user}")
         readers = suite.readers
+        page.goto(f"http://{gateway.place}/?user={user}")
         until(lambda: suite.readers > readers, lambda: None, "the page follows its timeline")
         page.evaluate(WATCH)
         yield page

@@ -227,10 +227,13 @@ def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) ->
 def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
     """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it.
 
-    :raises DecodeError: when the bytes are no row of AMQP sections.
+    So is one that Proton can read and :func:`cut` cannot: whoever adds what it needs finds that.
     """
-    sections = cut(data)
-    if not names or _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
+    try:
+        sections = cut(data)
+        if not names or _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
+            return data
+    except (DecodeError, IndexError, struct.error):
         return data
     annotations = b"\x00\x53\x72" + _map(_symbol(MENTIONS) + _string(" ".join(names)), 2)
     return b"".join((sections.header, sections.delivery_annotations, annotations, sections.rest))

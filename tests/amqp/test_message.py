@@ -357,6 +357,15 @@ def test_new_delivery_annotations_leave_header_and_bare_message_alone(
     assert dict(decoded(after).instructions or {}) == {symbol(key): value for key, value in added.items()}
 
 
+def test_a_bark_that_only_proton_can_take_apart_is_annotated_with_no_mentions() -> None:
+    # The header's descriptor is a small signed number, which AMQP has for no section (§3.2).
+    data = encode_bark(Bark("id-1", "rex", "Hi @ann", 1)).replace(b"\x00\x53\x70", b"\x00\x54\x70", 1)
+    assert decode_bark(data).id == "id-1"
+    with pytest.raises(DecodeError):
+        cut(data)
+    assert with_mentions(data, ["ann"]) == data
+
+
 @given(MESSAGES, ADDED)
 @settings(max_examples=50)
 def test_mentions_are_annotated_and_nothing_else_changes(made: Message, added: dict[str, str | int]) -> None:
