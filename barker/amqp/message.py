@@ -229,9 +229,11 @@ def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
 
     So is one that Proton can read and :func:`cut` cannot: whoever adds what it needs finds that.
     """
+    if not names:
+        return data  # As of most barks: they are not taken apart for it.
     try:
         sections = cut(data)
-        if not names or _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
+        if _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
             return data
     except (DecodeError, IndexError, struct.error):
         return data
