@@ -41,11 +41,6 @@ class FollowLedger:
         """That outbox has accepted it."""
         self._ledger.accept(*self._numbers[word], outbox)
 
-    @property
-    def words(self) -> Iterable[Follow]:
-        """All that was said."""
-        return self._numbers.keys()
-
     def judge(self, done: Sequence[Follow], changes: Sequence[Change]) -> Verdict:
         """Compare what was accepted with what was done, in that order, and with what that has changed.
 

@@ -19,12 +19,10 @@ from barker.amqp.reactor import Reactor
 from barker.core.barks import Bark, Follow
 from barker.core.follow_ledger import Change, FollowLedger, changed_by, misled
 from barker.store.social import Users, digest
+from barker.trial.workload import TICK_SECONDS
 
 USERS = 3
 """So many do it, and follow each other."""
-
-TICK_SECONDS = 0.1
-"""How often they may."""
 
 MOST_PENDING = 100
 """A user with so many words that are not accepted says no more."""
@@ -43,6 +41,7 @@ class Follows:
         self._reactor, self._chance, self._file, self._rate = reactor, chance, file, rate
         self._network = Network(reactor, directory)
         self._ledger = FollowLedger()
+        self._said: dict[bytes, Follow] = {}  # By their digests, as the users' file has them.
         self._outbounds: dict[str, Outbound] = {}
         self._timelines: dict[str, list[str]] = {}
         self._last: dict[str, str] = {}
@@ -108,6 +107,7 @@ class Follows:
         word = Follow(f"{user}:{number}", user, other, int(self._reactor.wall() * 1000), wanted)
         outbound = self._outbounds[user]
         self._ledger.say(word)
+        self._said[digest(word)] = word
 
         def offered() -> bytes:
             self._ledger.offer(word, outbound.place)
@@ -137,9 +137,8 @@ class Follows:
 
     def _done(self) -> list[Follow]:
         """The words that were done, in order."""
-        known = {digest(word): word for word in self._ledger.words}
         with contextlib.closing(Users(self._file)) as users:
-            return [known[done] for done in users.words() if done in known]
+            return [self._said[done] for done in users.words() if done in self._said]
 
     def _changes(self) -> list[Change]:
         """What they have changed, as it stands in the file."""

@@ -16,9 +16,7 @@ from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.core.barks import Bark
 from barker.core.reading_ledger import ReadingLedger, astray
-
-TICK_SECONDS = 0.1
-"""How often somebody may write."""
+from barker.trial.workload import TICK_SECONDS, burst
 
 MOST_PENDING = 50
 """A writer with so many messages that are not accepted writes no more."""
@@ -146,12 +144,9 @@ class Notes:
         return {"notes": ledger.accepted, "notes_seen": ledger.seen, "notes_missed": ledger.missed}
 
     def _tick(self) -> None:
-        # In bursts, so that who is slow misses some.
-        if not self._ended and self._chance.random() < self._rate * TICK_SECONDS / 5:
-            timeline = self._chance.choice(self._timelines)
-            for _ in range(self._chance.randint(1, 9)):
-                if len(self._outbounds[timeline]) < MOST_PENDING:
-                    self._write(timeline)
+        for timeline in [] if self._ended else burst(self._chance, self._rate, self._timelines):
+            if len(self._outbounds[timeline]) < MOST_PENDING:
+                self._write(timeline)
 
     def _write(self, timeline: str) -> None:
         number = self._ledger.next(timeline)

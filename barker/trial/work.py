@@ -17,9 +17,7 @@ from barker.core.barks import Bark
 from barker.core.errors import InvalidField
 from barker.core.work_ledger import UNDELIVERABLE, WorkLedger
 from barker.manifolds.queues import DEAD_LETTERS, REASON
-
-TICK_SECONDS = 0.1
-"""How often something may be sent."""
+from barker.trial.workload import TICK_SECONDS, burst
 
 MOST_PENDING = 50
 """A producer with so many messages that are not accepted makes no more."""
@@ -97,11 +95,9 @@ class Work:
         }
 
     def _tick(self) -> None:
-        if not self.over and self.chance.random() < self._rate * TICK_SECONDS / 5:
-            queue = self.chance.choice(self._queues)
-            for _ in range(self.chance.randint(1, 9)):
-                if len(self._outbounds[queue]) < MOST_PENDING:
-                    self._produce(queue)
+        for queue in [] if self.over else burst(self.chance, self._rate, self._queues):
+            if len(self._outbounds[queue]) < MOST_PENDING:
+                self._produce(queue)
 
     def _produce(self, queue: str) -> None:
         number = self.ledger.next(queue)

@@ -6,7 +6,12 @@ end what is wrong. What is right is decided in core.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Protocol
+
+TICK_SECONDS = 0.1
+"""How often something may be sent."""
 
 
 class Workload(Protocol):
@@ -27,3 +32,14 @@ class Workload(Protocol):
 
     def figures(self) -> dict[str, int]:
         """How much of what was done, by names that no other workload has."""
+
+
+def burst(chance: random.Random, rate: float, addresses: Sequence[str]) -> list[str]:
+    """To which address something is sent at a tick, once for each message; `rate`: messages/s, of all.
+
+    Several to one at a time, and mostly none: so that who is slow falls behind.
+    """
+    if chance.random() >= rate * TICK_SECONDS / 5:
+        return []
+    address = chance.choice(addresses)
+    return [address] * chance.randint(1, 9)
