@@ -26,6 +26,12 @@ def pytest_report_header() -> str:
     return f"{seed.NAME}={seed.SEED}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that drive processes or a browser come first: no worker begins a long one at the end."""
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("system", "browser")))}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Iterator[Suite]:
     suite = Suite(tmp_path)
