@@ -1,4 +1,4 @@
-"""`barker chaos`, for half a minute: nothing lost, nothing twice, nothing out of order."""
+"""`barker chaos`, for some seconds: nothing lost, nothing twice, nothing out of order."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(180)
-def test_half_a_minute_of_chaos(tmp_path: Path) -> None:
+def test_some_seconds_of_chaos(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     # Another seed each time; which, is in what it prints.
-    done = chaos("--minutes", "0.5", "--faults", "40", "--data", str(folder), "--json")
+    done = chaos("--minutes", "0.3", "--faults", "70", "--data", str(folder), "--json")
     assert done.returncode == 0, done.stderr + done.stdout
     figures = json.loads(done.stdout)
     assert (figures["lost"], figures["twice"], figures["out_of_order"], figures["strange"]) == (0, 0, 0, 0)
     assert figures["kept"] is True
     assert figures["faults"] > 3
     assert sum(of["count"] for of in figures["by_fault"].values()) == figures["faults"]
-    assert figures["accepted"] > 0.5 * 30 * 500
+    assert figures["accepted"] > 0.5 * 18 * 500
     assert figures["delivered"] == figures["due"] == 4 * figures["accepted"]
     assert (folder / "users.sqlite3").exists()
 
