@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from benchmarks import dashboard as browsers
-from tests.harness import ROOT, Process, Suite
+from tests.harness import ROOT, Process, Suite, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +75,19 @@ def audited(page: Page) -> list[str]:
     return found
 
 
-@pytest.fixture
-def whole(suite: Suite, page: Page, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    """All that a bark needs: inbox, outbox, bizlogic and gateway. ark3 and rex follow each other."""
-    monkeypatch.setenv("BARKER_TOKEN", TOKEN)
-    suite.users([("ark3", "rex"), ("rex", "ark3")]).close()
-    for _ in (suite.inbox(), suite.outbox(), suite.bizlogic()):
-        pass
-    give_session(page, f"127.0.0.1:{suite.start('gateway').port}", TOKEN)
-    return suite
+@contextlib.contextmanager
+def whole(folder: Path, follows: list[tuple[str, str]], history: int = 25) -> Iterator[Suite]:
+    """All that a bark needs: a suite of directory, inbox, outbox, bizlogic and gateway, in this order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BARKER_TOKEN", TOKEN)
+        suite = Suite(folder)
+        try:
+            suite.users(follows).close()
+            suite.start("manifold", "inbox", "--history", str(history))
+            suite.outbox()
+            suite.bizlogic()
+            gateway = suite.start("gateway")
+            wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+            yield suite
+        finally:
+            suite.end()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,28 +19,59 @@ from playwright.sync_api import Browser, Page, expect
 from barker.amqp.links import Place
 from barker.commands.session import write_session
 from barker.core.barks import LAST_TIME, Bark
-from tests.browser.conftest import TOKEN, from_disk
+from tests.browser.conftest import TOKEN, from_disk, give_session, whole
 from tests.harness import ROOT, Client, Suite, wait_for
 
 pytestmark = pytest.mark.browser
 
 
+PAIRS = [(f"ark{number}", f"rex{number}") for number in range(3, 103)]
+"""Users who follow each other: a pair for each test."""
+
+PAIR = iter(PAIRS)
+
+
 class Cast:
-    """The suite's processes by name."""
+    """The suite's processes by name, and two users of the test's own."""
 
     def __init__(self, suite: Suite) -> None:
         _, self.inbox, self.outbox, self.bizlogic, self.gateway = suite.processes
+        self.user, self.friend = next(PAIR)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """One for all tests: what they kill comes back, as it is to."""
+    follows = [pair for one, other in PAIRS for pair in ((one, other), (other, one))]
+    with whole(tmp_path_factory.mktemp("suite"), follows) as suite:
+        yield suite
 
 
 @pytest.fixture
-def cast(whole: Suite) -> Cast:
-    return Cast(whole)
+def cast(suite: Suite) -> Iterator[Cast]:
+    cast = Cast(suite)
+    yield cast
+    logged = len(cast.gateway.log)
+    for process in suite.processes:
+        if process.popen.poll() is None:
+            process.kill(signal.SIGCONT)
+        else:
+            process.restart()
+            if process is cast.gateway:
+                wait_for(lambda: "gateway serves" in cast.gateway.log[logged:], "the gateway listens")
+
+
+@pytest.fixture
+def page(page: Page, cast: Cast) -> Page:
+    """An empty page that knows the run's token."""
+    give_session(page, f"127.0.0.1:{cast.gateway.port}", TOKEN)
+    return page
 
 
 @pytest.fixture
 def barker(cast: Cast, page: Page) -> Page:
-    """The page of ark3, from the disk, connected."""
-    page.goto(from_disk(cast.gateway, "ark3"))
+    """The page of the test's user, from the disk, connected."""
+    page.goto(from_disk(cast.gateway, cast.user))
     connected(page)
     return page
 
@@ -67,27 +99,26 @@ def texts(page: Page) -> list[str]:
     return found
 
 
-def test_a_bark_reaches_the_page_once_and_a_follower(barker: Page, whole: Suite) -> None:
+def test_a_bark_reaches_the_page_once_and_a_follower(barker: Page, cast: Cast, suite: Suite) -> None:
     say(barker, "Woof, world! äöü 🐕")
     arrived(barker, "Woof, world! äöü 🐕")
-    command = [sys.executable, "barker/listen.py", "rex", "--count", "1", "--directory", whole.place]
+    command = [sys.executable, "barker/listen.py", cast.friend, "--count", "1", "--directory", suite.place]
     listened = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
-    assert "ark3: Woof, world! äöü 🐕" in listened.stdout
+    assert f"{cast.user}: Woof, world! äöü 🐕" in listened.stdout
 
 
-def test_the_bark_is_made_by_the_rules(barker: Page, client: Client) -> None:
-    client.read("rex")
+def test_the_bark_is_made_by_the_rules(barker: Page, cast: Cast, client: Client) -> None:
+    client.read(cast.friend)
     say(barker, "two\nlines")
-    wait_for(lambda: client.timelines["rex"], "the bark is on the follower's timeline")
-    [bark] = client.timelines["rex"]
-    assert (bark.user, bark.text) == ("ark3", "two\nlines")
+    wait_for(lambda: client.timelines[cast.friend], "the bark is on the follower's timeline")
+    [bark] = client.timelines[cast.friend]
+    assert (bark.user, bark.text) == (cast.user, "two\nlines")
     assert abs(bark.created / 1000 - time.time()) < 30
     assert len(bark.id) == 32
 
 
-def test_it_works_from_the_gateway_too(cast: Cast, page: Page, client: Client) -> None:
-    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
-    page.goto(f"http://127.0.0.1:{cast.gateway.port}/?user=ark3")
+def test_it_works_from_the_gateway_too(cast: Cast, page: Page) -> None:
+    page.goto(f"http://127.0.0.1:{cast.gateway.port}/?user={cast.user}")
     connected(page)
     say(page, "over HTTP")
     arrived(page, "over HTTP")
@@ -95,10 +126,9 @@ def test_it_works_from_the_gateway_too(cast: Cast, page: Page, client: Client) -
 
 def test_from_the_disk_without_the_runs_token_it_says_what_to_do(cast: Cast, chromium: Browser) -> None:
     page = chromium.new_page()
-    page.goto(from_disk(cast.gateway, "ark3"))
+    page.goto(from_disk(cast.gateway, cast.user))
     there = f"http://127.0.0.1:{cast.gateway.port}/"
     expect(page.locator("#status")).to_contain_text(f"or open {there} instead. Trying again.")
-    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
     page.goto(there)
     connected(page)
     page.close()
@@ -113,14 +143,18 @@ def test_a_page_from_the_disk_finds_the_next_run_by_its_token(
     gateway = Place("127.0.0.1", cast.gateway.port or 0)
     write_session(session, gateway, TOKEN)
     page = chromium.new_page()
-    page.goto(f"{(tmp_path / 'webui' / 'index.html').as_uri()}?user=ark3")
+    page.goto(f"{(tmp_path / 'webui' / 'index.html').as_uri()}?user={cast.user}")
     connected(page)
-    monkeypatch.setenv("BARKER_TOKEN", "another-token")
-    cast.gateway.restart()
-    wait_for(lambda: "needs this run's token" in cast.gateway.log, "the page tries with the old one")
+    cast.gateway.kill()
+    logged = len(cast.gateway.log)
+    with monkeypatch.context() as patch:
+        patch.setenv("BARKER_TOKEN", "another-token")
+        cast.gateway.restart()
+    wait_for(lambda: "needs this run's token" in cast.gateway.log[logged:], "the page tries with the old one")
     write_session(session, gateway, "another-token")
     connected(page)
     page.close()
+    cast.gateway.kill()  # Its next start is with the token of all tests.
 
 
 FRAME = """
@@ -135,10 +169,10 @@ FRAME = """
 
 
 def test_a_sandboxed_frame_of_another_sites_page_stays_out(
-    cast: Cast, whole: Suite, chromium: Browser, tmp_path: Path
+    cast: Cast, suite: Suite, chromium: Browser, tmp_path: Path
 ) -> None:
-    whole.wait_for_state(cast.outbox)
-    wait_for(lambda: "gateway serves" in cast.gateway.log, "the gateway listens")
+    suite.wait_for_state(cast.outbox)
+    logged = len(cast.gateway.log)
     gateway = f"127.0.0.1:{cast.gateway.port}"
     # The second has what no other site's page can have: it shows that the token is all that is lacking.
     for name, protocols in (("evil", ["amqp"]), ("knows", ["amqp", f"barker-token.{TOKEN}"])):
@@ -149,15 +183,16 @@ def test_a_sandboxed_frame_of_another_sites_page_stays_out(
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{site.server_port}/evil.html")
         expect(page.locator("p")).to_have_text("out")
-        assert "is refused: a page from the disk needs" in cast.gateway.log
+        assert "is refused: a page from the disk needs" in cast.gateway.log[logged:]
         page.goto(f"http://127.0.0.1:{site.server_port}/knows.html")
         expect(page.locator("p")).to_have_text("in")
         page.close()
         site.shutdown()
 
 
-def test_own_barks_mentions_and_others_are_told_apart(barker: Page, client: Client) -> None:
-    for user, text in (("rex", "Good day."), ("rex", "Look, @ark3."), ("ark3", "@rex @ark3x I look")):
+def test_own_barks_mentions_and_others_are_told_apart(barker: Page, cast: Cast, client: Client) -> None:
+    me, friend = cast.user, cast.friend
+    for user, text in ((friend, "Good day."), (friend, f"Look, @{me}."), (me, f"@{friend} @{me}x I look")):
         bark = client.bark(user, text)
         wait_for(lambda bark=bark: bark.id in client.accepted, "it is accepted")
         expect(barker.locator("#barks .text").first).to_have_text(text)
@@ -165,7 +200,7 @@ def test_own_barks_mentions_and_others_are_told_apart(barker: Page, client: Clie
     assert kinds == ["bark mine", "bark mention", "bark"]
     expect(barker.locator("#barks .tag")).to_have_text(["you", "mentions you"])
     at = barker.locator("#barks .at").all_text_contents()
-    assert at == ["@rex", "@ark3"], "@ark3x is nobody, and no mention"
+    assert at == [f"@{friend}", f"@{me}"], f"@{me}x is nobody, and no mention"
 
 
 def test_markup_is_shown_as_text(barker: Page, client: Client) -> None:
@@ -230,14 +265,14 @@ def test_the_outbox_is_ended_and_comes_back(barker: Page, cast: Cast, number: si
 def test_barks_in_flight_when_the_outbox_is_killed_arrive_once_in_order(
     barker: Page, cast: Cast, client: Client
 ) -> None:
-    client.read("rex")
+    client.read(cast.friend)
     barker.evaluate("for (let number = 0; number < 100; number += 1) say(`bark ${number}`)")
     cast.outbox.kill()
     cast.outbox.restart()
     expect(barker.locator("#pending .bark")).to_have_count(0, timeout=30_000)
     expected = [f"bark {number}" for number in range(100)]
-    wait_for(lambda: len(client.texts("rex")) >= 100, "all are on the follower's timeline")
-    assert client.texts("rex") == expected
+    wait_for(lambda: len(client.texts(cast.friend)) >= 100, "all are on the follower's timeline")
+    assert client.texts(cast.friend) == expected
     assert texts(barker) == expected[::-1]
 
 
@@ -246,7 +281,7 @@ def test_the_gateway_is_killed_and_comes_back(barker: Page, cast: Cast, client: 
     arrived(barker, "before")
     cast.gateway.kill()
     expect(barker.locator("#status")).to_contain_text("Barker is away.")
-    client.bark("rex", "from elsewhere")
+    client.bark(cast.friend, "from elsewhere")
     say(barker, "from here")
     cast.gateway.restart()
     arrived(barker, "from here", "from elsewhere", "before")
@@ -259,10 +294,9 @@ def test_a_service_that_hangs_is_found_out(barker: Page, cast: Cast) -> None:
     connected(barker)
 
 
-def test_opened_before_the_suite_is_up_it_says_what_to_do(whole: Suite, page: Page) -> None:
-    cast = Cast(whole)
+def test_opened_before_the_suite_is_up_it_says_what_to_do(cast: Cast, page: Page) -> None:
     cast.gateway.kill()
-    page.goto(from_disk(cast.gateway, "ark3"))
+    page.goto(from_disk(cast.gateway, cast.user))
     expect(page.locator("#status")).to_contain_text(
         f'To start it: make run ARGS="--port-offset {(cast.gateway.port or 0) - 5673}".'
     )
@@ -270,24 +304,26 @@ def test_opened_before_the_suite_is_up_it_says_what_to_do(whole: Suite, page: Pa
     connected(page)
 
 
-def test_a_message_that_is_no_bark_harms_nothing(barker: Page, client: Client) -> None:
+def test_a_message_that_is_no_bark_harms_nothing(barker: Page, cast: Cast, client: Client) -> None:
     value = b"\x00\x53\x77"
     for body in (b"\xa1\x04woof", b"\x45", b"\x40", b"\x94" + bytes(16), b"\x98" + bytes(16)):
-        client.send_raw("inbox/ark3", value + body)
-    client.send_raw("inbox/ark3", b"\x00\x53\x73\xc0\x05\x04\x53\x07\x40\x40\xa1\x04bark" + value + b"\x45")
-    client.bark("rex", "still here")
+        client.send_raw(f"inbox/{cast.user}", value + body)
+    properties = b"\x00\x53\x73\xc0\x05\x04\x53\x07\x40\x40\xa1\x04bark"
+    client.send_raw(f"inbox/{cast.user}", properties + value + b"\x45")
+    client.bark(cast.friend, "still here")
     arrived(barker, "still here")
     expect(barker.locator("#inbox")).to_have_text("inbox connected")
 
 
-def test_barks_of_any_time_are_shown_and_end_no_connection(barker: Page, client: Client) -> None:
+def test_barks_of_any_time_are_shown_and_end_no_connection(barker: Page, cast: Cast, client: Client) -> None:
     barker.evaluate("window.before = inbox.connection; null")
     # As those that stood on timelines before the outbox looked at the time.
     made = (2**62, -(2**62), -1, LAST_TIME + 1, 2**63 - 1, LAST_TIME, 1)
     for created in made:
-        client.send(Bark(f"at {created}", "rex", f"made at {created}", created), "inbox/ark3")
+        bark = Bark(f"at {created}", cast.friend, f"made at {created}", created)
+        client.send(bark, f"inbox/{cast.user}")
     wait_for(lambda: len(client.accepted) == len(made), "they are on the timeline")
-    client.bark("rex", "still here")
+    client.bark(cast.friend, "still here")
     expect(barker.locator("#barks .text").first).to_have_text("still here")
     expect(barker.locator("#barks .bark")).to_have_count(8)
     times = barker.locator("#barks time").all_text_contents()
@@ -297,11 +333,14 @@ def test_barks_of_any_time_are_shown_and_end_no_connection(barker: Page, client:
     assert barker.evaluate("window.before === inbox.connection"), "the connection has never ended"
 
 
-def test_what_is_too_large_for_a_bark_is_not_shown(barker: Page, client: Client) -> None:
-    client.send(Bark("x" * 257, "rex", "an id too long", 1), "inbox/ark3")
-    client.send(Bark("1", "r" * 33, "a name too long", 1), "inbox/ark3")
-    client.send(Bark("2", "rex", "x" * 100_000, 1), "inbox/ark3")
-    client.send(Bark("3", "rex", "\N{DOG FACE}" * 280, 1), "inbox/ark3")
+def test_what_is_too_large_for_a_bark_is_not_shown(barker: Page, cast: Cast, client: Client) -> None:
+    for bark in (
+        Bark("x" * 257, "rex", "an id too long", 1),
+        Bark("1", "r" * 33, "a name too long", 1),
+        Bark("2", "rex", "x" * 100_000, 1),
+        Bark("3", "rex", "\N{DOG FACE}" * 280, 1),
+    ):
+        client.send(bark, f"inbox/{cast.user}")
     arrived(barker, "\N{DOG FACE}" * 280)
 
 
@@ -358,14 +397,12 @@ def test_what_the_outbox_has_makes_room(barker: Page, cast: Cast) -> None:
     expect(barker.locator("#problem")).to_contain_text("1,000 barks wait")
 
 
-def test_the_page_holds_200_barks_and_says_what_it_missed(
-    barker: Page, cast: Cast, whole: Suite, client: Client
-) -> None:
+def test_the_page_holds_200_barks_and_says_what_it_missed(barker: Page, cast: Cast, client: Client) -> None:
     def more() -> bool:
         # More than the page's credit and the history, while nothing gets through to the page.
         cast.gateway.kill(signal.SIGSTOP)
         try:
-            last = [client_bark(client, number) for number in range(300)][-1]
+            last = [client_bark(client, cast, number) for number in range(300)][-1]
             wait_for(lambda: last.id in client.accepted, "the inbox has them")
         finally:
             cast.gateway.kill(signal.SIGCONT)
@@ -380,24 +417,26 @@ def test_the_page_holds_200_barks_and_says_what_it_missed(
     expect(barker.locator("#barks .missed").first).to_have_text("75 barks missed")
 
 
-def client_bark(client: Client, number: int) -> Bark:
-    bark = Bark(f"{time.time_ns()}-{number}", "rex", f"number {number}, {time.time_ns()}", 1_700_000_000_000)
-    client.send(bark, "inbox/ark3")
+def client_bark(client: Client, cast: Cast, number: int) -> Bark:
+    bark = Bark(
+        f"{time.time_ns()}-{number}", cast.friend, f"number {number}, {time.time_ns()}", 1_700_000_000_000
+    )
+    client.send(bark, f"inbox/{cast.user}")
     return bark
 
 
-def test_another_user_is_one_line_away(barker: Page, client: Client) -> None:
-    client.bark("rex", "my own")
+def test_another_user_is_one_line_away(barker: Page, cast: Cast, client: Client) -> None:
+    client.bark(cast.friend, "my own")
     arrived(barker, "my own")
-    barker.fill("#user", "rex")
+    barker.fill("#user", cast.friend)
     barker.press("#user", "Enter")
-    barker.wait_for_url("**user=rex*")
+    barker.wait_for_url(f"**user={cast.friend}*")
     connected(barker)
     arrived(barker, "my own")
     expect(barker.locator("#barks .tag")).to_have_text(["you"])
 
 
-def test_everything_fits_on_a_phone(cast: Cast, page: Page, chromium: Browser) -> None:
+def test_everything_fits_on_a_phone(cast: Cast, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(from_disk(cast.gateway, "a.name-of_32.characters.xxxxxxxx"))
     connected(page)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from barker.amqp.system import new_id, now
 from barker.core.barks import Bark
-from tests.browser.conftest import TOKEN, audited, give_session
+from tests.browser.conftest import TOKEN, audited, give_session, whole
 from tests.harness import ROOT, Client, Suite, wait_for
 
 pytestmark = pytest.mark.browser
@@ -51,16 +51,12 @@ class Stage:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Suite, Client]]:
     """All that a bark needs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BARKER_TOKEN", TOKEN)
-        suite = Suite(tmp_path_factory.mktemp("suite"))
-        suite.users([("ark3", "rex"), ("rex", "ark3")]).close()
-        suite.start("manifold", "inbox", "--history", "200")
-        for _ in (suite.outbox(), suite.bizlogic(), suite.start("gateway")):
-            pass
-        with contextlib.closing(Client(suite.place)) as client:
-            yield suite, client
-        suite.end()
+    folder = tmp_path_factory.mktemp("suite")
+    with (
+        whole(folder, [("ark3", "rex"), ("rex", "ark3")], history=200) as suite,
+        contextlib.closing(Client(suite.place)) as client,
+    ):
+        yield suite, client
 
 
 @pytest.fixture
