@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import psutil
@@ -108,6 +108,27 @@ def outbox(suite: Suite, gateway: Process) -> Process:
     outbox = suite.outbox()
     wait_for(lambda: _knock(gateway, "/amqp/outbox")[0] == 101, "the outbox is reached")
     return outbox
+
+
+class Reached(NamedTuple):
+    """A gateway, and an outbox that it reaches."""
+
+    suite: Suite
+    gateway: Process
+    outbox: Process
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
+    """For all tests that end neither."""
+    suite = Suite(tmp_path_factory.mktemp("reached"))
+    try:
+        gateway, outbox = suite.start("gateway"), suite.outbox()
+        wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+        wait_for(lambda: _knock(gateway, "/amqp/outbox")[0] == 101, "the outbox is reached")
+        yield Reached(suite, gateway, outbox)
+    finally:
+        suite.end()
 
 
 def _web(gateway: Process, talk: Callable[[aiohttp.ClientSession, str], Awaitable[Any]]) -> Any:
@@ -372,26 +393,24 @@ def test_a_websocket_for_something_else_is_refused(lone: Process, protocol: str)
 
 
 @pytest.mark.parametrize("protocol", ["amqp", "AMQPWSB10"])
-def test_bytes_go_there_and_come_back(gateway: Process, outbox: Process, protocol: str) -> None:
+def test_bytes_go_there_and_come_back(reached: Reached, protocol: str) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
         return await _echo_of(session, f"{url}/amqp/outbox", protocols=[protocol])
 
-    assert _web(gateway, talk).startswith(HEADER)
+    assert _web(reached.gateway, talk).startswith(HEADER)
 
 
-def test_text_ends_the_websocket(gateway: Process, outbox: Process) -> None:
+def test_text_ends_the_websocket(reached: Reached) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> int | None:
         async with session.ws_connect(f"{url}/amqp/outbox", protocols=["amqp"]) as websocket:
             await websocket.send_str("woof")
             await websocket.receive(timeout=10)
             return websocket.close_code
 
-    assert _web(gateway, talk) == aiohttp.WSCloseCode.UNSUPPORTED_DATA
+    assert _web(reached.gateway, talk) == aiohttp.WSCloseCode.UNSUPPORTED_DATA
 
 
-def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(
-    gateway: Process, outbox: Process
-) -> None:
+def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(reached: Reached) -> None:
     async def talk(session: aiohttp.ClientSession, url: str) -> bytes:
         path = f"{url}/amqp/outbox"
         async with session.ws_connect(path, protocols=["amqp"]) as websocket:
@@ -400,7 +419,7 @@ def test_bytes_that_are_no_amqp_end_their_websocket_and_nothing_else(
                 pass
         return await _echo_of(session, path)
 
-    assert _web(gateway, talk).startswith(HEADER)
+    assert _web(reached.gateway, talk).startswith(HEADER)
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x00\xff\xff", b"GET / HTTP/9.9", b"A" * 100_000, HEADER])
@@ -428,16 +447,16 @@ def test_the_services_end_ends_the_websocket(suite: Suite, gateway: Process) -> 
     assert "Traceback" not in gateway.log
 
 
-def test_the_browsers_end_ends_the_connection_to_the_service(
-    suite: Suite, gateway: Process, outbox: Process
-) -> None:
+def test_the_browsers_end_ends_the_connection_to_the_service(reached: Reached) -> None:
+    suite, gateway, outbox = reached
+
     async def talk(session: aiohttp.ClientSession, url: str) -> None:
         await _echo_of(session, f"{url}/amqp/outbox")
 
     before = suite.state(outbox)["connections"]
     for _ in range(5):
         _web(gateway, talk)
-    suite.wait_for_state(outbox, connections=before)
+    suite.wait_for_state(outbox, connections=lambda number: number <= before)
 
 
 def test_what_a_stopped_service_does_not_take_is_not_held(gateway: Process, outbox: Process) -> None:
@@ -620,15 +639,15 @@ def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
         _frame(0)[:2] + b"\x00\x00\x01" + bytes(9),
     ],
 )
-def test_a_message_too_large_ends_its_websocket(gateway: Process, outbox: Process, sent: bytes) -> None:
-    with _connect(gateway) as raw:
+def test_a_message_too_large_ends_its_websocket(reached: Reached, sent: bytes) -> None:
+    with _connect(reached.gateway) as raw:
         assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
         raw.sendall(sent)
         answer = raw.recv(65536)
     # RFC 6455 §5.5.1: a close frame, and 1009 for a message that is too big.
     assert answer[0] == 0x88
     assert int.from_bytes(answer[2:4], "big") == 1009
-    assert "Traceback" not in gateway.log
+    assert "Traceback" not in reached.gateway.log
 
 
 @pytest.mark.parametrize("header", [b"X: " + b"x" * 100_000, b"\r\n".join([b"X: " + b"x" * 8000] * 5000)])
@@ -663,13 +682,12 @@ def test_at_any_port_its_agent_has_that_ports_name(suite: Suite) -> None:
     assert "agents/127.0.0.1-0" not in _routes(suite)
 
 
-def test_a_port_in_use_is_one_line_and_status_2(gateway: Process, suite: Suite) -> None:
-    command = [sys.executable, "-m", "barker.gateway", "--port", str(gateway.port)]
+def test_a_port_in_use_is_one_line_and_status_2(lone: Process) -> None:
+    command = [sys.executable, "-m", "barker.gateway", "--port", str(lone.port)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"barker: port {gateway.port} on 127.0.0.1 is in use; end what uses it, "
-        "or choose another with --port\n"
+        f"barker: port {lone.port} on 127.0.0.1 is in use; end what uses it, or choose another with --port\n"
     )
 
 
