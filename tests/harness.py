@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
+import random
 import shutil
 import signal
 import socket
@@ -35,21 +38,33 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     """The condition's first true value; a failure that says what did not happen, after `seconds`."""
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > seconds:
             pytest.fail(f"not within {seconds:g} s: {what}")
-        time.sleep(0.01)  # Between two looks at a condition that cannot be waited for in another way.
+        # Between two looks at a condition that cannot be waited for in another way; ever rarer, as a look may
+        # cost as much as what is waited for.
+        time.sleep(min(0.01 + waited / 50, 0.05))
+
+
+PORTS = range(7_000, 10_000)
+"""Below those of suites that a launcher starts (`free_offset`), and those that the system gives to outgoing
+connections: such a one could hold the port of who is yet to start, or is down. Chromium opens all of them."""
+
+TURN = itertools.count(random.randrange(len(PORTS)))
 
 
 def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at now, and which nobody else here was given lately."""
+    while True:
+        port = PORTS[next(TURN) % len(PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def node() -> str:
