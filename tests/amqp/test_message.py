@@ -89,7 +89,7 @@ def test_barks_of_our_own_are_read_without_proton(bark: Bark | Follow) -> None:
 
 
 @given(BARKS | FOLLOWS, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4))
-@settings(max_examples=1_000)
+@settings(max_examples=400)
 def test_what_is_read_without_proton_is_what_proton_reads(
     bark: Bark | Follow, changes: list[tuple[int, int]]
 ) -> None:
