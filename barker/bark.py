@@ -40,9 +40,8 @@ def send(directory: Place, work: Bark | Follow) -> str:
         return "not known whether it is accepted" if outbound.in_flight else "not accepted"
 
     outbound = Outbound(terminal.network, "outbox")
-    terminal.undone = undone
     outbound.send(encode_bark(work), on_outcome)
-    terminal.expect("no outbox has accepted it", WAIT_SECONDS)
+    terminal.expect("no outbox has accepted it", WAIT_SECONDS, undone)
     terminal.run()
     return printable(accepted_by)
 

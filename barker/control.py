@@ -39,9 +39,8 @@ def order(directory: Place, session_file: Path | None, verb: str, **arguments: A
         return f"not known whether it is done: {verb}" if outbound.in_flight else f"not done: {verb}"
 
     outbound = Outbound(terminal.network, "launcher")
-    terminal.undone = undone
     outbound.send(encode_command(verb, session.token, arguments), on_outcome)
-    terminal.expect("no launcher has answered", WAIT_SECONDS)
+    terminal.expect("no launcher has answered", WAIT_SECONDS, undone)
     terminal.run()
 
 

@@ -63,7 +63,6 @@ def main(
     handler = _Reader(terminal, name, follow, json)
     receiver_from(terminal.network, "launcher/logs", handler, window=10_000, settled=True)
     if not follow:
-        terminal.undone = str
         terminal.expect("no launcher has answered", WAIT_SECONDS)
     terminal.run()
 

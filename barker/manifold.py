@@ -6,20 +6,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
-from barker.amqp.message import check_sections
+from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
 from barker.commands import options
 from barker.commands.output import announce
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.routing import normalised
-from barker.manifolds.intake import bark_check
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
@@ -71,14 +71,10 @@ from barker.store.memory import QueueMemory
     help="With --history: beyond so many, the quietest that nobody reads are forgotten.",
 )
 @click.option(
-    "--partition",
-    metavar="K/N",
-    help="With --history: only the timelines of the K-th of N partitions of all names.",
+    "--partition", metavar="K/N", help="With --history: only timelines of the K-th of N partitions."
 )
 @click.option(
-    "--journal",
-    metavar="NAME",
-    help="The name of its file in --data, without .sqlite3 (default: ADDRESS-PORT).",
+    "--journal", metavar="NAME", help="Its file's name in --data, without .sqlite3 (default: ADDRESS-PORT)."
 )
 @click.option(
     "--no-journal",
@@ -138,12 +134,16 @@ def main(
             serving, timelines, history, remember, max_message_size, part, max_timelines, members
         )
     else:
-        check = bark_check(members) if accept == "bark" else check_sections
+        check = _bark_check(members) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
     manifold.register()
     announce(f"{address} is served at {host}:{manifold.port}")
     manifold.run()
+
+
+def _bark_check(members: Members | None) -> Callable[[bytes], object]:
+    return decode_bark if members is None else lambda data: members.check(decode_bark(data))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,6 @@ def main(watch: bool, json: bool, directory_place: Place) -> None:
 
     watcher = Watcher(terminal.network, on_change)
     if not watch:
-        terminal.undone = str
         terminal.expect("the directory has not told its routes", WAIT_SECONDS)
     terminal.run()
 

@@ -118,7 +118,6 @@ def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, dir
     terminal = Terminal(directory_place)
     live = is_screen() and not once and not json
     if once:
-        terminal.undone = str
         terminal.expect("no monitor has answered", WAIT_SECONDS)
     with screen() if live else contextlib.nullcontext():
         top = Top(terminal, View(sort or "", reverse, text), once, live, json)

@@ -50,7 +50,6 @@ def processes(place: Place, seconds: float) -> list[dict[str, Any]]:
     :raises Unanswered: when there is none, or it says nothing for so long.
     """
     terminal = Terminal(place)
-    terminal.undone = str
     handler = _List(terminal)
     receiver_from(terminal.network, "launcher", handler, settled=True)
     terminal.expect("no launcher has answered", seconds)

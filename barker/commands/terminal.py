@@ -47,9 +47,12 @@ class Terminal(Process):
         except OutputLost as error:
             self.fail(error)
 
-    def expect(self, what: str, seconds: float) -> None:
-        """Fail if the command is not done `seconds` from now; `what` says what did not happen."""
-        place = self.network.directory
+    def expect(self, what: str, seconds: float, undone: Callable[[], str] = str) -> None:
+        """Fail if the command is not done `seconds` from now; `what` says what did not happen.
+
+        `undone` tells what it has not done, if it is interrupted before (:attr:`undone`).
+        """
+        place, self.undone = self.network.directory, undone
         self.reactor.after(
             seconds,
             lambda: self.fail(

@@ -14,10 +14,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.message import decode_bark
 from barker.amqp.reactor import Reactor
 from barker.core.errors import Damaged, LimitExceeded, PeerError, StorageError
-from barker.store.members import Members
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +35,6 @@ class Arrival(NamedTuple, Generic[What]):
     what: What
     size: int
     """Bytes of the message."""
-
-
-def bark_check(members: Members | None) -> Callable[[bytes], object]:
-    """What raises PeerError on messages that are no barks or follows, or of nobody; None: anybody may."""
-    return decode_bark if members is None else lambda data: members.check(decode_bark(data))
 
 
 class Intake(Generic[What]):
