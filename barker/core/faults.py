@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 KINDS = ("kill", "restart", "freeze", "fresh", "full")
 """``kill``: SIGKILL, started again within 2 s. ``restart``: SIGTERM, started again at once.
@@ -173,15 +175,36 @@ def _duration(chance: random.Random, kind: str) -> float:
     return chance.uniform(*_LASTS.get(kind, (0.0, 0.0)))
 
 
-def longest_gaps(arrivals: Iterable[float], faults: Iterable[Fault], settle: float) -> dict[str, float]:
-    """For each kind of fault, the longest time (seconds) without a delivery while it lasted or just after it.
+class Gap(NamedTuple):
+    """How long nothing was delivered, for a kind of fault."""
 
-    `arrivals` in order. A fault is held responsible for up to `settle` seconds after its end; when several
-    overlap, each is for the same gap.
+    alone: float | None
+    """The longest such time (seconds) of which only this kind can be the cause; None: there is none."""
+    shared: float = 0.0
+    """The longest (seconds) of which those of other kinds can be the cause as well; 0: there is none."""
+    suspects: tuple[str, ...] = ()
+    """Of that one, the labels of all that can be the cause; this kind's, too."""
+
+
+def longest_gaps(arrivals: Sequence[float], faults: Sequence[Fault], settle: float) -> dict[str, Gap]:
+    """For each kind of fault, by its label, how long nothing was delivered while it lasted or just after it.
+
+    `arrivals` in order, in seconds as the faults' times are. A fault can be the cause for up to `settle`
+    seconds after its end. When several overlap, it is not known which one was: then each is a suspect.
     """
-    gaps = [(b - a, a, b) for a, b in itertools.pairwise(arrivals)]
-    found: dict[str, float] = {}
+    starts, ends = arrivals[:-1], arrivals[1:]
+    suspects: dict[int, set[str]] = defaultdict(set)
     for fault in faults:
-        within = [gap for gap, start, end in gaps if end > fault.at and start < fault.end + settle]
-        found[fault.label] = max([found.get(fault.label, 0.0), *within])
+        first, behind = bisect_right(ends, fault.at), bisect_left(starts, fault.end + settle)
+        for gap in range(first, behind):
+            suspects[gap].add(fault.label)
+    found = {fault.label: Gap(None) for fault in faults}
+    for gap, labels in suspects.items():
+        seconds = ends[gap] - starts[gap]
+        for label in labels:
+            known = found[label]
+            if len(labels) == 1:
+                found[label] = known._replace(alone=max(known.alone or 0.0, seconds))
+            elif seconds > known.shared:
+                found[label] = known._replace(shared=seconds, suspects=tuple(sorted(labels)))
     return found

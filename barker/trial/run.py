@@ -237,8 +237,7 @@ class Run:
             "excused": verdict.excused,
             "faults": len(self.faults),
             "by_fault": {
-                label: {"count": counts[label], "longest_gap": round(gaps[label], 3)}
-                for label in sorted(gaps)
+                label: {"count": counts[label], "gap": gaps[label]._asdict()} for label in sorted(gaps)
             },
             **self.besides(),
             "kept": verdict.kept,

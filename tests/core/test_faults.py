@@ -69,7 +69,27 @@ def test_gaps_belong_to_the_faults_they_overlap() -> None:
     faults = [Fault(1.0, "kill", ("inbox-1",), 0.5), Fault(5.0, "freeze", ("outbox-2",), 1.0)]
     arrivals = [0.5, 0.9, 1.0, 2.4, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.1, 5.5, 9.0]
     found = longest_gaps(arrivals, faults, settle=1.0)
-    assert found == {"kill inbox": pytest.approx(1.4), "freeze outbox": pytest.approx(3.5)}
+    alone = {label: gap.alone for label, gap in found.items()}
+    assert alone == {"kill inbox": pytest.approx(1.4), "freeze outbox": pytest.approx(3.5)}
+    assert all(not gap.shared and not gap.suspects for gap in found.values())
+
+
+def test_a_gap_that_several_can_have_made_is_nobodys() -> None:
+    faults = [
+        Fault(1.0, "kill", ("inbox-1",), 0.5),
+        Fault(1.1, "freeze", ("outbox-2",), 2.0),
+        Fault(9.0, "kill", ("inbox-1",), 0.0),
+        Fault(20.0, "restart", ("gateway-2",), 0.0),
+        Fault(20.0, "fresh", ("gateway-2",), 0.0),
+    ]
+    arrivals = [0.9, 3.9, 4.0, 9.0, 9.2, 19.0, 20.5, 30.0]
+    found = longest_gaps(arrivals, faults, settle=1.0)
+    both = ("freeze outbox", "kill inbox")
+    assert found["kill inbox"] == (pytest.approx(9.8), pytest.approx(3.0), both)
+    assert found["freeze outbox"] == (pytest.approx(5.0), pytest.approx(3.0), both)
+    unknown = (None, pytest.approx(9.5), ("fresh gateway", "restart gateway"))
+    assert found["restart gateway"] == found["fresh gateway"] == unknown
+    assert longest_gaps([], faults, settle=1.0)["kill inbox"] == (None, 0.0, ())
 
 
 def test_there_may_be_none() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
-from barker.core.faults import Fault
+from barker.chaos import _tables
+from barker.core.faults import Fault, Gap
 from barker.trial.population import Population, Victims
 
 pytestmark = pytest.mark.system
@@ -36,6 +38,28 @@ def test_some_seconds_of_chaos(tmp_path: Path) -> None:
     assert figures["accepted"] > 0.5 * 18 * 500
     assert figures["delivered"] == figures["due"] == 4 * figures["accepted"]
     assert (folder / "users.sqlite3").exists()
+
+
+def test_a_gap_that_several_faults_overlapped_is_told_once_and_held_against_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = {
+        "kill inbox": (0.5, 0.0, ()),
+        "freeze inbox": (None, 6.5, ("freeze inbox", "kill gateway")),
+        "kill gateway": (0.25, 6.5, ("freeze inbox", "kill gateway")),
+        "kill outbox": (None, 0.0, ()),
+    }
+    figures = dict.fromkeys(("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange"), 0)
+    by_fault = {label: {"count": 1, "gap": Gap(*gap)._asdict()} for label, gap in kinds.items()}
+    _tables(Console(width=100), {**figures, "faults": 4, "by_fault": by_fault})
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert rows[4:8] == [
+        ["kill inbox", "1", "0.50"],
+        ["freeze inbox", "1", "unknown; 6.50 at most"],
+        ["kill gateway", "1", "0.25, or 6.50"],
+        ["kill outbox", "1", "unknown"],
+    ]
+    assert rows.count(["6.50", "freeze inbox, kill gateway"]) == 1
 
 
 def test_it_takes_no_folder_that_is_in_use(tmp_path: Path) -> None:
