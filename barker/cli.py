@@ -27,6 +27,7 @@ COMMANDS = {
     "follow": ("barker.bark", "follow", "Have a user follow another."),
     "unfollow": ("barker.bark", "unfollow", "Have a user no longer follow another."),
     "routes": ("barker.routes", "main", "Show who is where."),
+    "queues": ("barker.depths", "main", "Show what every queue holds, and who takes it."),
     "users": ("barker.users", "main", "Make, import and list users."),
     "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),

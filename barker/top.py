@@ -22,8 +22,8 @@ from barker.core.reports import reports_in
 WAIT_SECONDS = 5.0
 """How long the monitor has to answer."""
 
-GONE_SECONDS = 60.0
-"""Who has reported within this time, and does so no more, is shown as gone."""
+SILENT_SECONDS = 60.0
+"""Who has reported within this time, and does so no more, is shown as silent: dead, or frozen."""
 
 
 class Top(PeerHandler[Receiver]):
@@ -48,9 +48,9 @@ class Top(PeerHandler[Receiver]):
         self._known.update(dict.fromkeys(names, self._newest))
         if self._newest < self._terminal.reactor.wall() - 1.5:
             return
-        gone = [name for name, seen in self._known.items() if name not in names]
-        gone = [name for name in gone if self._known[name] > self._newest - GONE_SECONDS]
-        self._reports = [*reports, *({"name": name, "state": "gone"} for name in gone)]
+        silent = [name for name, seen in self._known.items() if name not in names]
+        silent = [name for name in silent if self._known[name] > self._newest - SILENT_SECONDS]
+        self._reports = [*reports, *({"name": name, "state": "silent"} for name in silent)]
         self.say(f"Barker at {time_of_day(self._newest)}")
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:

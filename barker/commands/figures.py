@@ -155,6 +155,6 @@ def _row(name: str, cells: list[str]) -> str:
 def _coloured(line: str, state: str | None) -> str:
     if state is None:
         return styled(line, bold=True)
-    if state == "gone":
+    if state == "silent":
         return styled(line, fg="red")
     return styled(line, dim=True) if state == "standby" else line

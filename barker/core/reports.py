@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from barker.core.errors import InvalidField
 
@@ -45,7 +45,51 @@ NUMBERS = frozenset(
 )
 """Fields that are a number, or None for not known."""
 
+QUEUES = "/queues"
+"""What is added to the address of a queue manifold's agent for its queues, one by one."""
+
+MOST_QUEUES = 1_000
+"""So many queues are told of: those that hold most."""
+
 _ADDRESS = re.compile(rf"{AGENTS}(?P<host>.{{1,255}})-(?P<port>[1-9][0-9]{{0,4}})")
+
+
+class QueueReport(NamedTuple):
+    """How one queue of a manifold does."""
+
+    address: str
+    depth: int = 0
+    """Messages that are not settled."""
+    in_flight: int = 0
+    """Those of them that consumers hold."""
+    consumers: int = 0
+    """How many take from it: links that have had credit."""
+    dead_letters: int = 0
+
+
+def queue_reports(queues: Iterable[QueueReport]) -> dict[str, Any]:
+    """What a manifold says of its queues: a map; of very many those that hold most, and how many others."""
+    known = sorted(queues, key=lambda queue: (-queue.depth - queue.dead_letters, queue.address))
+    told = sorted(known[:MOST_QUEUES])
+    return {"queues": [queue._asdict() for queue in told], "others": len(known) - len(told)}
+
+
+def queues_in(body: object) -> tuple[list[QueueReport], int]:
+    """The queues that a manifold tells of, and how many there are besides.
+
+    :raises InvalidField: when it is nothing that :func:`queue_reports` makes.
+    """
+    listed, others = (body.get("queues"), body.get("others")) if isinstance(body, dict) else (None, None)
+    if not isinstance(listed, list) or not isinstance(others, int) or not _is_count(others):
+        raise InvalidField("a manifold tells a map of queues (a list) and others (how many)")
+    try:
+        queues = [QueueReport(**fields) for fields in listed]
+    except TypeError:
+        raise InvalidField(f"a queue is a map of {', '.join(QueueReport._fields)}") from None
+    for queue in queues:
+        if not isinstance(queue.address, str) or not all(map(_is_count, queue[1:])):
+            raise InvalidField(f"a queue is told by its address and counts; it is {queue!r:.200}")
+    return queues, others
 
 
 def place(address: str) -> tuple[str, int] | None:
@@ -113,6 +157,10 @@ def _is_name(text: str) -> bool:
 def _is_number(value: Any) -> bool:
     sound = isinstance(value, int | float) and not isinstance(value, bool)
     return sound and math.isfinite(value) and abs(value) <= MOST_NUMBER
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value) and value >= 0
 
 
 def _is_scalar(value: Any) -> bool:

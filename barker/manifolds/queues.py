@@ -16,13 +16,15 @@ from typing import Any
 
 from barker.amqp._proton import ACCEPTED, REJECTED
 from barker.amqp.batch import HEAD_BYTES
+from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import check_sections, with_delivery_annotations
+from barker.amqp.message import check_sections, encode_map, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
+from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.core.work_queue import Entry, WorkQueue
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import QueueJournal
@@ -123,7 +125,9 @@ class QueueManifold(Service):
         return _Producer(self, self._queue(address), read)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
-        """A consumer of a queue."""
+        """A consumer of a queue, or who wants to know how they all do."""
+        if address == self.agent.address + QUEUES:
+            return Broadcast(lambda: [encode_map("queues", queue_reports(self.queues()))], Lag.GAP)
         self._look_up(address)
         queue = self._queue(address)
         if self._push is not None and not queue.holds_dead_letters:
@@ -333,6 +337,19 @@ class QueueManifold(Service):
             "rejected": self.intake.rejected,
             "journal_bytes": self.journal.size,
         }
+
+    def queues(self) -> list[QueueReport]:
+        """How each queue does, its dead letters with it; and the one at the manifold's own address always."""
+        found = {self.serving.address: QueueReport(self.serving.address)}
+        for queue in self._queues.values():
+            address = queue.address.removesuffix(DEAD_LETTERS)
+            known = found.get(address, QueueReport(address))
+            if queue.holds_dead_letters:
+                found[address] = known._replace(dead_letters=queue.work.depth)
+            else:
+                holds = queue.work.depth, queue.work.in_flight, len(queue.consumers)
+                found[address] = QueueReport(address, *holds, known.dead_letters)
+        return list(found.values())
 
     def on_ending(self) -> None:
         """Take nothing more, and send nothing more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from barker.amqp.message import decode_bark, encode_bark, encode_map
 from barker.cli import main
 from barker.commands.session import write_session
 from barker.core.barks import Bark
+from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.store.first_users import make_users
 from tests.commands.fake import Fake, listening
 from tests.harness import ROOT
@@ -104,3 +106,42 @@ def test_the_script_says_where_it_goes_and_is_one(shell: str, tmp_path: Path) ->
         script = tmp_path / "script"
         script.write_text(done.output)
         subprocess.run([shell, "-n", str(script)], check=True, timeout=30)
+
+
+def agent(port: int, **more: Any) -> dict[str, list[bytes]]:
+    """What a process reports, and that of its queues."""
+    report = {"name": f"{more.pop('name')}-{port}", "type": "x", "pid": 1, "host": "127.0.0.1", "port": port}
+    queues = more.pop("queues", None)
+    address = f"agents/127.0.0.1-{port}"
+    told = {address: [encode_map("report", report | more)]}
+    return told | ({address + QUEUES: [encode_map("queues", queues)]} if queues is not None else {})
+
+
+def test_queues_are_shown_with_who_takes_them() -> None:
+    orders = [QueueReport("orders/\x1b[1m", 12_345, 10, 2, 3), QueueReport("orders")]
+    outbox = [QueueReport("outbox", 5, 4, 1)]
+    says = {
+        **agent(1, name="bizlogic", active=True),
+        **agent(2, name="outbox", mode="push", consumer="127.0.0.1:1", queues=queue_reports(outbox)),
+        **agent(3, name="orders", mode="pull", consumer="", queues=queue_reports(orders)),
+        **agent(4, name="liar", mode="pull", queues=["nonsense"]),
+        **agent(5, name="older", mode="pull"),
+    }
+    routes = [{**ROUTE, "address": address, "port": 1} for address in says if "queues" not in address]
+    with listening(Fake({"directory": [encode_map("routes", routes)], **says})) as fake:
+        done = fake.run("queues")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [re.split("  +", line) for line in done.stdout.splitlines()] == [
+            ["queue", "where", "depth", "in flight", "consumers", "dead letters", "active consumer"],
+            ["orders", "127.0.0.1:3", "0", "0", "0", "0", "-"],
+            ["orders/\\x1b[1m", "127.0.0.1:3", "12345", "10", "2", "3", "-"],
+            ["outbox", "127.0.0.1:2", "5", "4", "1", "0", "bizlogic-1"],
+        ]
+        [_, _, told] = objects(fake.run("queues", "--json").stdout)
+        assert {"address": "outbox", "port": 2, "active": "bizlogic-1", "depth": 5}.items() <= told.items()
+        # One that is frozen keeps nobody waiting.
+        fake.says["agents/127.0.0.1-2"] = []
+        done = fake.run("queues")
+        assert done.returncode == os.EX_UNAVAILABLE
+        assert "orders" in done.stdout
+        assert done.stderr == "barker: no answer within 2 s from 127.0.0.1:2\n"

@@ -24,6 +24,7 @@ ENDING = {
     "kill bizlogic-5680": "interrupted: not done: kill",
     "ps": "",
     "routes": "",
+    "queues": "",
     "top --once": "",
     "listen ann --count 2": "interrupted: 2 of 2 barks have not come",
     "autobark 5 --user ann --count 3": "interrupted: 0 of 3 barks accepted",

@@ -149,3 +149,24 @@ def test_json(fake: Fake) -> None:
     assert [each["name"] for each in said] == [report["name"] for report in REPORTS]
     assert said[2]["received_rate"] == 200.0
     assert said[2]["time"] > 1.7e9
+
+
+def test_who_reports_no_more_is_silent_which_may_be_dead_or_frozen(top: Callable[..., Screen]) -> None:
+    now = time.time() + 3600
+    said = [{"time": now, "reports": REPORTS}, {"time": now + 1, "reports": REPORTS[:2]}]
+    with listening(Fake({"monitor": [encode_map("reports", each) for each in said]})) as fake:
+        screen = Screen([sys.executable, "-m", "barker", "top", "--directory", fake.place])
+        try:
+            lines = screen.wait_for("silent")
+            screen.press("q")
+            screen.wait(0)
+        finally:
+            screen.close()
+    states = dict(line.split()[:2] for line in lines if re.match(r"\S+-\d+ ", line))
+    assert states == {
+        "directory-5672": "up",
+        "a-manifold-with-a-long-name-5800": "up",
+        "outbox-5801": "silent",
+        "bizlogic-5680": "silent",
+        "bizlogic-5681": "silent",
+    }

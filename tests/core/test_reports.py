@@ -14,11 +14,15 @@ from barker.core.reports import (
     MOST_FIELDS,
     MOST_NAME,
     MOST_NUMBER,
+    MOST_QUEUES,
     MOST_TEXT,
     NUMBERS,
     TEXTS,
+    QueueReport,
     checked,
     place,
+    queue_reports,
+    queues_in,
     reports_in,
 )
 
@@ -191,3 +195,32 @@ def test_whatever_a_monitor_says_is_read_or_refused(body: object) -> None:
         return
     assert time >= 0
     assert all(isinstance(report, dict) for report in reports)
+
+
+def test_queues_are_told_and_of_too_many_those_that_hold_most() -> None:
+    few = [QueueReport("orders/us", 2, 1, 1, 0), QueueReport("orders/eu", 0, 0, 0, 3)]
+    assert queues_in(queue_reports(few)) == (sorted(few), 0)
+    many = [QueueReport(f"orders/{number:04}", number) for number in range(MOST_QUEUES + 5)]
+    told, others = queues_in(queue_reports(many))
+    assert (told, others) == (many[5:], 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {"queues": []},
+        {"queues": {}, "others": 0},
+        {"queues": [], "others": -1},
+        {"queues": [5], "others": 0},
+        {"queues": [{"depth": 1}], "others": 0},
+        {"queues": [{"address": 5}], "others": 0},
+        {"queues": [{"address": "a", "depth": "many"}], "others": 0},
+        {"queues": [{"address": "a", "depth": 2**60}], "others": 0},
+        {"queues": [{"address": "a", "colour": "red"}], "others": 0},
+    ],
+)
+def test_what_tells_of_no_queues_is_refused(body: object) -> None:
+    with pytest.raises(InvalidField):
+        queues_in(body)

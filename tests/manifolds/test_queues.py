@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from barker.amqp._proton import ACCEPTED
 from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
-from barker.amqp.message import cut
+from barker.amqp.message import cut, decode_map
 from barker.core.errors import NotAllowed, StorageError
+from barker.core.reports import QUEUES, QueueReport, queues_in
 from barker.manifolds.queues import DEAD_LETTERS, FORGET_SECONDS, QueueManifold
 from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
@@ -450,3 +451,20 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+def test_whoever_asks_is_told_how_each_queue_does(queues: Open) -> None:
+    stage = queues()
+    pair = stage.connect()
+    producer, _ = stage.sender(pair, "orders/eu")
+    for number in range(3):
+        producer.send(message(number), number)
+    consumer, got = stage.receiver(pair, "orders/eu")
+    consumer.window = 2
+    stage.turn()
+    got.deliveries[0].reject(NotAllowed("never"))
+    link, told = stage.receiver(pair, f"{stage.manifold.agent.address}{QUEUES}")
+    link.window = 1
+    stage.turn()
+    queue = QueueReport("orders/eu", depth=2, in_flight=2, consumers=1, dead_letters=1)
+    assert queues_in(decode_map(told.messages[0])[1]) == ([QueueReport("orders"), queue], 0)
