@@ -13,7 +13,7 @@ import click
 from barker import __version__
 
 COMMANDS = {
-    "launch": ("barker.launcher", "main", "Start the whole suite."),
+    "up": ("barker.launcher", "main", "Start the whole suite."),
     "chaos": ("barker.chaos", "main", "Break a suite of its own again and again; see that nothing is lost."),
     "simulate": ("barker.simulate", "main", "Break a simulated suite, on virtual time."),
     "directory": ("barker.directory", "main", "Run the directory."),
@@ -43,6 +43,9 @@ COMMANDS = {
 }
 """Each command's module, the name of its function there, and a line about it."""
 
+ALIASES = {"launch": "up"}
+"""Other names that commands have had."""
+
 
 class _Commands(click.Group):
     """Loads a command's module only when it is used: most need little, and start the faster for it."""
@@ -51,9 +54,10 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        module, function, _ = COMMANDS[cmd_name]
+        module, function, _ = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(module), function)
         return command
 
@@ -61,8 +65,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, or what else may be meant."""
-        close = difflib.get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
-        if args[0] not in COMMANDS and not args[0].startswith("-") and close:
+        close = difflib.get_close_matches(args[0], [*COMMANDS, *ALIASES], n=3, cutoff=0.5)
+        known = args[0] in COMMANDS or args[0] in ALIASES
+        if not known and not args[0].startswith("-") and close:
             ctx.fail(f"there is no command {args[0]!r}; did you mean {' or '.join(close)}?")
         return super().resolve_command(ctx, args)
 
@@ -85,7 +90,7 @@ class _Commands(click.Group):
 def main() -> None:
     """Barker: what Twitter did in 2012, as AMQP 1.0 microservices that you can kill.
 
-    Start it all with 'barker launch'; see the help of each command for what it takes.
+    Start it all with 'barker up'; see the help of each command for what it takes.
     """
 
 

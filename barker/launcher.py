@@ -1,4 +1,4 @@
-"""The launcher: starts the suite, each service a process of its own, and ends it.
+"""The launcher, `barker up`: starts the suite, each service a process of its own, and ends it.
 
 What is started is a plain list of commands (`suite/shape.py`). `suite/launch.py` waits until all is ready,
 and takes orders; `suite/supervisor.py` starts, breaks and ends.
@@ -22,7 +22,7 @@ from barker.suite.ports import among_outgoing
 from barker.suite.shape import MOST, Shape
 
 
-@options.command("launch")
+@options.command("up")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
 @click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
@@ -60,6 +60,7 @@ from barker.suite.shape import MOST, Shape
 )
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
+@click.option("--open", "open_pages", is_flag=True, help="Open the page, and the dashboard, in the browser.")
 @click.option(
     "--session",
     "session_file",
@@ -86,6 +87,7 @@ def main(
     history: int,
     keep_alive: bool,
     monitoring: bool,
+    open_pages: bool,
     session_file: Path | None,
     allow_hosts: tuple[str, ...],
     data: Path,
@@ -127,7 +129,8 @@ def main(
     star = there.star()
     there.close()
     sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]
-    Launcher(shape, sessions if session_file is None else [session_file], star, keep_alive).run()
+    files = sessions if session_file is None else [session_file]
+    Launcher(shape, files, star, keep_alive, open_pages).run()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main(
 ) -> None:
     """Show the last lines that the process NAME has written on standard error, or all processes have.
 
-    With 'barker launch --log-level info' there is more of it.
+    With 'barker up --log-level info' there is more of it.
     """
     terminal = Terminal(launcher_of(session_file, directory_place))
     handler = _Reader(terminal, name, follow, json)

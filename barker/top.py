@@ -113,7 +113,7 @@ class Top(PeerHandler[Receiver]):
 def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, directory_place: Place) -> None:
     """Show how every service does, live; in a row each when this is no terminal.
 
-    A monitor must run: 'barker launch --monitoring' brings one.
+    A monitor must run: 'barker up --monitoring' brings one.
     """
     terminal = Terminal(directory_place)
     live = is_screen() and not once and not json

@@ -35,7 +35,7 @@ SECONDS = 30.0
 """How long a command may take until it has printed what it should."""
 
 RUN_ON = re.compile(
-    r"make run|(cd monitoring && )?python launch|barker launch|python (shout|billing|depth)\.py"
+    r"make run|(cd monitoring && )?python launch|barker up|python (shout|billing|depth)\.py"
     r"|(python barker/|barker )(directory|manifold|bizlogic|gateway|autobark|listen|routes --watch)"
     r"|node webui/timeline\.js"
 )
@@ -50,7 +50,7 @@ NOT_RUN = {
     "pytest": "it runs now",
     "make dist": "tests/browser/test_wheel.py builds a wheel",
     "pip install 'dist/barker-0.1.0-py3-none-any.whl[all]'": "tests/browser/test_wheel.py installs it",
-    "barker launch": "tests/browser/test_wheel.py starts it from a wheel",
+    "barker up": "tests/browser/test_wheel.py starts it from a wheel",
     "python launch.py": "the same as make run",
     "python launch.py --data .barker/network": "the same as make run, with other users",
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",

@@ -89,13 +89,11 @@ def read_session(file: Path) -> Session:
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise Mistake(
-            f"{file}: {error.strerror}; it has the token of a suite that barker launch began"
-        ) from None
+        raise Mistake(f"{file}: {error.strerror}; it has the token of a suite that barker up began") from None
     found = re.findall(r'(\w+)"?: ("(?:[^"\\]|\\.)*"|\d+)', text)
     fields = {name: json.loads(value) for name, value in found if name in Session.__slots__}
     if not fields.get("token"):
-        raise Mistake(f"{file} has no token in it; a new 'barker launch' writes one")
+        raise Mistake(f"{file} has no token in it; a new 'barker up' writes one")
     return Session(**{"gateway": "", **fields})
 
 

@@ -11,6 +11,7 @@ import shlex
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,9 +30,10 @@ from barker.core.kennel import STAR
 from barker.core.printable import printable
 from barker.core.routing import Route
 from barker.environment import INSTALLED, PAGES
+from barker.suite.browser import browse
 from barker.suite.ports import check_ports
 from barker.suite.shape import Program, Shape
-from barker.suite.supervisor import SIGNALS, Supervisor
+from barker.suite.supervisor import SIGNALS, Supervisor, say
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +62,23 @@ class Launcher(Service):
 
     kind = "launcher"
 
-    def __init__(self, shape: Shape, sessions: Sequence[Path], star: str, keep_alive: bool = False) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        sessions: Sequence[Path],
+        star: str,
+        keep_alive: bool = False,
+        open_pages: bool = False,
+    ) -> None:
         """Listen at the launcher's port; `sessions` are the files that tell the pages where the gateway is.
 
-        `star` is the user whose page is printed. With `keep_alive`, what dies is started again.
+        `star` is the user whose page is printed. With `keep_alive`, what dies is started again; with
+        `open_pages` the browser shows the pages as soon as all is ready.
 
         :raises Mistake: when a port is taken.
         """
-        self._sessions, self._star = sessions, star
+        self._sessions, self._star, self._open_pages = sessions, star, open_pages
+        self._browser: Popen[bytes] | None = None
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
         super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
@@ -144,13 +155,17 @@ class Launcher(Service):
             port = process["port"] or "-"
             show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         shape = self.suite.shape
-        show(f"\nReady after {seconds:.1f} s. Open {_page('', 'webui', shape, self._star)}")
+        page, dashboard = _page("", "webui", shape, self._star), _page("monitoring/", "monitoring", shape)
+        show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
-            show(f"The dashboard: {_page('monitoring/', 'monitoring', shape)}")
+            show(f"The dashboard: {'  or  '.join(dashboard)}")
         if shape.port_offset or shape.data != Path(DATA).resolve():
             variables = f"BARKER_DIRECTORY={shape.directory} BARKER_DATA={shlex.quote(str(shape.data))}"
             show(f"In another terminal, for its commands: export {variables}")
         show("Kill what you like; Ctrl-C ends it all.")
+        if self._open_pages:
+            # Of the dashboard the one on the disk, which has the run's token.
+            self._browser = browse([page[0], *(dashboard[-1:] if shape.monitoring else [])])
 
     def _on_child(self) -> None:
         for name, how in self.suite.bury().items():
@@ -160,6 +175,9 @@ class Launcher(Service):
                 self.fail(BarkerError(f"{name} ended before the suite was ready"))
             else:
                 self.suite.revive(name)
+        if self._browser is not None and self._browser.poll():
+            self._browser = None
+            say("no browser can be opened from here: open the page yourself")
         self._tell()
 
     # Orders
@@ -259,13 +277,13 @@ class _Commander(LinkHandler):
             self._launcher.accept_when_ready(started, delivery)
 
 
-def _page(path: str, folder: str, shape: Shape, user: str = STAR) -> str:
+def _page(path: str, folder: str, shape: Shape, user: str = STAR) -> list[str]:
     """A page's address at the gateway; and the one on the disk, if there is a checkout."""
     who = {} if user == STAR else {"user": user}
     where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
     served = f"http://{shape.gateway}/{path}{_search(who)}"
     on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
-    return served if INSTALLED else f"{served}  or  {on_disk}"
+    return [served] if INSTALLED else [served, on_disk]
 
 
 def _search(fields: dict[str, str]) -> str:

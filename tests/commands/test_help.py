@@ -71,3 +71,11 @@ def test_a_service_that_is_started_by_hand_prints_one_line(suite: Suite) -> None
         assert re.fullmatch(
             f"{line.format(port=process.port)}; process {process.pid}, Ctrl-C ends it", told[0]
         ), told
+
+
+def test_the_suite_is_started_by_one_command_however_it_is_called() -> None:
+    helps = [CliRunner().invoke(main, [name, "-h"], prog_name="barker").output for name in ("up", "launch")]
+    assert helps[0].replace("barker up", "barker launch") == helps[1]
+    assert "--open" in helps[0]
+    done = CliRunner().invoke(main, ["lanch"], prog_name="barker")
+    assert "did you mean launch?" in done.output

@@ -74,6 +74,28 @@ def test_everything_starts_is_shown_and_ends_on_ctrl_c(launch: Callable[..., Lau
     assert "Traceback" not in suite.output
 
 
+def test_the_pages_are_opened_in_the_browser_or_it_is_said_that_they_are_not(
+    launch: Callable[..., Launched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, asked = tmp_path / "browser", tmp_path / "asked"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nprint(*sys.argv[1:], file=open({str(asked)!r}, 'a'))\n"
+    )
+    with script.open("a") as file:
+        file.write("sys.exit(1)\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{script} %s")
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))  # Of no other browser.
+    monkeypatch.delenv("DISPLAY", raising=False)
+    suite = launch("launch.py", "--open", "--monitoring", "--autobarks", "0")
+    suite.wait_until_ready()
+    wait_for(lambda: "no browser can be opened from here" in suite.output, "it is said")
+    page, dashboard = asked.read_text().splitlines()
+    assert page == f"http://127.0.0.1:{5673 + suite.offset}/"
+    assert dashboard.startswith((ROOT / "monitoring" / "index.html").as_uri())
+    assert f"  or  {dashboard}\n" in suite.output
+
+
 def test_children_do_not_outlive_a_launcher_that_is_killed(launch: Callable[..., Launched]) -> None:
     suite = launch("launch-no-bizlogic.py", "--autobarks", "1")
     suite.wait_until_ready()
