@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from barker import __version__
+from barker.environment import use_virtual_environment
 
 COMMANDS = {
     "up": ("barker.launcher", "main", "Start the whole suite."),
@@ -38,6 +39,7 @@ COMMANDS = {
     "stop": ("barker.control", "stop", "Have one end (SIGTERM)."),
     "start": ("barker.control", "start", "Start one again."),
     "add": ("barker.control", "add", "Start one more bizlogic, outbox or autobark."),
+    "doctor": ("barker.doctor", "main", "Say what keeps Barker from working here."),
     "completion": ("barker.completion", "main", "Have the shell complete commands, services and users."),
     "rate": ("barker.control", "rate", "Set the autobarks' rate."),
 }
@@ -76,9 +78,14 @@ class _Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command; help, too, may have nowhere to go."""
+        """Run the command; what it imports may lack, and help, too, may have nowhere to go."""
         try:
             return super().main(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("barker"):
+                raise
+            use_virtual_environment("-m", "barker", *sys.argv[1:])
+            raise
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

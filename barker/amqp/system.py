@@ -13,7 +13,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -80,13 +80,43 @@ class System:
         self.bounds = bounds
 
 
+class Seen(NamedTuple):
+    """A process, as the system shows it to this user."""
+
+    pid: int
+    parent: int
+    command: tuple[str, ...]
+    folder: str
+    """Where it works; empty if this user may not know."""
+
+
+def processes() -> list[Seen]:
+    """All processes whose command line this user may see."""
+    wanted = ["pid", "ppid", "cmdline", "cwd"]
+    return [
+        Seen(told["pid"], told["ppid"] or 0, tuple(told["cmdline"]), told["cwd"] or "")
+        for told in (process.info for process in psutil.process_iter(wanted))
+        if told["cmdline"]
+    ]
+
+
+def listeners() -> dict[int, int]:
+    """The process that listens at each TCP port, by port; of those whose process this user may know."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return {
+            found.laddr.port: found.pid
+            for found in psutil.net_connections("tcp")
+            if found.status == psutil.CONN_LISTEN and found.pid
+        }
+    return {}
+
+
 def listener(port: int) -> str:
     """Which process listens at a port, in words; empty if this user may not know."""
+    pid = listeners().get(port)
     with contextlib.suppress(psutil.Error, OSError):
-        for found in psutil.net_connections("tcp"):
-            if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
-                command = " ".join(psutil.Process(found.pid).cmdline())
-                return f"process {found.pid} has it: {command:.100}"
+        if pid is not None:
+            return f"process {pid} has it: {' '.join(psutil.Process(pid).cmdline()):.100}"
     return ""
 
 

@@ -19,6 +19,7 @@
     ├── Unanswered              nobody has answered in time; status 69
     ├── Interrupted             a signal has ended it; status 128 and the signal's number
     └── StorageError            a file that cannot be read or written; names the file
+        ├── InUse               another process has it open
         └── Damaged             what is in it is not what was written
 
 A peer's error closes its link, or rejects its delivery, and nothing else.
@@ -169,6 +170,10 @@ class Interrupted(BarkerError):
 
 class StorageError(BarkerError):
     """A file that cannot be read or written; the message names it and says what to do."""
+
+
+class InUse(StorageError):
+    """A file that another process has open, or writes to just now."""
 
 
 class Damaged(StorageError):

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from barker.core.errors import Mistake
+from barker.store.journal import QueueJournal, TimelineJournal
+from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import PAGE, frames, log_of
 
 
@@ -35,11 +37,34 @@ def messages_in(path: Path) -> int | None:
         return None
 
 
+def look_through(path: Path) -> int:
+    """Look through a journal of either kind, and change nothing; how many messages (or keys) it has.
+
+    It takes as long as reading the file does.
+
+    :raises Damaged: when it is not as it was written.
+    :raises StorageError: when it is in use, or newer than this program.
+    """
+    with storage_errors(path):
+        empty = path.stat().st_size < PAGE
+        kind = QueueJournal if empty or "queue" in _columns(path) else TimelineJournal
+    kind.check(path)
+    return messages_in(path) or 0
+
+
+def _columns(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(_read_only(path), uri=True, timeout=0)) as database:
+        return [row[0] for row in database.execute("SELECT name FROM pragma_table_info('messages')")]
+
+
+def _read_only(path: Path) -> str:
+    return f"file:{quote(str(path.resolve()))}?mode=ro"
+
+
 def _count(path: Path) -> int | None:
     index = path.with_name(path.name + "-shm")
     ours = not index.exists()
-    name = f"file:{quote(str(path.resolve()))}?mode=ro"
-    with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
+    with contextlib.closing(sqlite3.connect(_read_only(path), uri=True, timeout=2.0)) as database:
         count = int(database.execute("SELECT count(*) FROM messages").fetchone()[0])
         # What is damaged may look empty.
         whole = count > 0 or database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"

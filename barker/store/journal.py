@@ -104,7 +104,7 @@ class Journal:
         if aside is not None:
             log.warning("%s was damaged: it is set aside as %s, and what was saved goes on", path, aside)
         try:
-            self._check()
+            self.check(path)
         except Damaged as damage:
             self._salvage(damage)
         with storage_errors(path):
@@ -144,75 +144,76 @@ class Journal:
 
     # Damage
 
-    def _check(self) -> None:
-        """Look through what is there, and change nothing.
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Look through a journal that nobody has open, and change nothing.
 
         :raises Damaged: when not every row is as it was written, or the log is not.
+        :raises StorageError: when it is in use, or newer than this program, or holds something else.
         """
-        name = f"file:{quote(str(self.path.resolve()))}?mode=ro"
-        with storage_errors(self.path):
-            size = self.path.stat().st_size if self.path.exists() else 0
-            if not size and not frames(self.path):
-                if self.path.exists():
-                    log.warning("%s is empty, and begun anew", self.path)
+        name = f"file:{quote(str(path.resolve()))}?mode=ro"
+        with storage_errors(path):
+            size = path.stat().st_size if path.exists() else 0
+            if not size and not frames(path):
+                if path.exists():
+                    log.warning("%s is empty, and begun anew", path)
                 return
             if size < PAGE:  # SQLite would throw the log of such a file away.
-                raise self._damaged("it is cut short")
+                raise Damaged(path, "it is cut short", START_AGAIN)
             # Read only: otherwise SQLite would fold the log into the file, however damaged they are.
             try:
-                self._check_rows(name)
+                cls._check_rows(path, name)
             except sqlite3.OperationalError as error:
                 if getattr(error, "sqlite_errorcode", 0) not in _NO_INDEX:
                     raise
                 # A full disk has no room for SQLite's index of the log. What there is of it may only be read
                 # now, so that SQLite makes another in memory.
-                self._check_rows(name + "&readonly_shm=1")
+                cls._check_rows(path, name + "&readonly_shm=1")
             finally:
                 # SQLite leaves its index behind when it may only read; its owner needs none.
-                self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+                path.with_name(path.name + "-shm").unlink(missing_ok=True)
 
-    def _check_rows(self, name: str) -> None:
+    @classmethod
+    def _check_rows(cls, path: Path, name: str) -> None:
         """Look through the rows of the file that SQLite is to open under that name."""
         with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
-            self._check_database(database)
+            cls._check_database(path, database)
 
-    def _check_database(self, database: sqlite3.Connection) -> None:
+    @classmethod
+    def _check_database(cls, path: Path, database: sqlite3.Connection) -> None:
         database.execute("BEGIN")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if VERSION < version < NO_VERSION:
             raise StorageError(
-                f"{self.path} was written by a newer Barker (layout {version}, not {VERSION}): "
+                f"{path} was written by a newer Barker (layout {version}, not {VERSION}): "
                 "use that one, or another --data"
             )
         if not 0 <= version <= VERSION:
-            raise self._damaged(f"no Barker has a layout {version}")
+            raise Damaged(path, f"no Barker has a layout {version}", START_AGAIN)
         columns = [row[0] for row in database.execute("SELECT name FROM pragma_table_info('messages')")]
         for kind in (QueueJournal, TimelineJournal):
-            if columns[: len(kind.columns)] == [*kind.columns] != [*self.columns]:
+            if columns[: len(kind.columns)] == [*kind.columns] != [*cls.columns]:
                 raise StorageError(
-                    f"{self.path} is a journal of {kind.holds}, not of {self.holds}: "
+                    f"{path} is a journal of {kind.holds}, not of {cls.holds}: "
                     "start it as that (--history makes timelines), or name another --data"
                 )
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise self._damaged(found.rpartition("\n")[2])
-        wanted = [*self.columns, *(["checksum"] if version in CHECKSUMS else [])] if version else []
+            raise Damaged(path, found.rpartition("\n")[2], START_AGAIN)
+        wanted = [*cls.columns, *(["checksum"] if version in CHECKSUMS else [])] if version else []
         if columns != wanted:
-            raise self._damaged("its table is another")
+            raise Damaged(path, "its table is another", START_AGAIN)
         if version in CHECKSUMS:
             database.create_function("checksum_of", -1, CHECKSUMS[version], deterministic=True)
-            where = f"checksum IS NOT checksum_of({', '.join(self.columns)})"
+            where = f"checksum IS NOT checksum_of({', '.join(cls.columns)})"
             wrong = database.execute(f"SELECT count(*) FROM messages WHERE {where}").fetchone()[0]
             if wrong:
-                raise self._damaged(f"messages that are not as they were written: {wrong}")
-        with self.path.open("rb") as file:
+                raise Damaged(path, f"messages that are not as they were written: {wrong}", START_AGAIN)
+        with path.open("rb") as file:
             if file.read(len(HEADER)) != HEADER:
-                raise self._damaged("its header is another")
-        if not all(frame.whole for frame in frames(self.path)):
-            raise self._damaged("a part of its log is not as it was written")
-
-    def _damaged(self, why: str) -> Damaged:
-        return Damaged(self.path, why, START_AGAIN)
+                raise Damaged(path, "its header is another", START_AGAIN)
+        if not all(frame.whole for frame in frames(path)):
+            raise Damaged(path, "a part of its log is not as it was written", START_AGAIN)
 
     def _salvage(self, damage: Damaged) -> None:
         """Set the file aside, and put in its place what can be read of it."""
@@ -350,7 +351,9 @@ class QueueJournal(Journal):
         with contextlib.closing(rows):  # Before the file is, whoever keeps the error.
             for sequence, data, check in rows:
                 if not self._is_true((queue, sequence, data, check), VERSION):
-                    raise self._damaged(f"message {sequence} of {queue} is not as it was written")
+                    raise Damaged(
+                        self.path, f"message {sequence} of {queue} is not as it was written", START_AGAIN
+                    )
                 yield Entry(sequence, data)
 
 

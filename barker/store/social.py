@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from barker.core.barks import Follow, is_user
-from barker.core.errors import Mistake, StorageError
+from barker.core.errors import Damaged, Mistake, StorageError
 from barker.core.graph import SocialGraph
 from barker.core.kennel import STAR
 from barker.store.salvage import finish, salvaging
@@ -398,6 +398,25 @@ def _slices(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
 def digest(word: Follow) -> bytes:
     """What makes a word the same when it comes again."""
     return hashlib.blake2b(repr(tuple(word)).encode(), digest_size=16).digest()
+
+
+def look_through(path: Path) -> int:
+    """Look through a users' file, which may be in use, and change nothing; how many users it has.
+
+    It takes as long as reading the file does.
+
+    :raises Damaged: when SQLite finds its pages or its tables wrong.
+    :raises StorageError: when it cannot be read.
+    """
+    with storage_errors(path, SALVAGE):
+        name = f"{path.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(name, uri=True, timeout=0)) as db:
+            # SQLite 3.40's quick_check takes a sound table for a damaged one if its key's columns are not in
+            # the order of its columns.
+            found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise Damaged(path, str(found).rpartition("\n")[2], SALVAGE)
+            return int(db.execute("SELECT count(*) FROM users").fetchone()[0])
 
 
 def salvage(path: Path) -> Path:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from barker.core.errors import Damaged, StorageError
+from barker.core.errors import Damaged, InUse, StorageError
 
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT,
@@ -52,9 +52,7 @@ def _told(path: Path, error: sqlite3.Error | OSError, remedy: str) -> StorageErr
     number = error.errno if isinstance(error, OSError) else 0
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StorageError(
-                f"{path} is in use by another process: end that one, or choose another --data"
-            )
+            return InUse(f"{path} is in use by another process: end that one, or choose another --data")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return _not_allowed(path, error)
     if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE or number in _FULL:

@@ -19,18 +19,24 @@ def check_ports(shape: Shape) -> None:
 
     :raises Mistake: for those that are not, with the process that has each, and what to do.
     """
-    taken = []
-    for port, name in _ports(shape).items():
-        error = taken_port(shape.host, port)
-        if error is not None:
-            unseen = f"{error.strerror or error}; which process has it cannot be seen by this user"
-            taken.append(f"port {port} ({name}): {listener(port) or unseen}")
+    taken = taken_ports(shape).values()
     if taken:
         lines, other = "\n  ".join(taken), shape.port_offset + 1000
         raise Mistake(
             f"not every port is free:\n  {lines}\n"
             f"End what holds them, or start elsewhere: --port-offset {other}"
         )
+
+
+def taken_ports(shape: Shape) -> dict[int, str]:
+    """The ports of a suite that are not free: of each whose it is to be, and which process has it."""
+    taken = {}
+    for port, name in _ports(shape).items():
+        error = taken_port(shape.host, port)
+        if error is not None:
+            unseen = f"{error.strerror or error}; which process has it cannot be seen by this user"
+            taken[port] = f"port {port} ({name}): {listener(port) or unseen}"
+    return taken
 
 
 def _ports(shape: Shape) -> dict[int, str]:
