@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: a wheel has the pages inside, with the libraries that they name."""
+"""What pyproject.toml cannot say: a wheel has the pages inside, with their libraries, and the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ HERE = Path(__file__).resolve().parent
 
 
 class BuildWithPages(build_py):
-    """Copies every file that the gateway serves into barker/pages."""
+    """Copies every file that the gateway serves into barker/pages, and there what `barker bench` runs."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
         files = runpy.run_path(str(HERE / "barker" / "web" / "files.py"))["FILES"]
-        for file in sorted(set(files.values())):
+        benchmarks = [str(file.relative_to(HERE)) for file in (HERE / "benchmarks").glob("*.py")]
+        for file in sorted({*files.values(), *benchmarks}):
             if not (HERE / file).is_file():
                 raise SystemExit(f"{file} is missing: 'make setup' brings what the pages need")
             to = Path(self.build_lib, "barker", "pages", file)

@@ -17,6 +17,7 @@ COMMANDS = {
     "up": ("barker.launcher", "main", "Start the whole suite."),
     "chaos": ("barker.chaos", "main", "Break a suite of its own again and again; see that nothing is lost."),
     "simulate": ("barker.simulate", "main", "Break a simulated suite, on virtual time."),
+    "bench": ("barker.bench", "main", "Measure, in a form that takes seconds."),
     "directory": ("barker.directory", "main", "Run the directory."),
     "manifold": ("barker.manifold", "main", "Run a manifold: outbox, inbox, or your own."),
     "bizlogic": ("barker.bizlogic", "main", "Run a bizlogic."),

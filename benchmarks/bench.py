@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MB = 1e6
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 RABBITMQ = "RabbitMQ"
 """What the peer is called in tables and figures."""
 
@@ -145,7 +147,7 @@ def benchmark(
         made = command
         for decorator in decorators:
             made = decorator(made)
-        return click.command(name)(made)
+        return click.command(name, context_settings=HELP)(made)
 
     return decorate
 

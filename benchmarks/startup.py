@@ -24,8 +24,6 @@ from barker.suite.ports import free_offset
 from benchmarks.bench import MB, Result, Task, bars, benchmark, spread, told
 from benchmarks.stand import HOST, Clients, until
 
-ROOT = Path(__file__).resolve().parent.parent
-
 USERS = 100
 
 
@@ -60,7 +58,7 @@ def start(seconds: float, fresh: bool) -> tuple[float, dict[str, dict[str, float
         readers: list[Reader] = []
         begun = time.monotonic()
         suite = subprocess.Popen(
-            [sys.executable, str(ROOT / "launch.py"), *options],
+            [sys.executable, "-m", "barker.launcher", *options],
             stdout=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
         )

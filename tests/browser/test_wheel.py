@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from tests.harness import ROOT, wait_for
 
 pytestmark = pytest.mark.system
 
-SOURCES = ("barker", "webui", "monitoring", "pyproject.toml", "setup.py", "README.rst")
+SOURCES = ("barker", "benchmarks", "webui", "monitoring", "pyproject.toml", "setup.py", "README.rst")
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +81,22 @@ def test_a_program_that_lacks_its_own_says_which(program: str, lacks: str, extra
     )
 
 
+def test_what_measures_comes_with_it(installed: dict[str, str], tmp_path: Path) -> None:
+    command = ["barker", "bench", "sync", "--seconds", "0.1", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["barks_per_second"]["one by one"]) == {"normal", "full"}
+    done = subprocess.run(["barker", "bench", "sink"], cwd=tmp_path, env=installed, capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"barker: there is no benchmark 'sink'; there are startup, ")
+
+
 @pytest.mark.browser
 def test_in_an_empty_folder_the_suite_starts_and_both_pages_work(
     installed: dict[str, str], tmp_path: Path, page: Page
 ) -> None:
     offset, output = free_offset(), tmp_path.with_name("output.txt")
-    command = ["barker", "launch", "--port-offset", str(offset), "--monitoring", "--autobarks", "1"]
+    command = ["barker", "up", "--port-offset", str(offset), "--monitoring", "--autobarks", "1"]
     with output.open("w") as out:
         launcher = subprocess.Popen(command, cwd=tmp_path, env=installed, stdout=out, stderr=out)
     try:

@@ -78,4 +78,4 @@ def test_the_suite_is_started_by_one_command_however_it_is_called() -> None:
     assert helps[0].replace("barker up", "barker launch") == helps[1]
     assert "--open" in helps[0]
     done = CliRunner().invoke(main, ["lanch"], prog_name="barker")
-    assert "did you mean launch?" in done.output
+    assert "did you mean launch" in done.output

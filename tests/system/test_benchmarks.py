@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import NAMES
+from benchmarks.short import SHORT
 from benchmarks.whole import OPTIONS
 from tests.harness import ROOT
 
@@ -121,6 +123,13 @@ def test_the_dashboard_draws_and_its_memory_is_bounded() -> None:
     figures = run_alone("dashboard", "--seconds", "0.5", "--runs", "1", "--minutes", "8")
     assert all(of["median"] > 0 for of in figures["frames_per_second"].values())
     assert 0 < figures["memory_mb"]["8 minutes"] < 2 * figures["memory_mb"]["2 minutes"] + 1
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_short_form_is_one_of_its_benchmark(name: str) -> None:
+    command = importlib.import_module(f"benchmarks.{name}").main
+    short, usual = (command.make_context(name, [*options]).params for options in (SHORT[name], ()))
+    assert short != usual
 
 
 def test_a_whole_run_is_of_all_benchmarks() -> None:
