@@ -52,6 +52,7 @@ NOT_RUN = {
     "pip install 'dist/barker-0.1.0-py3-none-any.whl[all]'": "tests/browser/test_wheel.py installs it",
     "barker up": "tests/browser/test_wheel.py starts it from a wheel",
     "python launch.py": "the same as make run",
+    "barker bench sync": "tests/browser/test_wheel.py runs it, shorter",
     "python launch.py --data .barker/network": "the same as make run, with other users",
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",
     "barker chaos --minutes 10 --seed 1": "ten minutes; tests/system/test_chaos.py has a shorter run",
