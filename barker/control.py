@@ -16,6 +16,7 @@ from barker.commands.output import as_json, show
 from barker.commands.session import file_of, read_session
 from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
+from barker.suite.found import program
 
 WAIT_SECONDS = 10.0
 """How long the launcher has to answer."""
@@ -56,7 +57,7 @@ def ps(json: bool, session_file: Path | None, directory_place: Place) -> None:
         show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
     for process in found:
         port, held = process["port"] or "-", str(process.get("held", ""))
-        state = "by hand" if "barker" in held else process["state"]
+        state = "by hand" if program(held.split()) else process["state"]
         line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
         text = printable(f"{line} {held or process['does']}")
         show(as_json(process) if json else text)

@@ -83,7 +83,7 @@ class Queues:
     def _show(self) -> None:
         names = {f"{each['host']}:{each['port']}": each["name"] for each in self._reports.values()}
         rows = []
-        for queue, agent in sorted(self._queues):
+        for queue, agent in sorted(self._queues, key=lambda told: (told[0].address, place(told[1]))):
             report = self._reports[agent]
             consumer = report.get("consumer", "")
             active = names.get(consumer, consumer)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 
-from barker.amqp.system import listeners, processes
+from barker.amqp.system import processes
 from barker.commands import options
 from barker.commands.output import show, styled
 from barker.core.errors import InUse, StorageError
@@ -24,7 +24,7 @@ from barker.core.printable import printable
 from barker.environment import lacks
 from barker.store import contents, social
 from barker.suite.found import Found, suites
-from barker.suite.ports import taken_ports
+from barker.suite.ports import elsewhere, holders
 from barker.suite.shape import Shape
 
 LARGE_BYTES = 200 * 1024 * 1024
@@ -52,30 +52,21 @@ def machine() -> Iterator[Finding]:
 def running(found: list[Found]) -> Iterator[Finding]:
     """The suites that run on this machine."""
     for suite in found:
-        how = f"its launcher is process {suite.launcher}" if suite.launcher else "started by hand"
-        data = f"; data in {suite.data}" if suite.data else ""
-        yield Finding("ok", f"a suite runs at {suite.directory}: {how}{data}")
+        yield Finding("ok", f"{suite} runs")
     if not found:
         yield Finding("ok", "no suite runs on this machine, as far as this user may see")
 
 
-def ports(shape: Shape, found: list[Found]) -> Iterator[Finding]:
+def ports(shape: Shape) -> Iterator[Finding]:
     """Whether a suite could be started; who has its ports, if not."""
-    taken, owners = taken_ports(shape), listeners()
-    ours = {pid: suite for suite in found for pid in suite.pids}
-    blocked = {ours[pid].directory for port in taken if (pid := owners.get(port)) in ours}
-    other = f"--port-offset {shape.port_offset + 1000}"
-    for directory in sorted(blocked):
-        yield Finding(
-            "note",
-            f"the ports from {shape.directory.port} on are those of the suite at {directory}; "
-            f"another beside it: barker up {other} --data .barker/second",
-        )
-    for port, text in taken.items():
-        if owners.get(port) not in ours:
-            yield Finding("WRONG", f"{text}; end that, or take others: barker up {other}")
-    if not taken:
-        yield Finding("ok", f"the ports from {shape.directory.port} on are free: 'barker up' can start")
+    having, others = holders(shape)
+    for suite in having:
+        has = f"the suite at {suite.directory} has the ports from {shape.directory.port} on"
+        yield Finding("note", f"{has}; another beside it: barker up {elsewhere(shape)}")
+    for text in others:
+        yield Finding("WRONG", f"{text}; end that, or take other ports: barker up {elsewhere(shape)}")
+    if not having and not others:
+        yield Finding("ok", f"the ports from {shape.directory.port} on are free")
 
 
 def kept(data: Path, found: list[Found]) -> Iterator[Finding]:
@@ -138,7 +129,7 @@ def main(port_offset: int, host: str, data: Path) -> None:
     """
     found = suites(processes())
     shape = Shape(host=host, port_offset=port_offset, monitoring=True)
-    findings = [*machine(), *running(found), *ports(shape, found), *kept(data, found)]
+    findings = [*machine(), *running(found), *ports(shape), *kept(data, found)]
     for finding in findings:
         show(f"{styled(f'{finding.kind:<5}', fg=COLOURS[finding.kind])}  {printable(finding.text, 1_000)}")
     sys.exit(any(finding.kind == "WRONG" for finding in findings))

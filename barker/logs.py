@@ -25,6 +25,7 @@ class _Reader(PeerHandler[Receiver]):
 
     def __init__(self, terminal: Terminal, name: str | None, follow: bool, json: bool) -> None:
         self._terminal, self._name, self._follow, self._json = terminal, name, follow, json
+        self._printed = False
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
@@ -36,10 +37,14 @@ class _Reader(PeerHandler[Receiver]):
             if self._name is not None and self._name not in names:
                 there = printable(", ".join(names))
                 self._terminal.fail(Mistake(f"no process here is called {self._name!r}; there are {there}"))
-            elif not self._follow:
+                return
+            if not self._printed:
+                self._terminal.tell("nothing is written yet; 'barker up --log-level info' has more written")
+            if not self._follow:
                 self._terminal.stop()
 
     def _print(self, name: str, line: str) -> None:
+        self._printed = True
         # Most lines have the name of who wrote them already.
         plain = line if self._name is not None or name in line else f"{name}: {line}"
         self._terminal.show(as_json({"name": name, "line": line}) if self._json else plain)

@@ -115,7 +115,7 @@ def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, dir
 
     A monitor must run: 'barker up --monitoring' brings one.
     """
-    terminal = Terminal(directory_place)
+    terminal = Terminal(directory_place, "'barker monitor', in another terminal, starts one")
     live = is_screen() and not once and not json
     if once:
         terminal.expect("no monitor has answered", WAIT_SECONDS)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from barker.core.errors import Mistake
 from barker.store.first_users import make_users
 from barker.store.journal import Post, QueueJournal, TimelineJournal
-from barker.suite.ports import free_offset
+from barker.suite.ports import check_ports, free_offset
+from barker.suite.shape import Shape
 from tests.commands.screen import Screen
 from tests.harness import ROOT, Suite
 
@@ -59,7 +61,7 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(data: Path, tmp_path: 
     done = doctor(data)
     assert wrong(done) == []
     assert "the pages: all there" in done.stdout
-    assert " are free: 'barker up' can start" in done.stdout
+    assert " are free\n" in done.stdout
     assert f"{data} is {data.owner()}'s, and has 5 users" in done.stdout
     assert "as they were written; messages: inbox-1 1, orders-5950 20, outbox-1 20" in done.stdout
     assert contents(data) == before
@@ -95,10 +97,12 @@ def test_who_has_a_port_and_whose_suite_runs_is_told(suite: Suite) -> None:
     if not -5000 <= offset <= 59000 - 5672:
         pytest.skip("the directory's port, which is any, is at the edge")
     done = doctor(suite.data, offset=offset)
-    told = f"a suite runs at {suite.place}: started by hand; data in {suite.data}"
-    assert told in done.stdout
+    assert f"the suite at {suite.place} (started by hand; data in {suite.data}) runs\n" in done.stdout
     assert f"journals are in use by the suite at {suite.place}: not looked through" in done.stdout
-    assert f"the ports from {suite.directory.port} on are those of the suite at {suite.place}" in done.stdout
+    assert f"the suite at {suite.place} has the ports from {suite.directory.port} on" in done.stdout
+    # A launcher says it, too: once, and not for each port.
+    with pytest.raises(Mistake, match=rf"the suite at {suite.place} .* has its ports\n"):
+        check_ports(Shape(port_offset=offset))
 
 
 def test_a_port_that_a_stranger_has_is_wrong(data: Path) -> None:
@@ -108,7 +112,7 @@ def test_a_port_that_a_stranger_has_is_wrong(data: Path) -> None:
         taken.listen()
         [line] = wrong(doctor(data, offset=offset))
     assert line.startswith(f"port {5801 + offset} (outbox-{5801 + offset}): process {os.getpid()} has it")
-    assert line.endswith(f"barker up --port-offset {offset + 1000}")
+    assert line.endswith(f"barker up --port-offset {offset + 1000} --data .barker/second")
 
 
 def test_on_a_terminal_what_is_wrong_is_seen(data: Path) -> None:

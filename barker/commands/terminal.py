@@ -23,9 +23,10 @@ PATIENCE_SECONDS = 0.5
 class Terminal(Process):
     """One command's process; it ends when the command says so, or with an error."""
 
-    def __init__(self, directory: Place) -> None:
+    def __init__(self, directory: Place, hint: str = "") -> None:
+        """`hint`: what to do when nobody serves what it looks for."""
         super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory)
-        self.network = _Search(self.reactor, directory, self._say)
+        self.network = _Search(self.reactor, directory, self._say, hint)
         self.tell: Callable[[str], None] = lambda text: self.show(f"-- {text}", err=True)
         """Tells who looks on what becomes of the command, in a line."""
         self.undone: Callable[[], str] | None = None
@@ -70,9 +71,9 @@ class Terminal(Process):
 class _Search(Network):
     """Connections, and a word when what they are for is not found within a while."""
 
-    def __init__(self, reactor: Reactor, directory: Place, say: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Reactor, directory: Place, say: Callable[[str], None], hint: str) -> None:
         super().__init__(reactor, directory)
-        self._say = say
+        self._say, self._hint = say, hint
         self._missing: dict[str, str] = {}
         """By address: why its link does not stand, in a few words."""
         self._said: set[str] = set()
@@ -81,8 +82,10 @@ class _Search(Network):
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """Note it, and say it in a while."""
-        found_nobody = why is not None and why.name == "amqp:not-found"
-        self._note(address, why.description if why is not None and found_nobody else f"nobody at {peer}")
+        if why is not None and why.name == "amqp:not-found":
+            self._note(address, f"{why.description}{self._hint and f' ({self._hint})'}")
+        else:
+            self._note(address, f"nobody at {peer}")
 
     def on_found(self, address: str) -> None:
         """No more is to be said of it."""

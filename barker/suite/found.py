@@ -29,6 +29,11 @@ class Found:
     pids: frozenset[int]
     """All its processes."""
 
+    def __str__(self) -> str:
+        """Where it is, what ends it, and what it works on."""
+        how = f"its launcher is process {self.launcher}" if self.launcher else "started by hand"
+        return f"the suite at {self.directory} ({how}{f'; data in {self.data}' if self.data else ''})"
+
 
 def program(command: Sequence[str]) -> str:
     """Which service or launcher of Barker a command line runs, such as ``manifold``; empty if it is none."""

@@ -6,8 +6,10 @@ import contextlib
 from pathlib import Path
 
 from barker.amqp.reactor import taken_port
-from barker.amqp.system import System, listener
+from barker.amqp.system import System, listener, listeners, processes
+from barker.commands import options
 from barker.core.errors import Mistake
+from barker.suite.found import Found, suites
 from barker.suite.shape import Shape, plan
 
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -17,26 +19,34 @@ OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def check_ports(shape: Shape) -> None:
     """See that all ports are free.
 
-    :raises Mistake: for those that are not, with the process that has each, and what to do.
+    :raises Mistake: for those that are not, with who has each, and what to do.
     """
-    taken = taken_ports(shape).values()
-    if taken:
-        lines, other = "\n  ".join(taken), shape.port_offset + 1000
+    having, others = holders(shape)
+    lines = [f"{having_it} has its ports" for having_it in map(str, having)] + others
+    if lines:
         raise Mistake(
-            f"not every port is free:\n  {lines}\n"
-            f"End what holds them, or start elsewhere: --port-offset {other}"
+            "not every port is free:\n  " + "\n  ".join(lines) + "\n"
+            f"End what holds them, or start elsewhere: {elsewhere(shape)}"
         )
 
 
-def taken_ports(shape: Shape) -> dict[int, str]:
-    """The ports of a suite that are not free: of each whose it is to be, and which process has it."""
+def elsewhere(shape: Shape) -> str:
+    """The options with which a second suite can be started beside the one of that shape."""
+    return f"--port-offset {shape.port_offset + 1000} --data {options.DATA}/second"
+
+
+def holders(shape: Shape) -> tuple[list[Found], list[str]]:
+    """The suites that have a suite's ports; and of each port that another process has, which that is."""
     taken = {}
     for port, name in _ports(shape).items():
         error = taken_port(shape.host, port)
         if error is not None:
             unseen = f"{error.strerror or error}; which process has it cannot be seen by this user"
             taken[port] = f"port {port} ({name}): {listener(port) or unseen}"
-    return taken
+    owners = listeners() if taken else {}
+    having = [suite for suite in suites(processes()) if any(owners.get(port) in suite.pids for port in taken)]
+    theirs = {port for port in taken for suite in having if owners.get(port) in suite.pids}
+    return having, [text for port, text in taken.items() if port not in theirs]
 
 
 def _ports(shape: Shape) -> dict[int, str]:

@@ -111,9 +111,9 @@ def test_a_service_that_was_started_by_hand_in_a_gone_ones_place_is_no_gone_one(
     held = "process 8 has it: python -m barker.bizlogic"
     said = [
         PROCESS | {"state": "gone", "held": held},
-        PROCESS | {"state": "gone", "held": "process 9 has it: nc"},
+        PROCESS | {"state": "gone", "held": "process 9 has it: /barker/.venv/bin/python a"},
     ]
     with listening(Fake({"launcher": [encode_map("processes", {"processes": said, "rate": 1.0})]})) as fake:
         by_hand, gone = fake.run("ps").stdout.splitlines()[1:]
     assert f"by hand  {held}" in by_hand
-    assert "gone     process 9 has it: nc" in gone
+    assert "gone     process 9 has it: /barker/.venv/bin/python a" in gone

@@ -123,6 +123,7 @@ def test_queues_are_shown_with_who_takes_them() -> None:
     says = {
         **agent(1, name="bizlogic", active=True),
         **agent(2, name="outbox", mode="push", consumer="127.0.0.1:1", queues=queue_reports(outbox)),
+        **agent(6, name="outbox", mode="push", consumer="", queues=queue_reports([QueueReport("outbox")])),
         **agent(3, name="orders", mode="pull", consumer="", queues=queue_reports(orders)),
         **agent(4, name="liar", mode="pull", queues=["nonsense"]),
         **agent(5, name="older", mode="pull"),
@@ -136,8 +137,9 @@ def test_queues_are_shown_with_who_takes_them() -> None:
             ["orders", "127.0.0.1:3", "0", "0", "0", "0", "-"],
             ["orders/\\x1b[1m", "127.0.0.1:3", "12345", "10", "2", "3", "-"],
             ["outbox", "127.0.0.1:2", "5", "4", "1", "0", "bizlogic-1"],
+            ["outbox", "127.0.0.1:6", "0", "0", "0", "0", "-"],
         ]
-        [_, _, told] = objects(fake.run("queues", "--json").stdout)
+        [_, _, told, _] = objects(fake.run("queues", "--json").stdout)
         assert {"address": "outbox", "port": 2, "active": "bizlogic-1", "depth": 5}.items() <= told.items()
         # One that is frozen keeps nobody waiting.
         fake.says["agents/127.0.0.1-2"] = []
@@ -145,3 +147,10 @@ def test_queues_are_shown_with_who_takes_them() -> None:
         assert done.returncode == os.EX_UNAVAILABLE
         assert "orders" in done.stdout
         assert done.stderr == "barker: no answer within 2 s from 127.0.0.1:2\n"
+
+
+def test_logs_that_are_empty_are_said_to_be() -> None:
+    with listening(Fake({"launcher/logs": [encode_map("kept", {"names": ["inbox-5820"]})]})) as fake:
+        done = fake.run("logs")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("-- nothing is written yet; ")

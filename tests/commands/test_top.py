@@ -120,7 +120,7 @@ def test_who_finds_no_monitor_says_so_on_the_screen(top: Callable[..., Screen]) 
     with listening(Fake()) as nobody:
         screen = Screen([sys.executable, "-m", "barker", "top", "--directory", nobody.place])
         try:
-            screen.wait_for("nobody serves monitor now; trying again")
+            screen.wait_for("nobody serves monitor now ('barker monitor', in another terminal, starts one)")
             screen.press("q")
             screen.wait(0)
         finally:
