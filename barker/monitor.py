@@ -82,7 +82,7 @@ class Monitor(Service):
             agent: (at, report) for agent, (at, report) in self._reports.items() if now - at < STALE_SECONDS
         }
         reports = [report for _, report in self._reports.values()]
-        reports.sort(key=lambda report: (report["type"], report["port"]))
+        reports.sort(key=_order)
         message = encode_map("reports", {"time": self.reactor.wall(), "reports": reports})
         self._history.append(message)
         self._readers.send(message)
@@ -90,6 +90,12 @@ class Monitor(Service):
     def state(self) -> dict[str, Any]:
         """How many agents it reads, and how many read it."""
         return {"agents": len(self._reports), "readers": len(self._readers), "sent": self._readers.sent}
+
+
+def _order(report: dict[str, Any]) -> tuple[str, str, int, str]:
+    """Like beside like, and by number: an autobark's port, unlike its name, is any."""
+    name: str = report["name"]
+    return report["type"], report.get("address", ""), len(name), name
 
 
 class _AgentReader(PeerHandler[Receiver]):

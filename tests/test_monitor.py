@@ -102,6 +102,21 @@ def test_nonsense_costs_only_its_own_report(suite: Suite, liar: Lies, client: Cl
     assert text.count("barker_up{") == 4
 
 
+def test_reports_come_in_the_order_of_their_names(suite: Suite, liar: Lies, client: Client) -> None:
+    suite.start("monitor")
+    names = ["autobark-10", "autobark-2", "autobark-1"]
+    for name in names:
+        liar(report(name=name, type="autobark"))
+    messages = client.receive_raw("monitor")
+
+    def autobarks() -> list[str]:
+        reports = decode_map(messages[-1])[1]["reports"] if messages else []
+        return [each["name"] for each in reports if each["type"] == "autobark"]
+
+    wait_for(lambda: len(autobarks()) == 3, "all three report")
+    assert autobarks() == ["autobark-1", "autobark-2", "autobark-10"]
+
+
 def test_who_reports_is_known_by_the_route(suite: Suite, liar: Lies, client: Client) -> None:
     monitor = suite.start("monitor")
     port = suite.directory.port
