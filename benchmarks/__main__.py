@@ -40,7 +40,7 @@ class Benchmarks(click.Group):
         return command
 
 
-@click.group(cls=Benchmarks)
+@click.group(cls=Benchmarks, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measure Barker. Each starts what it measures, on ports that are free."""
 
