@@ -75,7 +75,7 @@ def kept(data: Path, found: list[Found]) -> Iterator[Finding]:
         yield Finding("ok", f"{data} is not there yet: 'barker up' makes it")
         return
     if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding("WRONG", f"{data} is {data.owner()}'s, and this user may not write there")
+        yield Finding("WRONG", f"{data} is {_owner(data)}'s, and this user may not write there")
         return
     users = data / social.FILE_NAME
     has = "no users yet"
@@ -84,7 +84,7 @@ def kept(data: Path, found: list[Found]) -> Iterator[Finding]:
             has = f"users, in a file too large to be looked through now: {users}"
         elif users.exists():
             has = f"{social.look_through(users):,} users"
-        yield Finding("ok", f"{data} is {data.owner()}'s, and has {has}")
+        yield Finding("ok", f"{data} is {_owner(data)}'s, and has {has}")
     except StorageError as error:
         yield Finding("WRONG", str(error))
     owner = next((suite for suite in found if suite.data and suite.data.resolve() == data.resolve()), None)
@@ -92,6 +92,13 @@ def kept(data: Path, found: list[Found]) -> Iterator[Finding]:
         yield Finding("ok", f"its journals are in use by the suite at {owner.directory}: not looked through")
     else:
         yield from _journals(data)
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:  # As in a container, where a number may be all there is.
+        return f"user {path.stat().st_uid}"
 
 
 def _journals(data: Path) -> Iterator[Finding]:

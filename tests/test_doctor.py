@@ -69,6 +69,12 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(data: Path, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_an_owner_without_a_name_is_told_by_number(data: Path) -> None:
+    os.chown(data, 4_123_456, -1)
+    assert f"{data} is user 4123456's, and has 5 users" in doctor(data).stdout
+
+
 @pytest.mark.parametrize(
     ("file", "remedy"),
     [

@@ -81,11 +81,17 @@ def test_a_program_that_lacks_its_own_says_which(program: str, lacks: str, extra
     )
 
 
-def test_what_measures_comes_with_it(installed: dict[str, str], tmp_path: Path) -> None:
+def test_what_measures_and_what_looks_for_faults_come_with_it(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
     command = ["barker", "bench", "sync", "--seconds", "0.1", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["barks_per_second"]["one by one"]) == {"normal", "full"}
+    command = ["barker", "doctor", "--port-offset", str(free_offset())]
+    done = subprocess.run(command, cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the pages: all there" in done.stdout
     done = subprocess.run(["barker", "bench", "sink"], cwd=tmp_path, env=installed, capture_output=True)
     assert done.returncode == 2
     assert done.stderr.startswith(b"barker: there is no benchmark 'sink'; there are startup, ")
