@@ -185,6 +185,12 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
     return " ".join(name for name, hashed in hashes if not any(hashed % of in served for of, served in finer))
 
 
+def names_author(key: str, names: str) -> bool:
+    """Whether a part of a bark's fan-out is for its author, too: one is, and there the author is first."""
+    author, slash, _ = key.partition("/")
+    return bool(slash) and (names == author or names.startswith(f"{author} ")) and _read(key)[2] > 0
+
+
 def marks(key: str) -> Sequence[str]:
     """What an inbox remembers of a part that was here: its key, and that there was a finer part than others.
 

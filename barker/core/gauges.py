@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
 
 WINDOW_SECONDS = 10.0
 """Rates and latencies are of this long a past."""
@@ -49,6 +52,28 @@ class Peak:
         if second != self._second:
             self._before = self._now if second == self._second + 1 else 0
             self._second, self._now = second, 0
+
+
+class AtSecond(Generic[Value]):
+    """What a value was when this second began: what several services tell of one second can be compared."""
+
+    def __init__(self, now: float, value: Value) -> None:
+        self._second, self._value = int(now), value
+        self._then = value
+
+    def update(self, now: float, value: Value) -> None:
+        """The value is `value` from `now` on (seconds since 1970); before, it was what it was."""
+        self._turn(now)
+        self._value = value
+
+    def at(self, now: float) -> tuple[int, Value]:
+        """The second that `now` is in, and what the value was when it began."""
+        self._turn(now)
+        return self._second, self._then
+
+    def _turn(self, now: float) -> None:
+        if int(now) != self._second:
+            self._second, self._then = int(now), self._value
 
 
 class Latencies:

@@ -19,11 +19,12 @@ from barker.amqp.batch import HEAD_BYTES
 from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import check_sections, with_delivery_annotations
+from barker.amqp.message import check_sections, decode_bark, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
 from barker.core.work_queue import Entry, WorkQueue
+from barker.manifolds.handed_on import HandedOn
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
@@ -103,6 +104,9 @@ class QueueManifold(Service):
             queue.work.expect(count)
             self._awake[queue] = None
         self._consumer: PeerLink[Sender] | None = None
+        self._barks: HandedOn | None = None
+        if push is not None and check is decode_bark:
+            self._barks = HandedOn(journal, self._queue(serving.address).work, self.reactor.wall())
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
             self._consumer = sender_to(self.network, push, consumer, batches=True)
@@ -188,8 +192,10 @@ class QueueManifold(Service):
     ) -> None:
         """A consumer has settled a message."""
         if outcome == ACCEPTED:
-            queue.work.settle(link, sequence)
+            entry = queue.work.settle(link, sequence)
             self._settled.append((queue.address, sequence))
+            if self._barks and entry is not None and not queue.holds_dead_letters:
+                self._barks.accepted(entry)
         elif queue.holds_dead_letters:
             # It stays in flight to this link, which so sees each letter once, and is back when the link goes;
             # there may be room for the next one.
@@ -211,6 +217,8 @@ class QueueManifold(Service):
         if entry is not None:
             log.warning("%s: a message was rejected, and is a dead letter now: %s", queue.address, condition)
             self._settled.append((queue.address, sequence))
+            if self._barks:
+                self._barks.rejected(entry)
             self._dead.append((queue.address + DEAD_LETTERS, _marked(entry.data, condition)))
 
     # The end of a turn
@@ -226,6 +234,8 @@ class QueueManifold(Service):
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
         self._peak.update(self.reactor.clock(), self._depth)
+        if self._barks:
+            self._barks.update(self.reactor.wall(), len(self._settled))
 
     def _commit(self) -> None:
         """What came, what died and what is settled, in one transaction; only then is it accepted."""
@@ -233,6 +243,8 @@ class QueueManifold(Service):
         if self.intake.resting or not (arrivals or self._settled or self._dead):
             return
         added = [arrival.what for arrival in arrivals] + self._dead
+        if self._barks:
+            self._barks.note(len(arrivals))
         try:
             entries = self.journal.commit(added, self._settled)
         except Exception as error:
@@ -240,6 +252,8 @@ class QueueManifold(Service):
             return
         with self.as_on_disk():
             self._settled, self._dead = [], []
+            if self._barks:
+                self._barks.committed(len(arrivals), entries)
             for (address, _), entry in zip(added, entries, strict=True):
                 queue = self._queue(address)
                 queue.work.push(entry)
@@ -320,8 +334,12 @@ class QueueManifold(Service):
     # Its state
 
     def state(self) -> dict[str, Any]:
-        """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes."""
+        """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes.
+
+        Of an outbox also how many barks it has handed on.
+        """
         return {
+            **(self._barks.state(self.reactor.wall()) if self._barks else {}),
             "mode": "push" if self._push is not None else "pull",
             "received": self.intake.received,
             "consumer": self._consumer.place if self._consumer is not None else "",
@@ -345,6 +363,8 @@ class QueueManifold(Service):
 
     def on_stop(self) -> None:
         """Write what is settled, together with the dead letters made of it; close the journal."""
+        if self._barks:
+            self._barks.note(0)
         try:
             self.journal.commit(self._dead, self._settled)
         except StorageError as error:

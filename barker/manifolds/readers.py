@@ -37,7 +37,8 @@ from barker.core.errors import (
     StorageError,
     not_here,
 )
-from barker.core.fan_out import checked_key, marks, unserved
+from barker.core.fan_out import checked_key, marks, names_author, unserved
+from barker.core.gauges import AtSecond
 from barker.core.partitions import Partition
 from barker.core.routing import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
@@ -91,6 +92,9 @@ class TimelineManifold(Service):
         """All its producers."""
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
+        self._own = self._own_before = journal.tally  # Barks put on their authors' timelines, ever.
+        self._own_again = 0  # Those that came once more, since the start.
+        self._counts = AtSecond(self.reactor.wall(), self._own)
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
@@ -186,11 +190,17 @@ class TimelineManifold(Service):
         arrivals = self.intake.take()
         if not arrivals:
             return
+        posts = self._fresh(arrival.what for arrival in arrivals)
+        own = self._own + sum(names_author(post.key, post.users) for post in posts)
+        self.journal.note(own)
         try:
-            entries = self.journal.commit(self._fresh(arrival.what for arrival in arrivals))
+            entries = self.journal.commit(posts)
         except Exception as error:
+            self.journal.note(self._own)  # For whatever else is written before they are.
             self.intake.fail(arrivals, error)
             return
+        self._counts.update(self.reactor.wall(), own)
+        self._own = own
         with self.as_on_disk():
             for entry in entries:
                 self._put(entry)
@@ -211,6 +221,8 @@ class TimelineManifold(Service):
                 fresh.append(post if users is post.users else post._replace(users=users))
             else:
                 self._repeated += 1
+            if names_author(post.key, post.users) and not names_author(post.key, users):
+                self._own_again += 1
         return fresh
 
     def _marks(self, key: str) -> Sequence[str]:
@@ -270,8 +282,16 @@ class TimelineManifold(Service):
     # Its state
 
     def state(self) -> dict[str, Any]:
-        """Timelines, those forgotten, deliveries, readers and what these missed; journal size in bytes."""
+        """Timelines, those forgotten, deliveries, readers and what these missed; journal size in bytes.
+
+        And what `core/balance.py` compares: barks put on their authors' timelines when this second began.
+        """
+        second, own = self._counts.at(self.reactor.wall())
         return {
+            "counted_at": second,
+            "put": own,
+            "put_before": self._own_before,
+            "put_again": self._own_again,
             "mode": "history",
             "received": self.intake.received,
             "timelines": len(self.timelines),

@@ -46,6 +46,9 @@ KEYS_AT_ONCE = 2_000
 SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
+MOST_TALLY = 0x7FFFFFFF
+"""A tally has 31 bits: above this it begins again at 0."""
+
 _NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 KEPT = 0xFFFFFFFF
@@ -98,6 +101,8 @@ class Journal:
         """
         self.path = path
         self._files = str(path), f"{path}-wal"
+        self.tally = self._tally_there = 0
+        """A count that its owner notes (:meth:`note`), as it was with the last commit; 0 in a new file."""
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         aside = finish(path)
@@ -137,6 +142,8 @@ class Journal:
                 self._db.execute("COMMIT")
             # Takes the lock, whatever else has been done.
             self._db.execute("SELECT count(*) FROM sqlite_schema")
+            self.tally = self._db.execute("PRAGMA application_id").fetchone()[0] & MOST_TALLY
+            self._tally_there = self.tally
 
     @property
     def _renewal(self) -> tuple[str, ...]:
@@ -257,6 +264,10 @@ class Journal:
         """Bytes on disk, the write-ahead log included."""
         return sum(map(_size, self._files))
 
+    def note(self, tally: int) -> None:
+        """With the next commit, `tally` is written, too: in the file's header, as SQLite's application_id."""
+        self.tally = tally & MOST_TALLY
+
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         """All of it in one transaction, or nothing."""
         with storage_errors(self.path):
@@ -266,7 +277,10 @@ class Journal:
                 for statement, rows in statements:
                     if rows:
                         self._db.executemany(statement, rows)
+                if self.tally != self._tally_there:
+                    self._db.execute(f"PRAGMA application_id={self.tally}")
                 self._db.execute("COMMIT")
+                self._tally_there = self.tally
             except BaseException:
                 self._roll_back()
                 raise

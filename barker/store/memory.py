@@ -13,6 +13,8 @@ class QueueMemory:
 
     size = 0
     """Bytes on disk."""
+    tally = 0
+    """There is no count of an earlier life."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -24,6 +26,9 @@ class QueueMemory:
     def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
         """Number messages (queue, data)."""
         return [Entry(next(self._numbers), data) for _, data in add]
+
+    def note(self, tally: int) -> None:
+        """No count outlives the process."""
 
     def queues(self) -> dict[str, int]:
         """There are none of an earlier life."""

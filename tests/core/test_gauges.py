@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.gauges import WINDOW_SECONDS, Latencies, Peak, Rate
+from barker.core.gauges import WINDOW_SECONDS, AtSecond, Latencies, Peak, Rate
 
 
 def test_a_rate_needs_two_samples() -> None:
@@ -78,3 +78,15 @@ def test_a_peak_is_the_highest_of_what_there_was_lately(steps: list[tuple[float,
         values.append((now, value))
     lately = [value for when, value in values if int(when) >= int(now) - 1]
     assert peak.highest(now) == max(lately)
+
+
+def test_what_a_value_was_when_the_second_began() -> None:
+    value = AtSecond(5.9, 0)
+    assert value.at(5.95) == (5, 0)
+    value.update(6.2, 3)
+    value.update(6.9, 7)
+    assert value.at(6.99) == (6, 0)
+    assert value.at(7.4) == (7, 7)
+    value.update(7.5, 8)
+    assert value.at(7.6) == (7, 7)
+    assert value.at(60.0) == (60, 8)

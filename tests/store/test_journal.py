@@ -21,6 +21,7 @@ from barker.core.errors import Damaged, StorageError
 from barker.core.work_queue import Entry
 from barker.store.journal import (
     CHECKSUMS,
+    MOST_TALLY,
     VERSION,
     Journal,
     Post,
@@ -614,3 +615,23 @@ def test_a_journal_is_opened_and_read_when_nothing_can_be_written(
             for entry in (journal.load("a", 0, 9) if isinstance(journal, QueueJournal) else journal.load())
         ]
     assert data == [b"old", b"new"]
+
+
+def test_a_tally_lasts_with_what_it_was_noted_with(tmp_path: Path) -> None:
+    path = tmp_path / "tally.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 0
+        journal.note(7)
+        journal.commit([("a", b"1")], [])
+        journal.note(8)
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 7, "what was only noted is not there"
+        journal.note(MOST_TALLY + 3)
+        with pytest.raises(UnicodeEncodeError):
+            journal.commit([("\ud800", b"no text that SQLite takes")], [])
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 7, "nor is what a commit failed with"
+        journal.note(MOST_TALLY + 3)
+        journal.commit([], [("a", 1)])
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 2, "it has 31 bits"
