@@ -105,8 +105,8 @@ class Balance:
         total, before, second = (int(value) for value in told if value is not None)
         count = known.get(report["name"])
         if count is None:
-            if self._since and report.get("since", 0) <= self._since:
-                self._begin()  # It was there all the time, and nobody had heard of it.
+            if self._since and total:
+                self._begin()  # Who knows what of that it has counted since then, unheard.
             count = known[report["name"]] = _Count(before)
             count.last = total
         elif count.pid != report["pid"]:
@@ -136,6 +136,8 @@ class Balance:
             if tried and self._waited <= PATIENCE:
                 return
             self._since, self._unsure = second, tried
+            for name in away:
+                del self._outboxes[name]  # Likewise, once it is back.
             for count in (*self._outboxes.values(), *self._inboxes.values()):
                 count.base, count.again = count.last, 0
         handed_on = sum(count.grown for count in self._outboxes.values())

@@ -19,8 +19,8 @@ class Suite:
             self.add(name, "handed_on", held=0, held_tried=0)
         self.add("inbox-1", "put", put_again=0)
 
-    def add(self, name: str, counts: str, before: int = 0, since: float = 0.0, **more: int) -> None:
-        report = {"name": name, "pid": 1, "since": since, "host": "h", counts: before}
+    def add(self, name: str, counts: str, before: int = 0, **more: int) -> None:
+        report = {"name": name, "pid": 1, "host": "h", counts: before}
         self.reports[name] = {**report, f"{counts}_before": before, **more}
 
     def count(self, seconds: int = 1, **growth: dict[str, int]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Suite:
     def restart(self, name: str, **changes: int) -> None:
         """It dies, and goes on with the journal, in which these counts are."""
         report = self.reports[name]
-        report |= {"pid": report["pid"] + 1, "since": float(self.second), "put_again": 0, **changes}
+        report |= {"pid": report["pid"] + 1, "put_again": 0, **changes}
         for counts in {"handed_on", "put"} & report.keys():
             report[f"{counts}_before"] = report[counts]
 
@@ -141,20 +141,34 @@ def test_another_journal_begins_where_it_is(suite: Suite) -> None:
     assert told["delivered"] == 53
 
 
-def test_who_comes_later_brings_what_it_counts_from_then_on(suite: Suite) -> None:
+def test_a_new_outbox_joins_in(suite: Suite) -> None:
     suite.count()
-    suite.add("outbox-3", "handed_on", 900, since=suite.second, held=0, held_tried=0)
+    suite.add("outbox-3", "handed_on", held=0, held_tried=0)
+    suite.count()
     told = suite.count(SURE, outbox_3={"handed_on": 6}, inbox_1={"put": 6})
     assert verdict(told) == [0, 0, 0, 0]
-    assert told["delivered"] == 6
+    assert (told["delivered"], told["since"]) == (6, 1001)
 
 
-def test_who_was_there_all_the_time_unheard_has_it_begin_anew(suite: Suite) -> None:
+def test_one_with_a_journal_that_was_unheard_of_has_it_begin_anew(suite: Suite) -> None:
     suite.count(3, outbox_1={"handed_on": 5}, inbox_1={"put": 9})
-    suite.add("outbox-3", "handed_on", 0, since=5.0, held=0, held_tried=0)
+    suite.add("outbox-3", "handed_on", 900, held=0, held_tried=0)
     told = suite.count(SURE, outbox_3={"handed_on": 4})
     assert verdict(told) == [0, 0, 0, 0]
     assert told["since"] == 1005
+
+
+def test_one_that_was_away_when_it_began_has_it_begin_anew() -> None:
+    suite = Suite()
+    suite.count()
+    suite.reports["outbox-2"]["held_tried"] = 1
+    suite.balance = Balance()
+    suite.count(outbox_2={"handed_on": 3, "held_tried": 1})
+    away = suite.reports.pop("outbox-2")
+    suite.count(inbox_1={"put": 20})
+    suite.reports["outbox-2"] = away | {"handed_on": 20, "held_tried": 0}
+    told = suite.count(SURE, outbox_2={"handed_on": 4}, inbox_1={"put": 4})
+    assert verdict(told) == [0, 0, 0, 0]
 
 
 def test_it_begins_in_a_second_with_nothing_on_its_way_or_knows_less() -> None:
@@ -174,6 +188,6 @@ def test_what_several_machines_clocks_say_is_not_compared(suite: Suite) -> None:
 
 def test_it_knows_so_many_at_most(suite: Suite) -> None:
     for number in range(2 * MOST):
-        suite.add(f"other-{number}", "handed_on", since=suite.second, held=0, held_tried=0)
+        suite.add(f"other-{number}", "handed_on", held=0, held_tried=0)
     suite.count(2)
     assert len(suite.balance._outboxes) == MOST

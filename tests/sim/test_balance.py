@@ -24,7 +24,6 @@ class Watched(SimulatedSuite):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.balance = Balance()
-        self.since: dict[int, float] = {}
         self.world.after(1.0, self.look)
 
     def look(self) -> None:
@@ -32,8 +31,7 @@ class Watched(SimulatedSuite):
         for name, child in self.children.items():
             process = child.simulated.process
             if isinstance(process, QueueManifold | TimelineManifold) and not child.simulated.frozen:
-                since = self.since.setdefault(id(process), self.world.wall())
-                own = {"name": name, "pid": child.simulated._number, "since": since, "host": "h"}
+                own = {"name": name, "pid": child.simulated._number, "host": "h"}
                 reports.append(own | process.state())
         Watched.told = self.balance.update(reports)
         self.world.after(1.0, self.look)
