@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -216,6 +217,15 @@ def test_nothing_else_is_served(lone: Process, path: str) -> None:
     assert status in (400, 404)
     assert "import" not in text
     assert "root:" not in text
+
+
+@pytest.mark.parametrize("search", ["", "?gateway=127.0.0.1:1&x=%23"])
+def test_a_folder_without_its_slash_is_found(lone: Process, search: str) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", lone.port, timeout=10)) as connection:
+        connection.request("GET", f"/monitoring{search}")
+        answer = connection.getresponse()
+    assert answer.status == 308
+    assert answer.getheader("Location") == f"/monitoring/{search}"
 
 
 def test_the_runs_token_is_not_served(lone: Process) -> None:

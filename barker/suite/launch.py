@@ -83,6 +83,7 @@ class Launcher(Service):
             **{verb: self._signal_by(verb) for verb in SIGNALS},
             "start": lambda arguments: self.suite.start(_text(arguments, "name")),
             "add": lambda arguments: self.suite.add(_text(arguments, "kind")),
+            "remove": lambda arguments: self.suite.remove(_text(arguments, "name")),
             "rate": lambda arguments: self.suite.set_rate(_number(arguments, "rate")),
         }
 
@@ -146,7 +147,7 @@ class Launcher(Service):
         shape = self.suite.shape
         show(f"\nReady after {seconds:.1f} s. Open {_page('', 'webui', shape, self._star)}")
         if shape.monitoring:
-            show(f"The dashboard: {_page('monitoring/', 'monitoring', shape)}")
+            show(f"The dashboard: {_page('monitoring/', 'monitoring', shape, key=self.token)}")
         if shape.port_offset or shape.data != Path(DATA).resolve():
             variables = f"BARKER_DIRECTORY={shape.directory} BARKER_DATA={shlex.quote(str(shape.data))}"
             show(f"In another terminal, for its commands: export {variables}")
@@ -259,11 +260,12 @@ class _Commander(LinkHandler):
             self._launcher.accept_when_ready(started, delivery)
 
 
-def _page(path: str, folder: str, shape: Shape, user: str = STAR) -> str:
-    """A page's address at the gateway; and the one on the disk, if there is a checkout."""
+def _page(path: str, folder: str, shape: Shape, user: str = STAR, key: str = "") -> str:
+    """A page's address at the gateway, with the run's `key`; and the one on the disk, if there is a checkout."""
     who = {} if user == STAR else {"user": user}
     where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
-    served = f"http://{shape.gateway}/{path}{_search(who)}"
+    # Behind the # nobody is sent it, and it is in no log.
+    served = f"http://{shape.gateway}/{path}{_search(who)}{key and f'#key={key}'}"
     on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
     return served if INSTALLED else f"{served}  or  {on_disk}"
 

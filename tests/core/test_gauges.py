@@ -27,6 +27,16 @@ def test_a_rate_forgets_what_is_older_than_its_window() -> None:
     assert told == 5.0
 
 
+def test_a_rate_may_be_of_the_last_second_alone() -> None:
+    rate = Rate(0)
+    assert [rate.update(second, total) for second, total in [(0.0, 0), (1.0, 50), (3.0, 50), (3.5, 80)]] == [
+        0,
+        50,
+        0,
+        60,
+    ]
+
+
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=60))
 def test_a_rate_is_between_the_slowest_and_the_fastest_second(steps: list[int]) -> None:
     rate, total = Rate(), 0
@@ -46,6 +56,15 @@ def test_latencies_are_forgotten_after_the_window() -> None:
     latencies.add(1.0, 5.0)
     assert latencies.percentiles(5.0, 0.5) != [None]
     assert latencies.percentiles(1.0 + WINDOW_SECONDS + 2, 0.5) == [None]
+
+
+def test_old_latencies_are_not_among_those_of_now() -> None:
+    latencies = Latencies()
+    latencies.add(1.5, 8.0)
+    latencies.add(3.5, 0.001)
+    assert latencies.percentiles(3.6, 0.9) == [8.0]
+    assert latencies.percentiles(3.6, 0.9, seconds=1) == [pytest.approx(0.001, rel=0.09)]
+    assert latencies.percentiles(5.6, 0.9, seconds=1) == [None]
 
 
 @given(
