@@ -56,11 +56,10 @@ def dashboard(browser: Browser, suite: Launched) -> None:
     """
     open_page(browser, suite, "webui/index.html", 760, 720, user="ark3")  # A reader.
     page = open_page(browser, suite, "monitoring/index.html", 1400, 900)
-    page.check("#span [value='60']", force=True)
     drawn = "dashboard.plotted().rates['inbox-5820']?.length ?? 0"
     wait_for(lambda: page.evaluate(drawn) > 62, "a minute is drawn, without the start", 120)
     page.click("#suite [data-name='bizlogic-5680'] [data-verb='freeze']")
-    page.locator("#events").get_by_text("bizlogic-5681 is active").wait_for()
+    page.locator("#suite [data-name='bizlogic-5681'][data-state='active']").wait_for()
     then = page.evaluate("Date.now()")
     wait_for(lambda: page.evaluate("Date.now()") > then + 12_000, "twelve seconds more are drawn", 60)
     page.mouse.move(0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 import statistics
 import subprocess
@@ -72,6 +73,10 @@ class Dashboard:
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         # The page is asked in this thread: it draws on between two looks.
         return wait_for(condition, what, seconds)
+
+    def figure(self, name: str) -> str:
+        """One of the headline's."""
+        return self.page.inner_text(f"#headline [data-figure='{name}'] dd")
 
     def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -198,7 +203,51 @@ def test_the_demo_by_buttons(dashboard: Dashboard) -> None:
     dashboard.until(lambda: dashboard.depth()[-1] < 30, "the depth falls")
     dashboard.press(second, "start")
     dashboard.until(lambda: dashboard.state(second) == "standby", "the second stands by")
-    expect(dashboard.page.locator("#events")).to_contain_text(f"you: kill {second}")
+    happened = dashboard.page.locator("#events")
+    expect(happened).to_contain_text(f"you: kill {second}")
+    gone = re.compile(rf"{first} \(pid {pid}\) is gone, \d+ s after its start")
+    expect(happened).to_contain_text(gone)
+    expect(happened).to_contain_text(re.compile(rf"{second} \(pid \d+\) is active, after \d+ s standing by"))
+    told = happened.locator("li").count()
+    dashboard.page.reload()
+    dashboard.connected()
+    expect(happened).to_contain_text(gone)
+    assert happened.locator("li").count() >= told, "it is there again"
+
+
+def test_what_is_accepted_is_delivered_and_none_lost_or_twice_whoever_dies(dashboard: Dashboard) -> None:
+    def figures() -> dict[str, str]:
+        return {name: dashboard.figure(name) for name in ("accepted", "delivered", "lost", "twice", "dead")}
+
+    def number(text: str) -> int:
+        return int(text.replace(",", ""))
+
+    dashboard.until(lambda: "–" not in figures().values(), "everything is counted")
+    before = figures()
+    bizlogic, outbox, inbox = (
+        f"{kind}-{port + dashboard.suite.offset}"
+        for kind, port in (("bizlogic", 5680), ("outbox", 5801), ("inbox", 5820))
+    )
+    for name in (bizlogic, outbox, inbox):
+        dashboard.press(name, "kill")
+        dashboard.until(lambda name=name: dashboard.state(name) == "gone", f"{name} is gone")
+        dashboard.press(name, "start")
+        dashboard.until(
+            lambda name=name: dashboard.state(name) in ("up", "standby", "active"), f"{name} is there again"
+        )
+    most = number(before["delivered"]) + 200
+    dashboard.until(lambda: number(figures()["delivered"]) > most, "barks are delivered")
+    counted = dashboard.page.locator("#counted")
+    expect(counted).to_contain_text("Lost and twice are counted: of ")
+    expect(counted).not_to_contain_text("has not told its count since", timeout=20_000)
+    after = figures()
+    # An autobark whose outbox died may have sent barks to the next, too: no more than those are missing.
+    assert re.fullmatch(r"0( to \d)?", after["lost"]), after
+    assert (after["twice"], after["dead"]) == ("0", "0")
+    assert number(after["accepted"]) >= number(after["delivered"])
+    rate = float(dashboard.figure("rate").replace(",", ""))
+    assert 20 < rate < 400, "two autobarks of 50 barks/s"
+    assert 0 < float(dashboard.figure("latency").removesuffix(" ms")) < 5_000
 
 
 def test_freeze_thaw_and_stop(dashboard: Dashboard) -> None:
@@ -240,6 +289,32 @@ def test_more_of_everything(dashboard: Dashboard) -> None:
             f"{name} is there and reports",
         )
         assert psutil.pid_exists(pid_of(dashboard.page, name))
+    for name in (*expected.values(), "autobark-3"):
+        card = dashboard.page.locator(f"#suite [data-name='{name}']")
+        expect(card.locator("[data-verb='remove']")).to_be_hidden()
+        dashboard.press(name, "stop")
+        dashboard.until(lambda name=name: dashboard.state(name) == "gone", f"{name} is gone")
+        dashboard.press(name, "remove")
+        expect(card).to_have_count(0)
+        expect(dashboard.page.locator("#figures")).not_to_contain_text(name)
+    dashboard.press("autobark-2", "stop")
+    dashboard.until(lambda: dashboard.state("autobark-2") == "gone", "one of the first is gone")
+    first = dashboard.page.locator("#suite [data-name='autobark-2']")
+    expect(first.locator("[data-verb='remove']")).to_be_hidden()
+    dashboard.press("autobark-2", "start")
+
+
+def test_a_wrong_rate_says_so_on_the_page(dashboard: Dashboard) -> None:
+    page, problem = dashboard.page, dashboard.page.locator("#rate-problem")
+    for wrong in ("-4", "0.01", "1000000", "", "e"):
+        page.fill("#rate", "5")
+        expect(problem).to_be_hidden()
+        page.fill("#rate", "")
+        page.type("#rate", wrong)
+        page.locator("#rate").dispatch_event("change")
+        expect(problem).to_have_text("A rate is a number of barks/s from 0.1 to 100,000.")
+        assert page.get_attribute("#rate", "aria-invalid") == "true"
+    expect(page.locator("#events")).not_to_contain_text("barks/s of each autobark")
 
 
 def test_the_autobarks_rate(dashboard: Dashboard) -> None:
@@ -273,23 +348,56 @@ def test_figures_say_what_the_monitor_says(dashboard: Dashboard) -> None:
     dashboard.until(lambda: float(figures(outbox)["journal MB"]) > 0, "its journal has grown")
 
 
-def test_without_the_token_no_button_works(page: Page, suite: Launched) -> None:
-    page.goto(f"http://127.0.0.1:{5673 + suite.offset}/monitoring/")
+def test_without_the_runs_key_it_only_watches_and_says_how_to_get_one(page: Page, suite: Launched) -> None:
+    name, gateway = f"bizlogic-{5680 + suite.offset}", f"127.0.0.1:{5673 + suite.offset}"
+    keys, kill = page.locator("#keys"), page.locator(f"#suite [data-name='{name}'] [data-verb='kill']")
+
+    def watches(why: str) -> None:
+        expect(keys).to_contain_text(why)
+        expect(keys).to_contain_text(f"http://{gateway}/monitoring/#key=")
+        expect(page.locator("#break")).to_be_hidden()
+        expect(page.locator("#suite button:visible")).to_have_count(0)
+
+    # Without the slash, as one types it.
+    page.goto(f"http://{gateway}/monitoring")
     expect(page.locator("#launcher")).to_have_text("launcher connected", timeout=60_000)
-    kill = page.locator(f"#suite [data-name='bizlogic-{5680 + suite.offset}'] [data-verb='kill']")
-    expect(kill).to_be_disabled()
-    for button in page.locator("[data-add]").all():
-        expect(button).to_be_disabled()
-    page.fill("#token", "guessed")
+    page.locator(f"#suite [data-name='{name}']").wait_for()
+    watches("This page only watches. To break things from here it needs the run's key.")
+    page.fill("#token", "of-an-earlier-run")
+    page.press("#token", "Enter")
+    expect(keys).to_be_hidden()
     kill.click()
     expect(page.locator("#events")).to_contain_text("this takes the run's token")
-    assert psutil.pid_exists(pid_of(page, f"bizlogic-{5680 + suite.offset}"))
+    watches("as it is of another run")
+    assert psutil.pid_exists(pid_of(page, name))
+    (link,) = re.findall(r"The dashboard: (http://\S+)", suite.output)
+    page.goto(link)  # The same page, as only what is behind the # is another.
+    kill.wait_for()
+    expect(keys).to_be_hidden()
+    assert page.url == f"http://{gateway}/monitoring/", "the key is not left in the address"
+    page.goto("about:blank")
+    page.goto(f"http://{gateway}/monitoring")
+    kill.wait_for()
+    page.click(f"#suite [data-name='{name}'] [data-verb='freeze']")
+    expect(page.locator("#events")).to_contain_text(f"you: freeze {name}")
+    page.click(f"#suite [data-name='{name}'] [data-verb='thaw']")
+
+
+def test_after_the_suites_restart_a_page_from_the_disk_has_the_new_key(page: Page) -> None:
+    alone(page)
+    told = page.evaluate(
+        """['first', 'second'].map((token) => {
+            window.BARKER_SESSION = {gateway: GATEWAY, token};      // session.js is read again at each try
+            return [orders.token, orders.able];
+        })"""
+    )
+    assert told == [["first", True], ["second", True]]
 
 
 def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched) -> None:
     page.goto(f"http://127.0.0.1:{5673 + suite.offset}/monitoring/")
     expect(page.locator("#monitor")).to_have_text("monitor connected", timeout=60_000)
-    expect(page.locator("#tokens")).to_be_visible()
+    expect(page.locator("#keys")).to_be_visible()
     name = f"monitor-{6000 + suite.offset}"
     places = ("--directory", suite.directory, "--session", str(suite.session))
     subprocess.run(
@@ -299,7 +407,12 @@ def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched)
         stdout=subprocess.DEVNULL,
     )
     expect(page.locator("#status")).to_contain_text("No monitor answers")
+    inbox = page.locator(f"#suite [data-name='inbox-{5820 + suite.offset}']")
+    expect(inbox.locator(".state")).to_have_text("unknown")
+    expect(inbox.locator(".says")).to_have_text("the monitor is away")
+    expect(page.locator("#counted")).to_have_text("Without the monitor nothing of this is known.")
     page.fill("#token", read_session(suite.session).token)
+    page.press("#token", "Enter")
     page.click(f"#suite [data-name='{name}'] [data-verb='start']")
     expect(page.locator("#status")).to_be_hidden(timeout=60_000)
     line = f"dashboard.plotted().rates['inbox-{5820 + suite.offset}']"
@@ -319,8 +432,16 @@ def test_the_graphs_have_a_gap_where_nobody_watched(page: Page) -> None:
 
 
 def alone(page: Page) -> None:
-    """The dashboard without a suite: what it is told is made up."""
+    """The dashboard without a suite, which it looks for no more: what it is told is made up."""
     page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
+    page.evaluate(
+        """for (const line of [monitor, launcher]) {
+            clearTimeout(line.timer);
+            line.connection = undefined;
+            line.dial = () => {};
+        }
+        events.quiet = 0;"""
+    )
     page.evaluate(SECOND)
 
 
@@ -432,3 +553,183 @@ def test_an_hour_takes_no_more_memory_than_a_quarter(page: Page) -> None:
     lines = page.evaluate("dashboard.plotted().rates")
     assert len(lines) == 20
     assert {len(line) for line in lines.values()} == {601}
+
+
+def test_dead_letters_and_lost_barks_stand_out(page: Page) -> None:
+    alone(page)
+    now = time.time()
+    page.evaluate("(t) => second(t)", now)
+    two_frames(page)
+
+    def figure(name: str) -> tuple[str, str | None]:
+        element = page.locator(f"#headline [data-figure='{name}']")
+        return element.locator("dd").inner_text(), element.get_attribute("data-verdict")
+
+    assert figure("rate")[0] != "–"
+    assert [figure(name) for name in ("lost", "twice", "dead")] == [("0", "good"), ("0", "good"), ("0", "")]
+    letters = page.locator("#suite [data-name='outbox-5800'] .dead")
+    expect(letters).to_be_hidden()
+    page.evaluate(
+        """(time) => {
+            const outbox = {name: "outbox-5800", type: "manifold", mode: "push"};
+            const reports = [{...outbox, dead_letters: 3, handed_on: 1}];
+            const counts = {since: time, at: time, accepted: 9, delivered: 7, held: 0, open: 0};
+            dashboard.onReports(time, reports, {...counts, lost: 1, suspect: 2, twice: 4});
+        }""",
+        now + 1,
+    )
+    two_frames(page)
+    assert [figure(name) for name in ("lost", "twice", "dead")] == [
+        ("1 to 2", "bad"),
+        ("4", "bad"),
+        ("3", "bad"),
+    ]
+    expect(letters).to_have_text("3 dead letters")
+
+
+def test_the_legend_is_grouped_works_by_keyboard_and_hides_in_time(page: Page) -> None:
+    alone(page)
+    now = time.time()
+    legend = page.locator("#rates-legend")
+    simulate(page, 30, now)
+    two_frames(page)
+    groups = legend.locator(".group:visible")
+    titles = [group.get_attribute("aria-label") for group in groups.all()]
+    assert titles == ["autobarks", "outboxes", "bizlogics", "inboxes", "others"]
+    in_group = legend.get_by_role("group", name="bizlogics").locator("[data-name]")
+    assert [button.get_attribute("data-name") for button in in_group.all()] == [
+        f"bizlogic-{port}" for port in range(5680, 5685)
+    ]
+    shown = "graphs.all[1].plot.series[graphs.all[1].names.indexOf('bizlogic-5681') + 1].show"
+    one = legend.locator("[data-name='bizlogic-5681']")
+    assert page.evaluate(shown)
+    one.focus()
+    page.keyboard.press("Space")
+    assert one.get_attribute("aria-pressed") == "false"
+    assert not page.evaluate(shown)
+    legend.get_by_role("button", name="bizlogics").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(shown), "all are there again"
+    # A service that is gone is named as long as its line is seen: for a minute, if nothing else is chosen.
+    only = "(t) => dashboard.onReports(t, [{name: 'inbox-5820', type: 'inbox', sent_rate_now: 1}])"
+    for seconds, count in ((55, 1), (62, 0)):
+        page.evaluate(only, now + seconds)
+        two_frames(page)
+        expect(one).to_have_count(count)
+    page.check("#span [value='300']", force=True)
+    expect(one).to_have_count(1)
+
+
+def test_rates_of_one_second_stand_beside_those_of_ten(page: Page) -> None:
+    alone(page)
+    rates = "{name: 'outbox-1', type: 'outbox', sent_rate: 10, sent_rate_now: 90, received_rate_now: 0}"
+    page.evaluate(f"(t) => dashboard.onReports(t, [{rates}])", time.time())
+    two_frames(page)
+    line = "dashboard.plotted().rates['outbox-1']"
+    assert page.evaluate(line) == [90]
+    page.check("#over [value='']", force=True)
+    two_frames(page)
+    assert page.evaluate(line) == [10]
+    row = page.locator("#figures tbody tr").all_inner_texts()[0].split("\t")
+    assert "90.0" in row
+    assert "10.0" in row
+
+
+WIDTHS = [320, 390, 720, 1440]
+
+CROSSED = """
+    // What a path goes through on its way from card to card: cards, headings, or out of the picture.
+    [...document.querySelectorAll("#flows path")].flatMap((path) => {
+        const {left, top, right} = at("suite").getBoundingClientRect(), crossed = [];
+        for (let along = 3; along < path.getTotalLength() - 3; along += 2) {
+            const {x, y} = path.getPointAtLength(along);
+            if (left + x > right + 1) crossed.push("out");
+            for (const element of document.querySelectorAll("#suite .card, #suite h3")) {
+                const box = element.getBoundingClientRect(), [at_x, at_y] = [left + x, top + y];
+                if (at_x > box.left + 1 && at_x < box.right - 1 && at_y > box.top && at_y < box.bottom) {
+                    crossed.push(element.textContent);
+                }
+            }
+        }
+        return crossed;
+    })
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overflows_or_crosses_and_buttons_are_large(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    with_events(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelectorAll('#flows path').length") > 10
+    assert page.evaluate(CROSSED) == []
+    sizes = page.evaluate(
+        """[...document.querySelectorAll("button")].map((button) => button.getBoundingClientRect())
+            .filter(({width}) => width).map(({width, height}) => Math.min(width, height))"""
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 24
+    words = page.locator("#suite [data-name='bizlogic-5680'] button:visible").all_inner_texts()
+    assert words == ["Kill", "Freeze", "Stop"]
+
+
+def with_events(page: Page) -> None:
+    """The dashboard with all that it can show: buttons, each state, dead letters, events."""
+    alone(page)
+    now = time.time()
+    page.evaluate(
+        """([now, states]) => {
+            window.BARKER_SESSION = {gateway: GATEWAY, token: "a token"};
+            launcher.state = "open";
+            for (let t = now - 20; t < now; t++) second(t);
+            const running = [...suite.known.keys()].map((name) => ({
+                name, kind: suite.reports.get(name).type, state: "running", pid: suite.reports.get(name).pid,
+                added: true}));
+            dashboard.onProcesses({processes: running, rate: 5});
+            showLines();
+        }""",
+        [now, []],
+    )
+    two_frames(page)
+    page.evaluate(
+        """(now) => {
+            for (const [name, state] of [["outbox-5801", "frozen"], ["bizlogic-5681", "gone"]]) {
+                suite.processes.get(name).state = state;
+            }
+            second(now + 3);
+            suite.reports.get("outbox-5802").dead_letters = 2;
+            suite.reports.delete("bizlogic-5682");
+            orders.showProblem("A rate is a number.");
+            for (const kind of ["done", "refused"]) events.tell(`you: kill something, ${kind}`, kind);
+        }""",
+        now,
+    )
+    two_frames(page)
+
+
+AXE = ROOT / "webui" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_nothing(page: Page, scheme: Any, width: int) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    with_events(page)
+    page.evaluate(AXE.read_text() + "; null")
+
+    def found() -> list[str]:
+        violations: list[str] = page.evaluate(
+            """axe.run(document, {preload: false}).then(({violations}) => violations.flatMap(
+                ({id, nodes}) => nodes.map((node) => `${id} ${node.target}: ${node.failureSummary}`)))"""
+        )
+        return violations
+
+    states = page.evaluate("[...document.querySelectorAll('#suite .card')].map((card) => card.dataset.state)")
+    assert {"active", "standby", "frozen", "gone", "silent", "up"} <= set(states)
+    assert page.locator("#events li").count() > 4
+    assert found() == []
+    page.evaluate("monitor.state = 'away'; suite.onSilence(); orders.refused = 'a token'; showLines()")
+    two_frames(page)
+    expect(page.locator("#keys")).to_be_visible()
+    assert found() == []
