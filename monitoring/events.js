@@ -56,7 +56,8 @@ class Events {
             if (happened && state !== before?.state) {
                 const report = this.suite.report(name), process = this.suite.processes.get(name);
                 const pid = report?.pid ?? process?.pid ?? before?.pid, now = this.suite.time || Date.now() / 1000;
-                const quiet = performance.now() <= this.quiet;
+                // What the launcher says of a process is no first sight.
+                const quiet = performance.now() <= this.quiet && !(before && process && process.state === state);
                 const started = report?.since ?? before?.started;
                 this.states.set(name, {state, pid, started, since: quiet ? undefined : now});
                 if (!quiet) {

@@ -129,11 +129,18 @@ class Suite {
         this.rates = new Map();         // by name: messages in and out in the last second
         this.balance = undefined;       // what is lost or there twice, by the monitor
         this.processes = new Map();     // by name: the launcher's
+        this.removed = new Map();       // by name: the pid of one that the launcher has removed, while it is told of
         this.known = new Map();         // by name: its column, when it was last heard of, and was started
         this.watched = false;           // whether the monitor tells us anything
     }
 
-    onReports(time, reports, balance) {
+    onReports(time, told, balance) {
+        for (const name of this.removed.keys()) {
+            if (!told.some((report) => report.name === name)) {
+                this.removed.delete(name);
+            }
+        }
+        const reports = told.filter(({name, pid}) => !this.removed.has(name) || this.removed.get(name) !== pid);
         this.time = time;
         this.watched = true;
         this.balance = balance;
@@ -161,9 +168,12 @@ class Suite {
             const started = state === "running" && (old?.pid !== pid || old.state !== state);
             this.known.set(name, started ? {...known, started: now} : known);
         }
-        for (const name of before.keys()) {
-            if (!this.processes.has(name) && !this.reports.has(name)) {
-                this.forget(name);      // it was removed
+        for (const [name, {pid}] of before) {
+            const report = this.reports.get(name);
+            if (!this.processes.has(name) && (!report || report.pid === pid)) {
+                this.removed.set(name, pid);
+                this.reports.delete(name);
+                this.forget(name);
             }
         }
     }

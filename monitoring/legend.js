@@ -32,7 +32,7 @@ class Legend {
     }
 
     names(kind) {
-        return [...this.buttons.keys()].filter((name) => this.kind(name) === kind);
+        return [...this.buttons.keys()].filter((name) => this.buttons.get(name).dataset.kind === kind);
     }
 
     /* Hide these lines if all are drawn, else draw them all. */
@@ -52,11 +52,11 @@ class Legend {
             }
         }
         for (const name of names.filter((name) => !this.buttons.has(name))) {
-            const lines = this.groups.get(this.kind(name)).lastElementChild;
-            const others = this.names(this.kind(name)).map((other) => this.buttons.get(other));
-            const button = this.button(name);
+            const kind = this.kind(name), lines = this.groups.get(kind).lastElementChild;
+            const others = this.names(kind).map((other) => this.buttons.get(other));
+            const button = this.button(name, kind);
             this.buttons.set(name, button);
-            if (this.kind(name) === "helpers") {
+            if (kind === "helpers") {
                 this.hidden.add(name);          // at first: they are not what one looks at
             }
             lines.insertBefore(button, others.find((other) => byName(name, other.dataset.name) < 0) || null);
@@ -67,11 +67,11 @@ class Legend {
         this.press();
     }
 
-    button(name) {
+    button(name, kind) {
         const mark = make("i", ""), button = make("button", "", mark, name, make("span", "value"));
         mark.style.background = this.colours.of(name);
         button.type = "button";
-        button.dataset.name = name;
+        Object.assign(button.dataset, {name, kind});
         button.addEventListener("click", () => this.toggle([name]));
         return button;
     }

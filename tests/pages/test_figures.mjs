@@ -202,9 +202,22 @@ describe("how a service does", () => {
         assert.equal(withProcess(suite, {state: "gone"}), "gone");
     });
 
-    test("one that the launcher has removed is forgotten, unless it reports", () => {
-        const suite = suiteOf(outbox());
-        suite.onProcesses([running, {...running, name: "outbox-2"}]);
+    test("one that the launcher has removed is forgotten, also while its last report is told", () => {
+        const suite = suiteOf(outbox(), outbox({name: "outbox-2"}));
+        suite.onProcesses([running, {...running, name: "outbox-2"}, {...running, name: "outbox-3"}]);
+        suite.onProcesses([running]);
+        suite.onReports(101, [outbox(), outbox({name: "outbox-2"})]);
+        assert.deepEqual(suite.names(), ["outbox-1"]);
+        suite.onReports(102, [outbox(), outbox({name: "outbox-2", pid: 8})]);
+        assert.deepEqual(suite.names(), ["outbox-1", "outbox-2"], "another has its place");
+        suite.onReports(103, [outbox()]);
+        suite.onReports(104, [outbox(), outbox({name: "outbox-2"})]);
+        assert.deepEqual(suite.names(), ["outbox-1", "outbox-2"]);
+    });
+
+    test("one that runs in the place of another that was removed stays", () => {
+        const suite = suiteOf(outbox({pid: 8}));
+        suite.onProcesses([{...running, state: "gone"}]);
         suite.onProcesses([]);
         assert.deepEqual(suite.names(), ["outbox-1"]);
     });
