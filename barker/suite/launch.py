@@ -261,7 +261,7 @@ class _Commander(LinkHandler):
 
 
 def _page(path: str, folder: str, shape: Shape, user: str = STAR, key: str = "") -> str:
-    """A page's address at the gateway, with the run's `key`; and the one on the disk, if there is a checkout."""
+    """A page's address at the gateway, with the run's `key`; and that on the disk, if there is a checkout."""
     who = {} if user == STAR else {"user": user}
     where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
     # Behind the # nobody is sent it, and it is in no log.

@@ -39,7 +39,8 @@ def at(suite: Supervisor, port: int) -> str:
 
 def test_one_that_was_added_and_is_gone_can_be_removed(suite: Supervisor, running: set[str]) -> None:
     before = [*suite.children]
-    for kind, name in (("bizlogic", at(suite, 5682)), ("outbox", at(suite, 5803)), ("autobark", "autobark-6")):
+    names = {"bizlogic": at(suite, 5682), "outbox": at(suite, 5803), "autobark": "autobark-6"}
+    for kind, name in names.items():
         suite.add(kind)
         with pytest.raises(NotAllowed, match="kill or stop it first"):
             suite.remove(name)
