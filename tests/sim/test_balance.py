@@ -24,9 +24,9 @@ class Watched(SimulatedSuite):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.balance = Balance()
-        self.world.after(1.0, self.look)
+        self.world.after(1.0, self.ask)
 
-    def look(self) -> None:
+    def ask(self) -> None:
         reports = []
         for name, child in self.children.items():
             process = child.simulated.process
@@ -34,7 +34,7 @@ class Watched(SimulatedSuite):
                 own = {"name": name, "pid": child.simulated._number, "host": "h"}
                 reports.append(own | process.state())
         Watched.told = self.balance.update(reports)
-        self.world.after(1.0, self.look)
+        self.world.after(1.0, self.ask)
 
 
 @pytest.fixture
