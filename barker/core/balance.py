@@ -110,8 +110,8 @@ class Balance:
             count = known[report["name"]] = _Count(before)
             count.last = total
         elif count.pid != report["pid"]:
-            # It goes on where it was, unless that is another journal.
-            count.base += min(0, before - count.last)
+            if before < count.last:
+                self._begin()  # Another journal: what it has counted at the end of the old one nobody knows.
             count.seconds.clear()
             count.again_before = 0
         count.pid = report["pid"]

@@ -132,13 +132,14 @@ def test_while_an_inbox_is_away_nothing_new_is_said(suite: Suite) -> None:
     assert suite.count(SURE, inbox_1={"put": 5})["at"] > told["at"]
 
 
-def test_another_journal_begins_where_it_is(suite: Suite) -> None:
+@pytest.mark.parametrize("name", ["inbox-1", "outbox-1"])
+def test_with_another_journal_it_begins_anew(suite: Suite, name: str) -> None:
     suite.count(SURE, outbox_1={"handed_on": 50}, inbox_1={"put": 50})
-    suite.restart("inbox-1", put=0)
-    suite.restart("outbox-1", handed_on=7)
+    suite.count(outbox_2={"handed_on": 3}, inbox_1={"put": 1})  # At the end of the old one.
+    suite.restart(name, **{"put" if name == "inbox-1" else "handed_on": 0})
     told = suite.count(SURE + 1, outbox_1={"handed_on": 3}, inbox_1={"put": 3})
     assert verdict(told) == [0, 0, 0, 0]
-    assert told["delivered"] == 53
+    assert told["since"] == 1001 + SURE + 2
 
 
 def test_a_new_outbox_joins_in(suite: Suite) -> None:
