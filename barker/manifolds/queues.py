@@ -19,7 +19,7 @@ from barker.amqp.batch import HEAD_BYTES
 from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import check_sections, decode_bark, with_delivery_annotations
+from barker.amqp.message import check_sections, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
@@ -105,7 +105,7 @@ class QueueManifold(Service):
             self._awake[queue] = None
         self._consumer: PeerLink[Sender] | None = None
         self._barks: HandedOn | None = None
-        if push is not None and check is decode_bark:
+        if push is not None and check is not check_sections:  # It takes barks alone.
             self._barks = HandedOn(journal, self._queue(serving.address).work, self.reactor.wall())
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
