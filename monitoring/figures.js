@@ -250,7 +250,7 @@ class Suite {
                 + " as the inbox drops the second." : "",
             twice > 0 ? `At least ${count(twice)} more are on timelines than were handed on.` : "",
             open > 0 ? `Of up to ${count(open)}, now on their way, it cannot be told yet.` : "",
-            away ? `Of ${away.replaceAll(" ", ", ")}, now away, the last word counts.` : "",
+            away ? `Of ${away.replaceAll(" ", ", ")}, now away, the last word counts: it may have handed on more.` : "",
             time - at > SILENT + 1 ? `So it was at ${clock(at)}: an inbox has not told its count since.` : "",
         ];
         return sentences.filter(Boolean).join(" ");

@@ -280,7 +280,7 @@ describe("the headline", () => {
         ["perhaps sent twice", {lost: 1, suspect: 3}, "2 more are missing that their senders may have sent twice"],
         ["there twice", {twice: 2}, "At least 2 more are on timelines than were handed on."],
         ["on its way", {open: 5}, "Of up to 5, now on their way, it cannot be told yet."],
-        ["of one that is away", {away: "outbox-1 outbox-2"}, "Of outbox-1, outbox-2, now away, the last word counts."],
+        ["of one that is away", {away: "outbox-1 outbox-2"}, "Of outbox-1, outbox-2, now away, the last word counts: it may have handed on more."],
         ["of a while ago", {at: 110}, "an inbox has not told its count since."],
     ]) {
         test(`says what is ${what}`, () => assert.ok(told(more).includes(said), told(more)));
