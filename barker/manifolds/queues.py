@@ -106,7 +106,7 @@ class QueueManifold(Service):
         self._consumer: PeerLink[Sender] | None = None
         self._barks: HandedOn | None = None
         if push is not None and check is not check_sections:  # It takes barks alone.
-            self._barks = HandedOn(journal, self._queue(serving.address).work, self.reactor.wall())
+            self._barks = HandedOn(journal.tally, self._queue(serving.address).work, self.reactor.wall())
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
             self._consumer = sender_to(self.network, push, consumer, batches=True)
@@ -243,17 +243,16 @@ class QueueManifold(Service):
         if self.intake.resting or not (arrivals or self._settled or self._dead):
             return
         added = [arrival.what for arrival in arrivals] + self._dead
-        if self._barks:
-            self._barks.note(len(arrivals))
+        tally = self._barks.tally if self._barks else None
         try:
-            entries = self.journal.commit(added, self._settled)
+            entries = self.journal.commit(added, self._settled, tally)
         except Exception as error:
             self.intake.fail(arrivals, error)
             return
         with self.as_on_disk():
             self._settled, self._dead = [], []
             if self._barks:
-                self._barks.committed(len(arrivals), entries)
+                self._barks.committed(entries)
             for (address, _), entry in zip(added, entries, strict=True):
                 queue = self._queue(address)
                 queue.work.push(entry)
@@ -363,10 +362,9 @@ class QueueManifold(Service):
 
     def on_stop(self) -> None:
         """Write what is settled, together with the dead letters made of it; close the journal."""
-        if self._barks:
-            self._barks.note(0)
+        tally = self._barks.tally if self._barks else None
         try:
-            self.journal.commit(self._dead, self._settled)
+            self.journal.commit(self._dead, self._settled, tally)
         except StorageError as error:
             log.error("%s", error)  # Then both are still where they were, and are sent again.
         self.journal.close()

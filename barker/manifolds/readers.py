@@ -92,9 +92,8 @@ class TimelineManifold(Service):
         """All its producers."""
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
-        self._own = self._own_before = journal.tally  # Barks put on their authors' timelines, ever.
+        self._own = journal.tally  # Barks put on their authors' timelines, ever.
         self._own_again = 0  # Those that came once more, since the start.
-        self._counts = AtSecond(self.reactor.wall(), self._own)
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
@@ -102,6 +101,9 @@ class TimelineManifold(Service):
         self._warned = False
         for entry in journal.load():
             self._put(entry)
+            self._own += entry.sequence > journal.tally_until and _is_own(entry)
+        self._own_before = self._own
+        self._counts = AtSecond(self.reactor.wall(), self._own)
         self.reactor.each_turn(self._end_turn)
 
     # Links
@@ -191,16 +193,13 @@ class TimelineManifold(Service):
         if not arrivals:
             return
         posts = self._fresh(arrival.what for arrival in arrivals)
-        own = self._own + sum(names_author(post.key, post.users) for post in posts)
-        self.journal.note(own)
         try:
             entries = self.journal.commit(posts)
         except Exception as error:
-            self.journal.note(self._own)  # For whatever else is written before they are.
             self.intake.fail(arrivals, error)
             return
-        self._counts.update(self.reactor.wall(), own)
-        self._own = own
+        self._own += sum(map(_is_own, entries))
+        self._counts.update(self.reactor.wall(), self._own)
         with self.as_on_disk():
             for entry in entries:
                 self._put(entry)
@@ -269,7 +268,7 @@ class TimelineManifold(Service):
         gone = self.timelines.gone
         self._named = 0
         try:
-            self.journal.forget(gone, self._seen.since)
+            self.journal.forget(gone, self._seen.since, self._own)
         except StorageError as error:
             if isinstance(error, Damaged):
                 self.fail(error)
@@ -328,6 +327,11 @@ class _Reader(LinkHandler):
 
     def on_closed(self, link: Sender, condition: Condition | None) -> None:
         self._manifold.leave(self._user, link)
+
+
+def _is_own(entry: TimelineEntry) -> bool:
+    """Whether with this a bark comes to its author's timeline, which it does once."""
+    return entry.data is not None and names_author(entry.key, entry.users)
 
 
 def _read_fan_out(data: bytes) -> Post:

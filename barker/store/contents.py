@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from barker.core.errors import Mistake
+from barker.store.journal import MESSAGES
 from barker.store.sqlite_pages import PAGE, frames, log_of
 
 
@@ -40,7 +41,7 @@ def _count(path: Path) -> int | None:
     ours = not index.exists()
     name = f"file:{quote(str(path.resolve()))}?mode=ro"
     with contextlib.closing(sqlite3.connect(name, uri=True, timeout=2.0)) as database:
-        count = int(database.execute("SELECT count(*) FROM messages").fetchone()[0])
+        count = int(database.execute(f"SELECT count(*) FROM messages WHERE {MESSAGES}").fetchone()[0])
         # What is damaged may look empty.
         whole = count > 0 or database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
     if ours:  # SQLite leaves its index of the log behind when it may only read; its owner needs none.

@@ -14,7 +14,7 @@ class QueueMemory:
     size = 0
     """Bytes on disk."""
     tally = 0
-    """There is no count of an earlier life."""
+    """There is none of an earlier life."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -23,12 +23,11 @@ class QueueMemory:
         """A queue of which nothing waits on disk."""
         return WorkQueue.in_memory()
 
-    def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
+    def commit(
+        self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]], tally: int | None = None
+    ) -> list[Entry]:
         """Number messages (queue, data)."""
         return [Entry(next(self._numbers), data) for _, data in add]
-
-    def note(self, tally: int) -> None:
-        """No count outlives the process."""
 
     def queues(self) -> dict[str, int]:
         """There are none of an earlier life."""
