@@ -187,8 +187,10 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
 
 def names_author(key: str, names: str) -> bool:
     """Whether a part of a bark's fan-out is for its author, too: one is, and there the author is first."""
-    author, slash, _ = key.partition("/")
-    return bool(slash) and (names == author or names.startswith(f"{author} ")) and _read(key)[2] > 0
+    end = key.find("/")
+    if end < 0 or not names.startswith(key[:end]) or names[end : end + 1] not in ("", " "):
+        return False
+    return key.endswith("\n0/1") or _read(key)[2] > 0
 
 
 def marks(key: str) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -59,23 +60,19 @@ class Peak:
 class AtSecond(Generic[Value]):
     """What a value was when this second began: what several services tell of one second can be compared."""
 
-    def __init__(self, now: float, value: Value) -> None:
-        self._second, self._value = int(now), value
-        self._then = value
-
-    def update(self, now: float, value: Value) -> None:
-        """The value is `value` from `now` on (seconds since 1970); before, it was what it was."""
-        self._turn(now)
-        self._value = value
+    def __init__(self, look: Callable[[], Value]) -> None:
+        """`look` tells what it is now."""
+        self._look = look
+        self._second, self._value = -1, look()
 
     def at(self, now: float) -> tuple[int, Value]:
-        """The second that `now` is in, and what the value was when it began."""
-        self._turn(now)
-        return self._second, self._then
+        """The second that `now` (since 1970) is in, and what the value was when it began.
 
-    def _turn(self, now: float) -> None:
+        To be called before each change, too: so there is one look a second, and not one at each change.
+        """
         if int(now) != self._second:
-            self._second, self._then = int(now), self._value
+            self._second, self._value = int(now), self._look()
+        return self._second, self._value
 
 
 class Latencies:

@@ -6,6 +6,7 @@ dead letters are not counted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,26 +19,31 @@ from barker.core.work_queue import Entry, WorkQueue
 class HandedOn:
     """The count of one outbox."""
 
-    def __init__(self, before: int, work: WorkQueue, now: float) -> None:
-        """`before`: what it was in the journal, whose messages `work` has. `now` is in seconds since 1970."""
+    def __init__(self, before: int, work: WorkQueue) -> None:
+        """`before`: what it was in the journal, whose messages `work` has."""
         self._work = work
         self._before = self._count = before
-        self._more = 0
-        """What the next commit adds."""
+        self._more = self._others = 0
+        """What the next commit adds; and what else it forgets."""
         self._old = work.depth
         """Of what was there at the start: nobody knows what was sent in an earlier life."""
-        self._first_new = 0
-        self._counts = AtSecond(now, (before, self._old, self._old))
+        self._first_new = sys.maxsize
+        self._at_second = AtSecond(self._look)
 
     def accepted(self, entry: Entry) -> None:
-        """Bizlogic has accepted it."""
-        follow = b"follow" in entry.data and isinstance(decode_bark(entry.data, any_time=True), Follow)
-        self._more += not follow
-        self.rejected(entry)
+        """Bizlogic has accepted it; the next commit forgets it."""
+        if b"follow" in entry.data and isinstance(decode_bark(entry.data, any_time=True), Follow):
+            self._others += 1
+        else:
+            self._more += 1
+        if entry.sequence < self._first_new:
+            self._old -= 1
 
     def rejected(self, entry: Entry) -> None:
-        """It waits no more, and is not handed on."""
-        self._old -= not self._first_new or entry.sequence < self._first_new
+        """The next commit makes it a dead letter."""
+        self._others += 1
+        if entry.sequence < self._first_new:
+            self._old -= 1
 
     @property
     def tally(self) -> int | None:
@@ -47,18 +53,17 @@ class HandedOn:
     def committed(self, entries: Sequence[Entry]) -> None:
         """It was done, and wrote these entries."""
         self._count += self._more
-        self._more = 0
-        if entries and not self._first_new:
-            self._first_new = entries[0].sequence
+        self._more = self._others = 0
+        if entries:
+            self._first_new = min(self._first_new, entries[0].sequence)
 
-    def update(self, now: float, uncommitted: int) -> None:
-        """At the end of a turn; so many are settled, and the journal does not know it yet."""
-        held, tried = self._work.depth + uncommitted, self._work.tried + self._old + uncommitted
-        self._counts.update(now, (self._count, held, min(held, tried)))
+    def turn(self, now: float) -> None:
+        """A turn ends at `now`, in seconds since 1970, in which things change."""
+        self._at_second.at(now)
 
     def state(self, now: float) -> dict[str, Any]:
-        """What it was when this second began: barks handed on; held, and of these, those sent before."""
-        second, (handed_on, held, tried) = self._counts.at(now)
+        """What was so when this second began: barks handed on; held, and of these, those sent before."""
+        second, (handed_on, held, tried) = self._at_second.at(now)
         return {
             "counted_at": second,
             "handed_on": handed_on,
@@ -66,3 +71,8 @@ class HandedOn:
             "held": held,
             "held_tried": tried,
         }
+
+    def _look(self) -> tuple[int, int, int]:
+        uncommitted = self._more + self._others
+        held = self._work.depth + uncommitted
+        return self._count, held, min(held, self._work.tried + self._old + uncommitted)

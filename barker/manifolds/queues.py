@@ -106,7 +106,7 @@ class QueueManifold(Service):
         self._consumer: PeerLink[Sender] | None = None
         self._barks: HandedOn | None = None
         if push is not None and check is not check_sections:  # It takes barks alone.
-            self._barks = HandedOn(journal.tally, self._queue(serving.address).work, self.reactor.wall())
+            self._barks = HandedOn(journal.tally, self._queue(serving.address).work)
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
             self._consumer = sender_to(self.network, push, consumer, batches=True)
@@ -224,6 +224,8 @@ class QueueManifold(Service):
     # The end of a turn
 
     def _end_turn(self) -> None:
+        if self._barks:
+            self._barks.turn(self.reactor.wall())
         self._commit()
         while self._awake and len(self._settled) < MOST_SETTLED:
             queue = next(iter(self._awake))
@@ -234,8 +236,6 @@ class QueueManifold(Service):
         self._count()
         self.intake.stored(self._depth + self._dead_letters)
         self._peak.update(self.reactor.clock(), self._depth)
-        if self._barks:
-            self._barks.update(self.reactor.wall(), len(self._settled))
 
     def _commit(self) -> None:
         """What came, what died and what is settled, in one transaction; only then is it accepted."""

@@ -103,7 +103,7 @@ class TimelineManifold(Service):
             self._put(entry)
             self._own += entry.sequence > journal.tally_until and _is_own(entry)
         self._own_before = self._own
-        self._counts = AtSecond(self.reactor.wall(), self._own)
+        self._own_at_second = AtSecond(lambda: self._own)
         self.reactor.each_turn(self._end_turn)
 
     # Links
@@ -198,8 +198,8 @@ class TimelineManifold(Service):
         except Exception as error:
             self.intake.fail(arrivals, error)
             return
+        self._own_at_second.at(self.reactor.wall())
         self._own += sum(map(_is_own, entries))
-        self._counts.update(self.reactor.wall(), self._own)
         with self.as_on_disk():
             for entry in entries:
                 self._put(entry)
@@ -220,8 +220,8 @@ class TimelineManifold(Service):
                 fresh.append(post if users is post.users else post._replace(users=users))
             else:
                 self._repeated += 1
-            if names_author(post.key, post.users) and not names_author(post.key, users):
-                self._own_again += 1
+            if users is not post.users and names_author(post.key, post.users):
+                self._own_again += not names_author(post.key, users)
         return fresh
 
     def _marks(self, key: str) -> Sequence[str]:
@@ -285,7 +285,7 @@ class TimelineManifold(Service):
 
         And what `core/balance.py` compares: barks put on their authors' timelines when this second began.
         """
-        second, own = self._counts.at(self.reactor.wall())
+        second, own = self._own_at_second.at(self.reactor.wall())
         return {
             "counted_at": second,
             "put": own,

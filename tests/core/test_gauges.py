@@ -100,12 +100,15 @@ def test_a_peak_is_the_highest_of_what_there_was_lately(steps: list[tuple[float,
 
 
 def test_what_a_value_was_when_the_second_began() -> None:
-    value = AtSecond(5.9, 0)
+    count = 0
+    value = AtSecond(lambda: count)
     assert value.at(5.95) == (5, 0)
-    value.update(6.2, 3)
-    value.update(6.9, 7)
+    for now, count_then in ((6.2, 3), (6.9, 7)):
+        value.at(now)
+        count = count_then
     assert value.at(6.99) == (6, 0)
     assert value.at(7.4) == (7, 7)
-    value.update(7.5, 8)
+    value.at(7.5)
+    count = 8
     assert value.at(7.6) == (7, 7)
     assert value.at(60.0) == (60, 8)
