@@ -190,6 +190,7 @@ def dashboard(page: Page, suite: Launched) -> Dashboard:
 
 def pid_of(page: Page, name: str) -> int:
     row = page.locator("#figures tbody tr", has=page.get_by_text(name, exact=True))
+    expect(row.locator("td").nth(1)).to_have_text(re.compile(r"^\d+$"))
     return int(row.locator("td").nth(1).inner_text())
 
 
@@ -509,7 +510,7 @@ def test_it_is_sound_in_each_state_at_each_width_by_day_and_by_night(dashboard: 
     frozen, silent = f"outbox-{5800 + offset}", psutil.Process(pid_of(page, f"outbox-{5801 + offset}"))
     page.click("[data-add='bizlogic']")
     extra = f"bizlogic-{5682 + offset}"
-    dashboard.until(lambda: pid_of(page, extra), "one more reports")
+    assert pid_of(page, extra)
     dashboard.press(extra, "kill")
     dashboard.press(frozen, "freeze")
     silent.suspend()
