@@ -41,7 +41,8 @@ def open_page(browser: Browser, suite: Launched, file: str, width: int, height: 
 def small(name: str) -> None:
     """Keep 256 of a picture's colours, which nobody sees: a third of its bytes."""
     path = PICTURES / name
-    Image.open(path).convert("RGB").quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = Image.open(path).convert("RGB").quantize(256, kmeans=3, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
 
 
 def web_page(browser: Browser, suite: Launched) -> None:

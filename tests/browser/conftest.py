@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from benchmarks import dashboard as browsers
 from tests.harness import ROOT, Process, Suite, wait_for
+
+expect.set_options(timeout=30_000)  # A machine may have other things to do.
 
 
 @pytest.fixture(scope="module")

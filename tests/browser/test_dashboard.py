@@ -194,6 +194,12 @@ def pid_of(page: Page, name: str) -> int:
     return int(row.locator("td").nth(1).inner_text())
 
 
+def link_of(suite: Launched) -> str:
+    """The dashboard's, with the run's key, as the launcher prints it."""
+    found = wait_for(lambda: re.search(r"The dashboard: (http://\S+)", suite.output), "the link is printed")
+    return str(found[1])
+
+
 def test_the_demo_by_buttons(dashboard: Dashboard) -> None:
     first, second = (f"bizlogic-{port + dashboard.suite.offset}" for port in (5680, 5681))
     dashboard.until(lambda: dashboard.flows_to(first), "the first bizlogic works")
@@ -215,9 +221,10 @@ def test_the_demo_by_buttons(dashboard: Dashboard) -> None:
     dashboard.until(lambda: dashboard.state(second) == "standby", "the second stands by")
     happened = dashboard.page.locator("#events")
     expect(happened).to_contain_text(f"you: kill {second}")
-    gone = re.compile(rf"{first} \(pid {pid}\) is gone, \d+ s after its start")
+    # On a slow machine the monitor misses it before the launcher knows why.
+    gone = re.compile(rf"{first} \(pid {pid}\) is gone, (\d+ (s|min) after its start|after \d+ s silent)")
     expect(happened).to_contain_text(gone)
-    expect(happened).to_contain_text(re.compile(rf"{second} \(pid \d+\) is active, (after )?\d+ s "))
+    expect(happened).to_contain_text(re.compile(rf"{second} \(pid \d+\) is active, (after )?\d+ (s|min) "))
     told = happened.locator("li").count()
     dashboard.page.reload()
     expect(happened).to_contain_text(gone)
@@ -391,8 +398,7 @@ def test_without_the_runs_key_it_only_watches_and_says_how_to_get_one(page: Page
     expect(page.locator("#events")).to_contain_text("this takes the run's token")
     watches("The launcher does not take this page's key, as it is of another run.")
     assert psutil.pid_exists(pid_of(page, name))
-    (link,) = re.findall(r"The dashboard: (http://\S+)", suite.output)
-    page.goto(link)  # The same page, as only what is behind the # is another.
+    page.goto(link_of(suite))  # The same page, as only what is behind the # is another.
     kill.wait_for()
     expect(keys).to_be_hidden()
     assert page.url == f"http://{gateway}/monitoring/", "the key is not left in the address"
@@ -410,8 +416,7 @@ def test_after_a_restart_of_the_suite_buttons_work_or_it_says_what_to_do(page: P
     from_disk = page.context.new_page()
     try:
         suite.wait_until_ready()
-        (link,) = re.findall(r"The dashboard: (http://\S+)", suite.output)
-        page.goto(link)
+        page.goto(link_of(suite))
         from_disk.route("**/webui/session.js", lambda route: route.fulfill(path=suite.session))
         from_disk.goto((ROOT / "monitoring" / "index.html").as_uri())
         for each in (page, from_disk):
@@ -457,23 +462,24 @@ def test_the_legend_is_grouped_by_kind_and_works_by_keyboard(dashboard: Dashboar
     page.wait_for_function(shown)
 
 
-CROSSED = """
+CROSSED = """(() => {
     // What a path goes through on its way from card to card: cards, headings, or out of the picture.
-    [...document.querySelectorAll("#flows path")].flatMap((path) => {
-        const {left, top, right} = at("suite").getBoundingClientRect(), crossed = [];
+    const {left, top, right} = at("suite").getBoundingClientRect(), crossed = [];
+    const boxes = [...document.querySelectorAll("#suite .card, #suite h3")].map((element) =>
+        [element.getBoundingClientRect(), element.textContent]);
+    for (const path of document.querySelectorAll("#flows path")) {
         for (let along = 3; along < path.getTotalLength() - 3; along += 2) {
-            const {x, y} = path.getPointAtLength(along);
-            if (left + x > right + 1) crossed.push("out");
-            for (const element of document.querySelectorAll("#suite .card, #suite h3")) {
-                const box = element.getBoundingClientRect(), [at_x, at_y] = [left + x, top + y];
-                if (at_x > box.left + 1 && at_x < box.right - 1 && at_y > box.top && at_y < box.bottom) {
-                    crossed.push(element.textContent);
+            const point = path.getPointAtLength(along), x = left + point.x, y = top + point.y;
+            if (x > right + 1) crossed.push("out");
+            for (const [box, text] of boxes) {
+                if (x > box.left + 1 && x < box.right - 1 && y > box.top && y < box.bottom) {
+                    crossed.push(text);
                 }
             }
         }
-        return crossed;
-    })
-"""
+    }
+    return crossed;
+})()"""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = """
     [...document.querySelectorAll("button, fieldset label, input:not([type='radio'])")]
@@ -515,7 +521,7 @@ def test_it_is_sound_in_each_state_at_each_width_by_day_and_by_night(dashboard: 
     dashboard.press(frozen, "freeze")
     silent.suspend()
     page.evaluate("(name) => orders.give('start', {name})", f"inbox-{5820 + offset}")
-    page.locator("#events .refused").wait_for()
+    page.locator("#events .refused", has_text="you: start inbox-").wait_for()
     page.fill("#rate", "0")
     page.locator("#rate").dispatch_event("change")
     states = ("active", "standby", "frozen", "silent", "gone", "up")
@@ -686,14 +692,14 @@ def test_services_that_are_gone_for_long_leave_nothing(page: Page) -> None:
     assert max(numbers) <= 9, "and they are given again"
 
 
-def test_half_an_hour_takes_no_more_memory_than_ten_minutes(page: Page) -> None:
+def test_twenty_minutes_take_no_more_memory_than_ten_minutes(page: Page) -> None:
     page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
     expect(page.locator("#status")).to_contain_text("Barker does not answer at 127.0.0.1:1")
     session = page.context.new_cdp_session(page)
     now = time.time()
-    simulate(page, 660, now - 1140)
+    simulate(page, 660, now - 600)
     ten_minutes = heap(session)
-    simulate(page, 1140, now)
+    simulate(page, 600, now)
     assert heap(session) < 1.2 * ten_minutes
     lines = page.evaluate("dashboard.plotted().rates")
     assert len(lines) == 20
