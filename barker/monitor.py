@@ -1,5 +1,7 @@
 """The monitor: one message a second with the reports of all agents, at ``monitor``.
 
+With them goes what they add up to: whether any bark is missing, or there twice (`core/balance.py`).
+
 It follows the directory, reads every agent there is, and keeps its last messages for who comes later. A
 process that is killed, or frozen, is missing in what follows. What an agent says is checked
 (`core/reports.py`): one that says nonsense is missing too, and harms no other.
@@ -21,6 +23,7 @@ from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands import options
 from barker.commands.output import announce
+from barker.core.balance import Balance
 from barker.core.errors import InvalidField, PeerError
 from barker.core.reports import checked, place
 from barker.core.routing import Route
@@ -51,6 +54,7 @@ class Monitor(Service):
         self._readers = Broadcast(lambda: self._history, Lag.GAP)
         self._agents: dict[str, PeerLink[Receiver]] = {}
         self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._balance = Balance()
         self._watcher = Watcher(self.network, self._on_change)
         self.reactor.every(REPORT_SECONDS, self._publish)
 
@@ -83,7 +87,8 @@ class Monitor(Service):
         }
         reports = [report for _, report in self._reports.values()]
         reports.sort(key=_order)
-        message = encode_map("reports", {"time": self.reactor.wall(), "reports": reports})
+        told = {"time": self.reactor.wall(), "reports": reports, "balance": self._balance.update(reports)}
+        message = encode_map("reports", told)
         self._history.append(message)
         self._readers.send(message)
 

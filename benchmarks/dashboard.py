@@ -39,6 +39,7 @@ SECOND = """
         const add = (name, port, more) => reports.push({
             name, type: name.split("-")[0], host: "127.0.0.1", port, pid: port, since: 1, connections: 3,
             received: t * 100, sent: t * 100, received_rate: 100 + 20 * Math.sin(t / 9 + port),
+            received_rate_now: 100 + 30 * Math.sin(t + port), sent_rate_now: 100 + 30 * Math.sin(t + port),
             sent_rate: 100 + 20 * Math.sin(t / 7 + port), cpu: 0.1, memory: 28e6, files: 14, ...more});
         const queue = {type: "manifold", mode: "push", in_flight: 3, dead_letters: 0, journal_bytes: 4e6};
         add("directory-5672", 5672, {routes: 40});
@@ -50,12 +51,15 @@ SECOND = """
         for (let n = 0; n < 5; n++) {
             const depth = Math.round(50 + 40 * Math.sin(t / 11 + n));
             add(`outbox-${5800 + n}`, 5800 + n,
-                {...queue, depth, depth_peak: depth, consumer: "127.0.0.1:5680"});
+                {...queue, depth, depth_peak: depth, handed_on: t * 100, consumer: "127.0.0.1:5680"});
             add(`autobark-${n + 1}`, 40000 + n, {type: "autobark", outbox: `127.0.0.1:${5800 + n}`});
             add(`bizlogic-${5680 + n}`, 5680 + n, {active: n === 0, inbox: "127.0.0.1:5820", in_flight: 2,
+                latency_now: n === 0 ? 0.002 : null,
                 latency_p50: n === 0 ? 0.002 : null, latency_p99: n === 0 ? 0.009 : null});
         }
-        dashboard.onReports(t, reports);
+        const sound = {lost: 0, suspect: 0, twice: 0, open: 0};
+        const counts = {since: t - 60, at: t, accepted: t * 500, delivered: t * 500, held: 0};
+        dashboard.onReports(t, reports, {...counts, ...sound});
     };
     null;   // Playwright calls what is a function.
 """

@@ -1,12 +1,12 @@
-/* The dashboard: the suite as a live picture, two graphs, a table of figures, and buttons that break things.
+/* The dashboard: a headline, the suite as a live picture, two graphs, a table of figures, and buttons that break things.
  *
  * It speaks AMQP (webui/line.js) through the gateway:
  *
  *     /amqp/monitor    a receiver from monitor: all services' reports, once a second
  *     /amqp/launcher   a receiver from launcher: the processes it started; a sender to it: commands
  *
- * What it knows is in figures.js. What it shows are picture.js, graphs.js, table.js and events.js, and orders.js is
- * how it breaks things; here they are wired. Classic scripts, for it is opened from the disk too.
+ * What it knows is in figures.js. What it shows are headline.js, picture.js, graphs.js, table.js and events.js, and
+ * orders.js is how it breaks things; here they are wired. Classic scripts, for it is opened from the disk too.
  */
 "use strict";
 
@@ -22,7 +22,7 @@ const past = new History(), suite = new Suite(), colours = new Colours(), events
 const onTrouble = (error) => events.onTrouble(error);
 
 const monitor = new Line("monitor", {
-    onMessage: ({body}) => onReports(body?.time, body?.reports),
+    onMessage: ({body}) => onReports(body?.time, body?.reports, body?.balance),
     onOpen: () => events.quiet = performance.now() + 3000,      // a new monitor finds one service after the other
     onLost: () => {
         suite.onSilence();
@@ -38,7 +38,7 @@ const launcher = new Line("launcher", {
     onTrouble,
 });
 
-function onReports(time, told) {
+function onReports(time, told, balance) {
     if (!isTime(time) || !Array.isArray(told)) {
         return;
     }
@@ -46,7 +46,7 @@ function onReports(time, told) {
     if (past.add(time, reports)) {
         const ahead = time - Date.now() / 1000;
         skew = Math.abs(ahead - skew) > 2 ? ahead : skew + (ahead - skew) * 0.2;
-        suite.onReports(time, reports);
+        suite.onReports(time, reports, soundBalance(balance));
         changed = true;
     }
 }
@@ -64,7 +64,8 @@ function onProcesses({processes, rate}) {
 // What is seen
 
 const orders = new Orders(launcher, events, showLines), picture = new Picture(suite, colours, orders);
-const graphs = new Graphs(past, colours, events), table = new Table(suite, colours);
+const headline = new Headline(suite), table = new Table(suite, colours);
+const graphs = new Graphs(past, suite, colours, events);
 
 // What a monitor has to be told of a suite with an offset.
 const ELSEWHERE = PORT === 5673 ? ""
@@ -86,6 +87,7 @@ function showLines() {
 /* Of services that nobody has heard of for long, nothing stays here. */
 function forget() {
     events.forget();
+    graphs.forget();
     colours.keep((name) => suite.known.has(name) || past.services.has(name) || picture.cards.has(name));
 }
 
@@ -96,7 +98,8 @@ function frame() {
     requestAnimationFrame(frame);       // first: whatever happens below, there is a next one
     if (changed) {
         changed = false;
-        [() => events.notice(), () => picture.show(), () => table.show(), forget].forEach(attempt);
+        [events, headline, picture, table].forEach((part) => attempt(() => part.show()));
+        attempt(forget);
         graphs.all.forEach((graph) => attempt(() => graph.update()));
     }
     if (picture.moved) {
@@ -111,10 +114,12 @@ function frame() {
 // The start
 
 at("span").addEventListener("change", (event) => graphs.show(Number(event.target.value)));
-at("direction").addEventListener("change", (event) => {
-    graphs.direction = event.target.value;
-    changed = true;
-});
+for (const choice of ["direction", "over"]) {
+    at(choice).addEventListener("change", (event) => {
+        graphs[choice] = event.target.value;
+        changed = true;
+    });
+}
 new ResizeObserver(() => picture.moved = true).observe(at("suite"));
 new ResizeObserver(() => graphs.resize()).observe(at("graphs"));
 

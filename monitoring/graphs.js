@@ -1,26 +1,30 @@
 /* The graphs: queue depth and rates over the last minutes, a line for each service, moving on with time.
  *
  * uPlot draws them. The lines are a History's (figures.js), in the services' colours (colours.js), with a thin
- * line across for everything that happened (events.js).
+ * line across for everything that happened (events.js). Which are drawn, and what they are, is in legend.js.
  */
 "use strict";
 
 class Graphs {
-    constructor(history, colours, events) {
-        Object.assign(this, {history, colours, events});
-        this.span = 300;                // seconds that are shown
-        this.direction = "sent";        // which rates
-        const rows = (name) => history.services.get(name);
+    constructor(history, suite, colours, events) {
+        Object.assign(this, {history, suite, colours, events});
+        this.span = 60;                 // seconds that are shown
+        this.direction = "sent";        // which rates,
+        this.over = "_now";             // over how long: one second, or ten
         this.all = [
-            new Graph(this, at("depth"), count, (name) => rows(name).depth.some((value) => value !== null)
-                ? rows(name).depth : undefined),
-            new Graph(this, at("rates"), tenths, (name) => rows(name)[this.direction]),
+            new Graph(this, "depth", count, () => "depth"),
+            new Graph(this, "rates", tenths, () => this.direction + this.over),
         ];
+    }
+
+    /* Of services that nobody has heard of for long, nothing stays here. */
+    forget() {
+        this.all.forEach(({legend}) => legend.forget((name) => this.history.services.has(name)));
     }
 
     show(span) {
         this.span = span;
-        this.all.forEach((graph) => graph.rebuild());
+        this.all.forEach((graph) => graph.update(true));
     }
 
     resize() {
@@ -54,9 +58,11 @@ class Graphs {
 }
 
 class Graph {
-    /* One of the `graphs`. `text(value)`: as the legend has it; `rows(name)`: a service's values, or nothing. */
-    constructor(graphs, element, text, rows) {
-        Object.assign(this, {graphs, element, text, rows, names: [], plot: undefined, drawn: -1});
+    /* One of the `graphs`. `text(value)`: as the legend has it; `row()`: which of a service's rows is drawn. */
+    constructor(graphs, id, text, row) {
+        Object.assign(this, {graphs, element: at(id), text, row, names: [], plot: undefined, drawn: -1});
+        const column = (name) => graphs.suite.known.get(name)?.column || "helpers";
+        this.legend = new Legend(at(`${id}-legend`), graphs.colours, column, () => this.showLines());
     }
 
     rebuild() {
@@ -65,21 +71,38 @@ class Graph {
         this.drawn = -1;
     }
 
-    /* New data, or other services. */
-    update() {
-        const names = [...this.graphs.history.services.keys()].filter((name) => this.rows(name)).sort(byName);
-        if (!this.plot || names.join() !== this.names.join()) {
+    /* New data, or other services: those that had a value within the time that is shown. */
+    update(anew = false) {
+        const {history, span} = this.graphs, since = history.times.at(-1) - span;
+        const names = [...history.services.keys()].filter((name) => history.shows(name, this.row(), since)).sort(byName);
+        if (!this.plot || anew || names.join() !== this.names.join()) {
             this.names = names;
+            this.legend.show(names);
             this.rebuild();
         } else {
             this.plot.setData(this.data(), false);
-            this.plot.setLegend({idx: this.plot.cursor.idx ?? null});
             this.drawn = -1;
         }
+        this.showValues();
     }
 
     data() {
-        return [this.graphs.history.times, ...this.names.map((name) => this.rows(name))];
+        const {times, services} = this.graphs.history;
+        return [times, ...this.names.map((name) => services.get(name)[this.row()])];
+    }
+
+    /* Others are hidden now. */
+    showLines() {
+        this.names.forEach((name, index) => this.plot.setSeries(index + 1, {show: !this.legend.hidden.has(name)}));
+    }
+
+    /* In the legend: what was where the pointer is, else the newest. */
+    showValues() {
+        const {data, cursor} = this.plot, index = cursor.idx ?? data[0].length - 1;
+        this.legend.showValues((name) => {
+            const value = data[this.names.indexOf(name) + 1]?.[index];
+            return value === null || value === undefined ? "–" : this.text(value);
+        });
     }
 
     options() {
@@ -90,12 +113,12 @@ class Graph {
             ticks: {show: false},
             font: "12px system-ui, sans-serif",
         };
-        const text = (value) => value === null || value === undefined ? "–" : this.text(value);
         const clock = {hour: "2-digit", minute: "2-digit", ...span < 300 && {second: "2-digit"}};
         const times = (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB", clock));
         const values = (_, values) => values.map((value) => value.toLocaleString("en"));
         return {
             ...this.size(),
+            legend: {show: false},
             cursor: {sync: {key: "barker"}, drag: {x: false, y: false}, points: {size: 6}},
             scales: {x: {auto: false}, y: {range: (_, low, high) => [0, Math.max(10, (high || 0) * 1.1)]}},
             axes: [{...axis, size: 34, values: times}, {...axis, size: 62, values}],
@@ -104,9 +127,12 @@ class Graph {
                 stroke: colours.of(name),
                 width: 2,
                 points: {show: false},
-                value: (plot, value, series, index) => text(index === null ? plot.data[series].at(-1) : value),
+                show: !this.legend.hidden.has(name),
             }))],
-            hooks: {drawAxes: [(plot) => this.graphs.drawEvents(plot)]},
+            hooks: {
+                drawAxes: [(plot) => this.graphs.drawEvents(plot)],
+                setCursor: [(plot) => plot === this.plot && this.showValues()],
+            },
         };
     }
 

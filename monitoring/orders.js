@@ -1,7 +1,8 @@
 /* Orders to the launcher: the buttons and the rate above the picture, and what became of each order.
  *
- * They go over a line (webui/line.js) with the run's token, which the page has from the disk, or which is typed in.
- * The buttons on the cards are picture.js's; what came of an order is told among the events (events.js).
+ * They go over a line (webui/line.js) with the run's key: a page from the disk has it from session.js; one from the
+ * gateway by the link that the launcher prints, …/monitoring/#key=…, and keeps it. Without one this only watches, and
+ * says how to get one. The buttons on the cards are picture.js's; what came of an order is told among the events.
  */
 "use strict";
 
@@ -13,14 +14,24 @@ class Orders {
         thaw: "thaw",
         stop: "stop",
         start: "start",
+        remove: "remove",
         add: "one more",
         rate: "barks/s of each autobark:",
     };
 
-    /* `onToken` is called when another token has been typed. */
-    constructor(launcher, events, onToken) {
-        Object.assign(this, {launcher, events});
-        this.token = runToken();
+    static KEPT = `barker-key ${GATEWAY}`;
+    static RATES = {least: 0.1, most: 100000};
+    static HOW = `Open the link that the launcher prints when it is ready, http://${GATEWAY}/monitoring/#key=…, `
+        + "or paste what stands behind key= there:";
+    static NO_TOKEN = "the run's token";        // in the launcher's words, when a key is none of its run
+
+    /* `onKey` is called when there is another key, or the one there is turns out to be none. */
+    constructor(launcher, events, onKey) {
+        Object.assign(this, {launcher, events, onKey});
+        this.kept = recalled("localStorage", Orders.KEPT) || "";
+        this.refused = undefined;       // a key that the launcher did not take
+        this.readLink();
+        window.addEventListener("hashchange", () => this.readLink() && onKey());
         for (const button of this.buttons()) {
             button.addEventListener("click", () => this.give("add", {kind: button.dataset.add}));
         }
@@ -28,28 +39,70 @@ class Orders {
             event.preventDefault();
             document.activeElement.blur();
         });
-        at("rate").addEventListener("change", () => {
-            if (at("rate").reportValidity() && at("rate").value) {
-                this.give("rate", {rate: Number(at("rate").value)});
-            }
-        });
-        at("tokens").hidden = Boolean(this.token);
-        at("token").addEventListener("input", () => {
-            this.token = at("token").value.trim();
-            onToken();
+        at("rate").addEventListener("change", () => this.setRate(at("rate").valueAsNumber));
+        at("rate").addEventListener("input", () => this.showProblem(""));
+        at("keys").addEventListener("submit", (event) => event.preventDefault());
+        at("token").addEventListener("change", () => {
+            this.keep(at("token").value.trim());
+            onKey();
         });
     }
 
+    /* The key; that of session.js is the newest. */
+    get token() {
+        return runToken() || this.kept;
+    }
+
+    /* Whether orders can be given, but for the launcher's being away. */
+    get able() {
+        return Boolean(this.token) && this.token !== this.refused;
+    }
+
+    /* The key that stands in this page's address is kept, and stands there no more; whether there was one. */
+    readLink() {
+        const key = new URLSearchParams(location.hash.slice(1)).get("key");
+        if (key) {
+            history.replaceState(null, "", location.pathname + location.search);
+            this.keep(key);
+        }
+        return Boolean(key);
+    }
+
+    keep(key) {
+        this.kept = key.replace(/^.*#?key=/, "");       // the whole link may have been pasted
+        this.refused = undefined;
+        remember("localStorage", Orders.KEPT, this.kept);
+        at("token").value = "";
+    }
+
+    setRate(rate) {
+        const {least, most} = Orders.RATES, wrong = !(rate >= least && rate <= most);
+        this.showProblem(wrong ? `A rate is a number of barks/s from ${least} to ${count(most)}.` : "");
+        if (!wrong) {
+            this.give("rate", {rate});
+        }
+    }
+
+    /* What is wrong with the rate. */
+    showProblem(text) {
+        setText(at("rate-problem"), text);
+        at("rate").setAttribute("aria-invalid", Boolean(text));
+    }
+
     give(verb, body) {
-        const what = `${Orders.DONE[verb]} ${body.name || body.kind || body.rate}`;
+        const {token} = this, what = `${Orders.DONE[verb]} ${body.name || body.kind || body.rate}`;
         let answered = false;
         const answer = (text) => {
             if (!answered) {
                 answered = true;
                 this.events.tell(`you: ${what}${text}`, text ? "refused" : "done");
+                if (text.includes(Orders.NO_TOKEN)) {
+                    this.refused = token;
+                    this.onKey();
+                }
             }
         };
-        const gone = this.launcher.send({subject: verb, application_properties: {token: this.token}, body},
+        const gone = this.launcher.send({subject: verb, application_properties: {token}, body},
             (outcome, reason) => answer(outcome === "accepted" ? "" : `: ${reason || "refused"}`));
         if (gone) {
             setTimeout(() => answer(": the launcher has not answered"), Orders.WAIT);
@@ -58,31 +111,33 @@ class Orders {
         }
     }
 
-    /* Whether orders can be given now, on all that stands above the picture. */
+    /* Whether orders can be given now, on all that stands above the picture; if not, how they can be. */
     show() {
+        at("break").hidden = !this.able;
+        at("keys").hidden = this.able || this.launcher.state !== "open";
+        setText(at("keys").firstElementChild, !this.token
+            ? `This page only watches. To break things from here it needs the run's key. ${Orders.HOW}`
+            : `The launcher does not take this page's key, as it is of another run. ${
+                FROM_DISK ? "Reload this page. Or else: " : ""}${Orders.HOW}`);
         for (const button of this.buttons()) {
             this.enable(button, "Start it, beside those that run");
         }
-        at("rate").disabled = Boolean(this.hindrance());
+        at("rate").disabled = this.launcher.state !== "open";
     }
 
     /* The autobarks' rate, unless another is being typed. */
     showRate(rate) {
-        if (document.activeElement !== at("rate") && Number.isFinite(rate)) {
+        const typed = document.activeElement === at("rate") || at("rate-problem").textContent;
+        if (!typed && Number.isFinite(rate)) {
             at("rate").value = rate;
         }
     }
 
     /* A button gives orders, or its title says why not. */
     enable(button, title) {
-        const why = this.hindrance();
-        button.disabled = Boolean(why);
-        button.title = why ? `${title}: ${why}` : title;
-    }
-
-    /* Why no order can be given; nothing if it can. */
-    hindrance() {
-        return this.launcher.state !== "open" ? "the launcher is away" : this.token ? "" : "this takes the run's token";
+        const away = this.launcher.state !== "open";
+        button.disabled = away;
+        button.title = away ? `${title}: the launcher is away` : title;
     }
 
     buttons() {

@@ -6,13 +6,14 @@
 
 class Picture {
     static TITLES = {
-        kill: "Kill it (SIGKILL)",
-        freeze: "Freeze it (SIGSTOP)",
+        kill: "Kill it at once (SIGKILL)",
+        freeze: "Freeze it, until it is thawed (SIGSTOP)",
         thaw: "Thaw it (SIGCONT)",
-        stop: "Have it end (SIGTERM)",
+        stop: "Have it put away its work and end (SIGTERM)",
         start: "Start it again",
+        remove: "Forget it: it was added, and is gone",
     };
-    static CAN = {frozen: ["kill", "thaw", "stop"], gone: ["start"]};
+    static CAN = {frozen: ["kill", "thaw", "stop"], gone: ["start", "remove"]};
     static HELPS = {
         directory: ({routes}) => `${count(routes)} routes`,
         gateway: ({websockets}) => `${count(websockets)} WebSockets`,
@@ -58,7 +59,7 @@ class Picture {
             card.style.setProperty("--colour", this.colours.of(name));
             for (const button of card.querySelectorAll("button")) {
                 button.setAttribute("aria-label", `${button.dataset.verb} ${name}`);
-                button.addEventListener("click", () => this.orders.give(button.dataset.verb, {name}));
+                button.addEventListener("click", () => this.order(button.dataset.verb, name));
             }
             this.cards.set(name, card);
             const others = [...at(column).querySelectorAll(".card")];
@@ -68,31 +69,49 @@ class Picture {
         return this.cards.get(name);
     }
 
+    /* One that the launcher does not know can only be removed here. */
+    order(verb, name) {
+        if (verb === "remove" && !this.suite.processes.has(name)) {
+            this.suite.forget(name);
+            this.show();
+        } else {
+            this.orders.give(verb, {name});
+        }
+    }
+
     showCard(name) {
         const {suite} = this, {column} = suite.known.get(name);
         const card = this.card(name, column), report = suite.report(name), process = suite.processes.get(name);
         const state = suite.state(name), can = own(Picture.CAN, state) || ["kill", "freeze", "stop"];
-        const mine = process && (state === "gone" || !report || report.pid === process.pid);
+        const mine = process && (state === "gone" || !report || report.pid === process.pid) && this.orders.able;
+        const strange = !process && state === "gone", letters = report?.dead_letters || 0;
         card.dataset.state = state;
         setText(card.querySelector(".state"), state === "up" ? "" : state);
         setText(card.querySelector(".says"), this.says(name, report, state));
+        card.querySelector(".dead").hidden = !letters;
+        setText(card.querySelector(".dead"), letters === 1 ? "1 dead letter" : `${count(letters)} dead letters`);
         for (const button of card.querySelectorAll("button")) {
-            button.hidden = !mine || !can.includes(button.dataset.verb);
-            this.orders.enable(button, Picture.TITLES[button.dataset.verb]);
+            const {verb} = button.dataset, removes = verb === "remove";
+            button.hidden = !(removes ? strange || (mine && process.added) : mine) || !can.includes(verb);
+            if (strange) {
+                button.title = "Show it no more: it is gone";
+            } else {
+                this.orders.enable(button, Picture.TITLES[verb]);
+            }
         }
     }
 
     /* The figure that matters most for this kind of service. */
     says(name, report, state) {
         if (!report) {
-            return state === "gone" ? "no process" : state === "starting" ? "starts" : "no report";
+            return {gone: "no process", starting: "starts", unknown: "the monitor is away"}[state] || "no report";
         }
         const {received, sent} = this.suite.rates.get(name), rate = rateText(sent);
         return columnOf(report) === "helpers" ? own(Picture.HELPS, report.type)?.(report) || ""
             : report.mode === "history" ? `${rateText(received)}, ${count(report.timelines)} timelines`
             : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
             : report.active === false ? "waits for its turn"
-            : report.latency_p50 ? `${rate}, ${tenths(report.latency_p50 * 1000)} ms to the inbox`
+            : report.latency_now ? `${rate}, ${tenths(report.latency_now * 1000)} ms to the inbox`
             : rate;
     }
 
@@ -101,9 +120,10 @@ class Picture {
         const readers = inboxes.reduce((sum, {readers = 0}) => sum + readers, 0);
         const rate = inboxes.reduce((sum, {name}) => sum + this.suite.rates.get(name).sent, 0);
         const card = this.card("readers", "readers");
-        card.dataset.state = inboxes.length ? "up" : "gone";
-        setText(card.querySelector("b"), `${count(readers)} ${readers === 1 ? "reader" : "readers"}`);
-        setText(card.querySelector(".says"), rateText(rate));
+        card.dataset.state = inboxes.length ? "up" : this.suite.watched ? "gone" : "unknown";
+        setText(card.querySelector("b"), !inboxes.length ? "readers"
+            : `${count(readers)} ${readers === 1 ? "reader" : "readers"}`);
+        setText(card.querySelector(".says"), inboxes.length ? rateText(rate) : this.suite.watched ? "no inbox" : "unknown");
         card.querySelectorAll("button").forEach((button) => button.hidden = true);
     }
 
@@ -137,22 +157,27 @@ class Picture {
         return path;
     }
 
-    /* Draw a path from card to card: to the right, or down where columns are stacked. */
+    /* Draw a path from card to card: straight to the next column, or where these are stacked, beside the cards. */
     placePath(path) {
-        const origin = at("suite").getBoundingClientRect();
-        const from = this.cards.get(path.dataset.from).getBoundingClientRect();
+        const origin = at("suite").getBoundingClientRect(), card = this.cards.get(path.dataset.from);
+        const from = card.getBoundingClientRect();
         const to = this.cards.get(path.dataset.to).getBoundingClientRect();
-        const x = (value) => (value - origin.left).toFixed(1), y = (value) => (value - origin.top).toFixed(1);
+        const right = from.right - origin.left;
+        const start = from.top - origin.top + from.height / 2, end = to.top - origin.top + to.height / 2;
         if (to.left >= from.right) {
-            const middle = x((from.right + to.left) / 2), start = y(from.top + from.height / 2);
-            const end = y(to.top + to.height / 2);
-            path.setAttribute("d",
-                `M${x(from.right)} ${start}C${middle} ${start} ${middle} ${end} ${x(to.left)} ${end}`);
+            const left = to.left - origin.left, middle = (right + left) / 2;
+            path.setAttribute("d", `M${right} ${start}C${middle} ${start} ${middle} ${end} ${left} ${end}`);
         } else {
-            const middle = y((from.bottom + to.top) / 2), start = x(from.left + from.width / 2);
-            const end = x(to.left + to.width / 2);
-            path.setAttribute("d",
-                `M${start} ${y(from.bottom)}C${start} ${middle} ${end} ${middle} ${end} ${y(to.top)}`);
+            const lane = origin.width - this.lane(card), curve = 8;
+            path.setAttribute("d", `M${right} ${start + 6}H${lane - curve}Q${lane} ${start + 6} ${lane} ${start + 6 + curve}`
+                + `V${end - 6 - curve}Q${lane} ${end - 6} ${lane - curve} ${end - 6}H${to.right - origin.left}`);
         }
+    }
+
+    /* How far from the right its path goes down: those of neighbours, and of the column after, beside each other. */
+    lane(card) {
+        const {parentElement: column} = card, cards = [...column.querySelectorAll(".card")];
+        const odd = [...at("suite").querySelectorAll(".column")].indexOf(column) % 2;
+        return 3 + 4 * (cards.indexOf(card) % 5) + 20 * odd;
     }
 }

@@ -10,13 +10,16 @@ class Table {
         "state": ({name}, suite) => suite.state(name),
         "pid": ({pid = ""}) => String(pid),
         "up": ({since}, suite) => since === undefined ? "" : duration(suite.time - since),
-        "in/s": ({received_rate}) => tenths(received_rate),
-        "out/s": ({sent_rate}) => tenths(sent_rate),
+        "in/s": ({received_rate_now}) => tenths(received_rate_now),
+        "out/s": ({sent_rate_now}) => tenths(sent_rate_now),
+        "in/s, 10 s": ({received_rate}) => tenths(received_rate),
+        "out/s, 10 s": ({sent_rate}) => tenths(sent_rate),
         "in": ({received}) => count(received),
         "out": ({sent}) => count(sent),
         "depth": ({depth}) => count(depth),
         "in flight": ({in_flight}) => count(in_flight),
         "dead letters": ({dead_letters}) => count(dead_letters),
+        "ms now": ({latency_now}) => number(1, 1000)(latency_now),
         "p50 ms": ({latency_p50}) => number(1, 1000)(latency_p50),
         "p99 ms": ({latency_p99}) => number(1, 1000)(latency_p99),
         "connections": ({connections}) => count(connections),
@@ -28,10 +31,13 @@ class Table {
         "journal MB": ({journal_bytes}) => number(1, 1e-6)(journal_bytes),
     };
     static MEANS = {
-        "in/s": "Messages in, over the last ten seconds",
-        "out/s": "Messages out, over the last ten seconds",
+        "in/s": "Messages in, over the last second",
+        "out/s": "Messages out, over the last second",
+        "in/s, 10 s": "Messages in, over the last ten seconds",
+        "out/s, 10 s": "Messages out, over the last ten seconds",
         "in": "Messages in, since the start",
         "out": "Messages out, since the start",
+        "ms now": "From a bark's creation to its acceptance by the inbox: median of the last second",
         "p50 ms": "From a bark's creation to its acceptance by the inbox: median of ten seconds",
         "p99 ms": "From a bark's creation to its acceptance by the inbox: 99th percentile of ten seconds",
         "missed": "Messages that readers were too slow for",
@@ -68,7 +74,7 @@ class Table {
 
     row(name) {
         if (!this.rows.has(name)) {
-            const cells = Object.keys(Table.COLUMNS).map(() => make("td", ""));
+            const cells = Object.keys(Table.COLUMNS).map((title) => make("td", title === "dead letters" ? "letters" : ""));
             const row = make("tr", "", make("th", "", name), ...cells);
             row.cells[0].style.setProperty("--colour", this.colours.of(name));
             this.rows.set(name, row);
@@ -79,6 +85,7 @@ class Table {
     fill(row, name) {
         const report = this.suite.report(name);
         row.dataset.state = this.suite.state(name);
+        row.classList.toggle("has-letters", report?.dead_letters > 0);
         Object.values(Table.COLUMNS).forEach((value, column) => setText(row.cells[column + 1],
             report ? value(report, this.suite) : column === 0 ? row.dataset.state : ""));
     }

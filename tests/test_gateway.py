@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -176,6 +177,9 @@ async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADE
         ("/monitoring/colours.js", "class Colours"),
         ("/monitoring/events.js", "class Events"),
         ("/monitoring/graphs.js", "class Graphs"),
+        ("/monitoring/headline.js", "class Headline"),
+        ("/monitoring/kept.js", "function remember"),
+        ("/monitoring/legend.js", "class Legend"),
         ("/monitoring/orders.js", "class Orders"),
         ("/monitoring/picture.js", "class Picture"),
         ("/monitoring/table.js", "class Table"),
@@ -216,6 +220,15 @@ def test_nothing_else_is_served(lone: Process, path: str) -> None:
     assert status in (400, 404)
     assert "import" not in text
     assert "root:" not in text
+
+
+@pytest.mark.parametrize("search", ["", "?gateway=127.0.0.1:1&x=%23"])
+def test_a_folder_without_its_slash_is_found(lone: Process, search: str) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", lone.port, timeout=10)) as connection:
+        connection.request("GET", f"/monitoring{search}")
+        answer = connection.getresponse()
+    assert answer.status == 308
+    assert answer.getheader("Location") == f"/monitoring/{search}"
 
 
 def test_the_runs_token_is_not_served(lone: Process) -> None:

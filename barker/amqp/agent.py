@@ -3,7 +3,8 @@
 Who is connected to a process, and does not know where that is, as a browser, asks for ``agents`` alone.
 
 A report is one message with a map. Counts are since the start of the process; rates are messages/s over the
-last ten seconds; ``cpu`` is a share of one core over the last second, ``memory`` resident bytes.
+last ten seconds, those that end in ``now`` over the last one; ``cpu`` is a share of one core over the last
+second, ``memory`` resident bytes.
 """
 
 from __future__ import annotations
@@ -65,8 +66,12 @@ class Agent(ConnectionHandler):
             "since": self.since,
         }
         self._readers = Broadcast(lambda: [encode_map("report", self.report())], Lag.GAP)
-        self._rates = {"received": Rate(), "sent": Rate()}
-        self._sampled = {"received_rate": 0.0, "sent_rate": 0.0}
+        self._rates = {
+            f"{name}_rate{now}": (name, Rate(0) if now else Rate())
+            for name in ("received", "sent")
+            for now in ("", "_now")
+        }
+        self._sampled = dict.fromkeys(self._rates, 0.0)
         self._cpu = 0.0
         self._cpu_at = reactor.clock(), self.process.cpu_seconds
         reactor.every(REPORT_SECONDS, self._tell)
@@ -103,7 +108,7 @@ class Agent(ConnectionHandler):
         """Look at the clock and the counts, and report to all readers."""
         now, figures = self._reactor.clock(), self._figures()
         self._sampled = {
-            f"{name}_rate": rate.update(now, figures.get(name, 0)) for name, rate in self._rates.items()
+            key: rate.update(now, figures.get(name, 0)) for key, (name, rate) in self._rates.items()
         }
         (then, before), used = self._cpu_at, self.process.cpu_seconds
         self._cpu, self._cpu_at = (used - before) / max(now - then, 1e-3), (now, used)

@@ -185,6 +185,14 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
     return " ".join(name for name, hashed in hashes if not any(hashed % of in served for of, served in finer))
 
 
+def names_author(key: str, names: str) -> bool:
+    """Whether a part of a bark's fan-out is for its author, too: one is, and there the author is first."""
+    end = key.find("/")
+    if end < 0 or not names.startswith(key[:end]) or names[end : end + 1] not in ("", " "):
+        return False
+    return key.endswith("\n0/1") or _read(key)[2] > 0
+
+
 def marks(key: str) -> Sequence[str]:
     """What an inbox remembers of a part that was here: its key, and that there was a finer part than others.
 

@@ -37,9 +37,31 @@ TEXTS = frozenset(("address", "command", "consumer", "inbox", "mode", "outbox"))
 
 NUMBERS = frozenset(
     (
+        *("counted_at", "handed_on", "handed_on_before", "held", "held_tried"),
+        *("put", "put_again", "put_before"),
         *("agents", "connections", "cpu", "dead_letters", "delivered", "depth", "depth_peak", "files"),
-        *("in_flight", "journal_bytes", "latency_p50", "latency_p99", "memory", "missed", "queues"),
-        *("readers", "received", "received_rate", "rejected", "repeated", "routes", "sent", "sent_rate"),
+        *(
+            "in_flight",
+            "journal_bytes",
+            "latency_now",
+            "latency_p50",
+            "latency_p99",
+            "memory",
+            "missed",
+            "queues",
+        ),
+        *(
+            "readers",
+            "received",
+            "received_rate",
+            "received_rate_now",
+            "rejected",
+            "repeated",
+            "routes",
+            "sent",
+            "sent_rate",
+            "sent_rate_now",
+        ),
         *("since", "timelines", "users", "watchers", "websockets"),
     )
 )

@@ -78,6 +78,11 @@ class WorkQueue:
         return self._in_flight_count
 
     @property
+    def tried(self) -> int:
+        """Entries that a consumer holds, or had and did not settle."""
+        return self._in_flight_count + len(self._returned)
+
+    @property
     def memory(self) -> int:
         """Bytes of all entries in memory, ready and in flight."""
         return self._bytes + sum(held.bytes for held in self._in_flight.values())

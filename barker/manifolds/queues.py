@@ -26,6 +26,7 @@ from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
 from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.core.work_queue import Entry, WorkQueue
+from barker.manifolds.handed_on import HandedOn
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
@@ -105,6 +106,9 @@ class QueueManifold(Service):
             queue.work.expect(count)
             self._awake[queue] = None
         self._consumer: PeerLink[Sender] | None = None
+        self._barks: HandedOn | None = None
+        if push is not None and check is not check_sections:  # It takes barks alone.
+            self._barks = HandedOn(journal.tally, self._queue(serving.address).work)
         if push is not None:
             consumer = _Consumer(self, self._queue(serving.address))
             self._consumer = sender_to(self.network, push, consumer, batches=True)
@@ -192,8 +196,10 @@ class QueueManifold(Service):
     ) -> None:
         """A consumer has settled a message."""
         if outcome == ACCEPTED:
-            queue.work.settle(link, sequence)
+            entry = queue.work.settle(link, sequence)
             self._settled.append((queue.address, sequence))
+            if self._barks and entry is not None and not queue.holds_dead_letters:
+                self._barks.accepted(entry)
         elif queue.holds_dead_letters:
             # It stays in flight to this link, which so sees each letter once, and is back when the link goes;
             # there may be room for the next one.
@@ -215,11 +221,15 @@ class QueueManifold(Service):
         if entry is not None:
             log.warning("%s: a message was rejected, and is a dead letter now: %s", queue.address, condition)
             self._settled.append((queue.address, sequence))
+            if self._barks:
+                self._barks.rejected(entry)
             self._dead.append((queue.address + DEAD_LETTERS, _marked(entry.data, condition)))
 
     # The end of a turn
 
     def _end_turn(self) -> None:
+        if self._barks:
+            self._barks.turn(self.reactor.wall())
         self._commit()
         while self._awake and len(self._settled) < MOST_SETTLED:
             queue = next(iter(self._awake))
@@ -237,13 +247,16 @@ class QueueManifold(Service):
         if self.intake.resting or not (arrivals or self._settled or self._dead):
             return
         added = [arrival.what for arrival in arrivals] + self._dead
+        tally = self._barks.tally if self._barks else None
         try:
-            entries = self.journal.commit(added, self._settled)
+            entries = self.journal.commit(added, self._settled, tally)
         except Exception as error:
             self.intake.fail(arrivals, error)
             return
         with self.as_on_disk():
             self._settled, self._dead = [], []
+            if self._barks:
+                self._barks.committed(entries)
             for (address, _), entry in zip(added, entries, strict=True):
                 queue = self._queue(address)
                 queue.work.push(entry)
@@ -324,8 +337,12 @@ class QueueManifold(Service):
     # Its state
 
     def state(self) -> dict[str, Any]:
-        """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes."""
+        """Queue depth and what makes it up; dead letters; where it pushes to; journal size in bytes.
+
+        Of an outbox also how many barks it has handed on.
+        """
         return {
+            **(self._barks.state(self.reactor.wall()) if self._barks else {}),
             "mode": "push" if self._push is not None else "pull",
             "received": self.intake.received,
             "consumer": self._consumer.place if self._consumer is not None else "",
@@ -362,8 +379,9 @@ class QueueManifold(Service):
 
     def on_stop(self) -> None:
         """Write what is settled, together with the dead letters made of it; close the journal."""
+        tally = self._barks.tally if self._barks else None
         try:
-            self.journal.commit(self._dead, self._settled)
+            self.journal.commit(self._dead, self._settled, tally)
         except StorageError as error:
             log.error("%s", error)  # Then both are still where they were, and are sent again.
         self.journal.close()

@@ -37,7 +37,8 @@ from barker.core.errors import (
     StorageError,
     not_here,
 )
-from barker.core.fan_out import checked_key, marks, unserved
+from barker.core.fan_out import checked_key, marks, names_author, unserved
+from barker.core.gauges import AtSecond
 from barker.core.partitions import Partition
 from barker.core.routing import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
@@ -91,6 +92,8 @@ class TimelineManifold(Service):
         """All its producers."""
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
+        self._own = journal.tally  # Barks put on their authors' timelines, ever.
+        self._own_again = 0  # Those that came once more, since the start.
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
@@ -98,6 +101,9 @@ class TimelineManifold(Service):
         self._warned = False
         for entry in journal.load():
             self._put(entry)
+            self._own += entry.sequence > journal.tally_until and _is_own(entry)
+        self._own_before = self._own
+        self._own_at_second = AtSecond(lambda: self._own)
         self.reactor.each_turn(self._end_turn)
 
     # Links
@@ -186,11 +192,14 @@ class TimelineManifold(Service):
         arrivals = self.intake.take()
         if not arrivals:
             return
+        posts = self._fresh(arrival.what for arrival in arrivals)
         try:
-            entries = self.journal.commit(self._fresh(arrival.what for arrival in arrivals))
+            entries = self.journal.commit(posts)
         except Exception as error:
             self.intake.fail(arrivals, error)
             return
+        self._own_at_second.at(self.reactor.wall())
+        self._own += sum(map(_is_own, entries))
         with self.as_on_disk():
             for entry in entries:
                 self._put(entry)
@@ -211,6 +220,8 @@ class TimelineManifold(Service):
                 fresh.append(post if users is post.users else post._replace(users=users))
             else:
                 self._repeated += 1
+            if users is not post.users and names_author(post.key, post.users):
+                self._own_again += not names_author(post.key, users)
         return fresh
 
     def _marks(self, key: str) -> Sequence[str]:
@@ -257,7 +268,7 @@ class TimelineManifold(Service):
         gone = self.timelines.gone
         self._named = 0
         try:
-            self.journal.forget(gone, self._seen.since)
+            self.journal.forget(gone, self._seen.since, self._own)
         except StorageError as error:
             if isinstance(error, Damaged):
                 self.fail(error)
@@ -270,8 +281,16 @@ class TimelineManifold(Service):
     # Its state
 
     def state(self) -> dict[str, Any]:
-        """Timelines, those forgotten, deliveries, readers and what these missed; journal size in bytes."""
+        """Timelines, those forgotten, deliveries, readers and what these missed; journal size in bytes.
+
+        And what `core/balance.py` compares: barks put on their authors' timelines when this second began.
+        """
+        second, own = self._own_at_second.at(self.reactor.wall())
         return {
+            "counted_at": second,
+            "put": own,
+            "put_before": self._own_before,
+            "put_again": self._own_again,
             "mode": "history",
             "received": self.intake.received,
             "timelines": len(self.timelines),
@@ -308,6 +327,11 @@ class _Reader(LinkHandler):
 
     def on_closed(self, link: Sender, condition: Condition | None) -> None:
         self._manifold.leave(self._user, link)
+
+
+def _is_own(entry: TimelineEntry) -> bool:
+    """Whether with this a bark comes to its author's timeline, which it does once."""
+    return entry.data is not None and names_author(entry.key, entry.users)
 
 
 def _read_fan_out(data: bytes) -> Post:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from barker.core.errors import Mistake
-from barker.store.journal import QueueJournal, TimelineJournal
+from barker.store.journal import MESSAGES, QueueJournal, TimelineJournal
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import PAGE, frames, log_of
 
@@ -65,7 +65,7 @@ def _count(path: Path) -> int | None:
     index = path.with_name(path.name + "-shm")
     ours = not index.exists()
     with contextlib.closing(sqlite3.connect(_read_only(path), uri=True, timeout=2.0)) as database:
-        count = int(database.execute("SELECT count(*) FROM messages").fetchone()[0])
+        count = int(database.execute(f"SELECT count(*) FROM messages WHERE {MESSAGES}").fetchone()[0])
         # What is damaged may look empty.
         whole = count > 0 or database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
     if ours:  # SQLite leaves its index of the log behind when it may only read; its owner needs none.

@@ -46,6 +46,9 @@ KEYS_AT_ONCE = 2_000
 SALVAGED_AT_ONCE = 100
 """How many rows of a damaged journal are written in one transaction."""
 
+MESSAGES = "sequence > 0"
+"""Which rows are messages: the one at 0, if there is one, is the tally of the journal's owner."""
+
 _NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 KEPT = 0xFFFFFFFF
@@ -230,7 +233,7 @@ class Journal:
                     saved._write([(insert, rows)])
             # Whatever its layout was: where that stands in the file may be damaged, too.
             saved._write((statement, [()]) for statement in self._renewal)
-            count = next(saved._read("SELECT count(*) FROM messages WHERE data NOTNULL"))[0]
+            count = next(saved._read(f"SELECT count(*) FROM messages WHERE data NOTNULL AND {MESSAGES}"))[0]
         log.warning(
             "%s was damaged (%s): it is set aside as %s. Messages saved, which go on in order: %d; not "
             "readable: %d. Not known: what was on pages that are lost, and which of those saved were done "
@@ -283,7 +286,11 @@ class Journal:
 
 
 class QueueJournal(Journal):
-    """The messages of a manifold's queues that are not settled yet."""
+    """The messages of a manifold's queues that are not settled yet; and a number of its owner's, the tally.
+
+    That is a row before all others, at an address that no queue has. So it is on the page that a commit
+    which forgets the oldest messages writes anyway.
+    """
 
     # One tree, in the order in which it is read again: by queue, then by sequence number.
     schema = """
@@ -298,9 +305,16 @@ class QueueJournal(Journal):
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path, sync)
         self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
+        found = next(self._read("SELECT data FROM messages WHERE queue = '' AND sequence = 0"), None)
+        self.tally = int(found[0]) if found else 0
+        """What it was when the journal was opened; 0 if there was none."""
 
-    def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
+    def commit(
+        self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]], tally: int | None = None
+    ) -> list[Entry]:
         """Write messages (queue, data), forget settled ones (queue, sequence); the entries that were added.
+
+        `tally`: it is this from now on.
 
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
@@ -322,6 +336,7 @@ class QueueJournal(Journal):
                         for stretch in _ranges(sequence for _, sequence in gone)
                     ],
                 ),
+                ("INSERT OR REPLACE INTO messages VALUES ('', 0, ?, ?)", _tally_row(tally)),
             )
         )
         self._next += len(entries)
@@ -336,7 +351,7 @@ class QueueJournal(Journal):
 
         :raises StorageError: when the file cannot be read.
         """
-        return dict(self._read("SELECT queue, count(*) FROM messages GROUP BY queue"))
+        return dict(self._read(f"SELECT queue, count(*) FROM messages WHERE {MESSAGES} GROUP BY queue"))
 
     def load(self, queue: str, after: int, count: int) -> Iterator[Entry]:
         """Up to `count` messages of `queue` behind sequence number `after`, in order, one by one.
@@ -378,7 +393,11 @@ class TimelineEntry(NamedTuple):
 
 
 class TimelineJournal(Journal):
-    """The messages that some timeline still holds, and the keys of those that came lately."""
+    """The messages that some timeline still holds, and the keys of those that came lately; and a tally.
+
+    That is a number of its owner's, of all messages up to one: it is written when messages are forgotten, and
+    those that came since are still there.
+    """
 
     schema = """
         CREATE TABLE IF NOT EXISTS messages (
@@ -391,8 +410,12 @@ class TimelineJournal(Journal):
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path, sync)
-        self._next: int = (next(self._read("SELECT max(sequence) FROM messages"))[0] or 0) + 1
-        self._keys_since = 0
+        found = next(self._read("SELECT users FROM messages WHERE sequence = 0"), None)
+        self.tally, self.tally_until = map(int, found[0].split(" ")) if found else (0, 0)
+        """When the journal was opened: the tally, and the last message that it is of."""
+        last = next(self._read("SELECT max(sequence) FROM messages"))[0] or 0
+        self._next: int = max(last, self.tally_until) + 1
+        self._keys_since = 1
         """Of messages before this one, there are no keys left without the message."""
 
     def commit(self, posts: list[Post]) -> list[TimelineEntry]:
@@ -411,13 +434,16 @@ class TimelineJournal(Journal):
 
         :raises StorageError: when the file cannot be read.
         """
-        rows = self._read("SELECT sequence, key, users, data FROM messages ORDER BY sequence")
+        rows = self._read(
+            f"SELECT sequence, key, users, data FROM messages WHERE {MESSAGES} ORDER BY sequence"
+        )
         return (TimelineEntry(*row) for row in rows)
 
-    def forget(self, gone: Iterable[int], keys_before: int) -> None:
+    def forget(self, gone: Iterable[int], keys_before: int, tally: int = 0) -> None:
         """Forget messages that no timeline holds, all but their keys; and keys older than that message.
 
-        Of those, :data:`KEYS_AT_ONCE` at most: the others go with the next ones.
+        Of those, :data:`KEYS_AT_ONCE` at most: the others go with the next ones. `tally` is of all messages
+        until now.
 
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
@@ -426,6 +452,7 @@ class TimelineJournal(Journal):
             f"{old_keys} ORDER BY sequence LIMIT ?", self._keys_since, keys_before, KEYS_AT_ONCE
         )
         keys = [sequence for (sequence,) in some]
+        counted = TimelineEntry(0, "", f"{tally} {self._next - 1}", None)
         stretches = _ranges(gone)
         old = [(first, min(last, keys_before - 1)) for first, last in stretches if first < keys_before]
         others = [(max(first, keys_before), last) for first, last in stretches if last >= keys_before]
@@ -439,9 +466,18 @@ class TimelineJournal(Journal):
                     others,
                 ),
                 ("DELETE FROM messages WHERE sequence BETWEEN ? AND ?", _ranges(keys)),
+                ("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", [(*counted, checksum(*counted))]),
             )
         )
         self._keys_since = keys[-1] + 1 if len(keys) == KEYS_AT_ONCE else max(self._keys_since, keys_before)
+
+
+def _tally_row(tally: int | None) -> list[tuple[bytes, int]]:
+    """The last columns of the row that holds the tally of queues."""
+    if tally is None:
+        return []
+    data = b"%d" % tally
+    return [(data, checksum("", 0, data))]
 
 
 def _size(file: str) -> int:

@@ -13,6 +13,8 @@ class QueueMemory:
 
     size = 0
     """Bytes on disk."""
+    tally = 0
+    """There is none of an earlier life."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -21,7 +23,9 @@ class QueueMemory:
         """A queue of which nothing waits on disk."""
         return WorkQueue.in_memory()
 
-    def commit(self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]]) -> list[Entry]:
+    def commit(
+        self, add: list[tuple[str, bytes]], remove: list[tuple[str, int]], tally: int | None = None
+    ) -> list[Entry]:
         """Number messages (queue, data)."""
         return [Entry(next(self._numbers), data) for _, data in add]
 

@@ -38,6 +38,8 @@ class Child:
         """Whether it was told to end: then nobody starts it again by himself."""
         self.due = False
         """Whether it is to begin anew as soon as it has ended."""
+        self.added = False
+        """Whether it came to the suite later, by an order."""
         self.keeper = Keeper()
         self._popen: subprocess.Popen[bytes] | None = None
         self._pid = 0

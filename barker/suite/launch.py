@@ -94,6 +94,7 @@ class Launcher(Service):
             **{verb: self._signal_by(verb) for verb in SIGNALS},
             "start": lambda arguments: self.suite.start(_text(arguments, "name")),
             "add": lambda arguments: self.suite.add(_text(arguments, "kind")),
+            "remove": lambda arguments: self.suite.remove(_text(arguments, "name")),
             "rate": lambda arguments: self.suite.set_rate(_number(arguments, "rate")),
         }
 
@@ -155,7 +156,8 @@ class Launcher(Service):
             port = process["port"] or "-"
             show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         shape = self.suite.shape
-        page, dashboard = _page("", "webui", shape, self._star), _page("monitoring/", "monitoring", shape)
+        page = _page("", "webui", shape, self._star)
+        dashboard = _page("monitoring/", "monitoring", shape, key=self.token)
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
             show(f"The dashboard: {'  or  '.join(dashboard)}")
@@ -277,11 +279,12 @@ class _Commander(LinkHandler):
             self._launcher.accept_when_ready(started, delivery)
 
 
-def _page(path: str, folder: str, shape: Shape, user: str = STAR) -> list[str]:
-    """A page's address at the gateway; and the one on the disk, if there is a checkout."""
+def _page(path: str, folder: str, shape: Shape, user: str = STAR, key: str = "") -> list[str]:
+    """A page's address at the gateway, with the run's `key`; and that on the disk, if there is a checkout."""
     who = {} if user == STAR else {"user": user}
     where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
-    served = f"http://{shape.gateway}/{path}{_search(who)}"
+    # Behind the # nobody is sent it, and it is in no log.
+    served = f"http://{shape.gateway}/{path}{_search(who)}{key and f'#key={key}'}"
     on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
     return [served] if INSTALLED else [served, on_disk]
 

@@ -18,6 +18,7 @@ from barker.commands.output import OutputLost, show
 from barker.core.errors import InvalidField, NotAllowed, NotFound
 from barker.core.keeper import STEADY_SECONDS
 from barker.core.printable import printable
+from barker.store.contents import messages_in
 from barker.suite.child import Child
 from barker.suite.lines import Lines
 from barker.suite.shape import Program, Shape, another, autobark, plan
@@ -124,6 +125,7 @@ class Supervisor:
             another(kind, self.shape, [child.program for child in self.children.values()]),
             pipe=self.lines.pipe,
         )
+        child.added = True
         started = self._begin_at_port(child)
         self.children[child.program.name] = child
         return started
@@ -135,6 +137,22 @@ class Supervisor:
             raise NotAllowed(f"{name} cannot be started: its port {port} is taken, {held}")
         _begin(child)
         return name if port is not None else None
+
+    def remove(self, name: str) -> None:
+        """Forget a process that was added and is gone.
+
+        :raises NotFound: when there is none of that name.
+        :raises NotAllowed: when it runs, was there from the start, or leaves a journal with messages.
+        """
+        child = self._child(name)
+        if child.runs:
+            raise NotAllowed(f"{name} runs, as process {child.pid}: kill or stop it first")
+        if not child.added:
+            raise NotAllowed(f"{name} belongs to the suite from its start: it can be started again")
+        journal = self.shape.data / f"{child.program.journal}.sqlite3"
+        if child.program.journal and journal.exists() and messages_in(journal) != 0:
+            raise NotAllowed(f"{name} leaves messages in its journal: start it, and it hands them on")
+        del self.children[name]
 
     def set_rate(self, rate: float) -> None:
         """Another rate (barks/s) for every autobark that runs, and for all to come.
@@ -162,6 +180,7 @@ class Supervisor:
                 "state": child.state,
                 "held": "" if child.runs or child.program.port is None else listener(child.program.port),
                 "does": child.program.does,
+                "added": child.added,
             }
             for name, child in self.children.items()
         ]

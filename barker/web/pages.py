@@ -17,10 +17,13 @@ HEADERS = {
 }
 
 
-def page(path: str) -> web.StreamResponse:
-    """One of the files that are served."""
+def page(path: str, query: str = "") -> web.StreamResponse:
+    """One of the files that are served; of a folder without its slash, where that is: with `query`."""
     if path in ("/session.js", "/webui/session.js"):
         return web.Response(text=SESSION, content_type="text/javascript")
+    if f"{path}/" in FILES:
+        # The page names its files from there. What stands behind a # the browser keeps.
+        return web.Response(status=308, headers={"Location": f"{path}/{query and '?'}{query}"})
     if path not in FILES:
         return line(404, f"there is no {path!r:.100} here")
     file = PAGES / FILES[path]

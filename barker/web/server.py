@@ -153,7 +153,7 @@ class Gateway(Process):
             return web.Response(
                 body=exposition(self.reports.newest()), headers={"Content-Type": CONTENT_TYPE}
             )
-        return page(request.path)
+        return page(request.path, request.rel_url.raw_query_string)
 
     # For those who watch
 

@@ -254,9 +254,12 @@ class Bizlogic(Service):
 
     def state(self) -> dict[str, Any]:
         """Whether it is the active one, what it holds, how long barks took to the inbox (seconds)."""
-        p50, p99 = self._latencies.percentiles(self.reactor.clock(), 0.5, 0.99)
+        clock = self.reactor.clock()
+        p50, p99 = self._latencies.percentiles(clock, 0.5, 0.99)
+        (now,) = self._latencies.percentiles(clock, 0.5, seconds=1)
         waiting = sum(len(outbox.waiting) + len(outbox.words) for outbox in self.outboxes)
         return {
+            "latency_now": now,
             "latency_p50": p50,
             "latency_p99": p99,
             "active": bool(self.outboxes),

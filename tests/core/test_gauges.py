@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.gauges import WINDOW_SECONDS, Latencies, Peak, Rate
+from barker.core.gauges import WINDOW_SECONDS, AtSecond, Latencies, Peak, Rate
 
 
 def test_a_rate_needs_two_samples() -> None:
@@ -25,6 +25,16 @@ def test_a_rate_forgets_what_is_older_than_its_window() -> None:
     for second in range(20, 32):
         told = rate.update(float(second), 1000 + 5 * (second - 19))
     assert told == 5.0
+
+
+def test_a_rate_may_be_of_the_last_second_alone() -> None:
+    rate = Rate(0)
+    assert [rate.update(second, total) for second, total in [(0.0, 0), (1.0, 50), (3.0, 50), (3.5, 80)]] == [
+        0,
+        50,
+        0,
+        60,
+    ]
 
 
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=60))
@@ -46,6 +56,15 @@ def test_latencies_are_forgotten_after_the_window() -> None:
     latencies.add(1.0, 5.0)
     assert latencies.percentiles(5.0, 0.5) != [None]
     assert latencies.percentiles(1.0 + WINDOW_SECONDS + 2, 0.5) == [None]
+
+
+def test_old_latencies_are_not_among_those_of_now() -> None:
+    latencies = Latencies()
+    latencies.add(1.5, 8.0)
+    latencies.add(3.5, 0.001)
+    assert latencies.percentiles(3.6, 0.9) == [8.0]
+    assert latencies.percentiles(3.6, 0.9, seconds=1) == [pytest.approx(0.001, rel=0.09)]
+    assert latencies.percentiles(5.6, 0.9, seconds=1) == [None]
 
 
 @given(
@@ -78,3 +97,18 @@ def test_a_peak_is_the_highest_of_what_there_was_lately(steps: list[tuple[float,
         values.append((now, value))
     lately = [value for when, value in values if int(when) >= int(now) - 1]
     assert peak.highest(now) == max(lately)
+
+
+def test_what_a_value_was_when_the_second_began() -> None:
+    count = 0
+    value = AtSecond(lambda: count)
+    assert value.at(5.95) == (5, 0)
+    for now, count_then in ((6.2, 3), (6.9, 7)):
+        value.at(now)
+        count = count_then
+    assert value.at(6.99) == (6, 0)
+    assert value.at(7.4) == (7, 7)
+    value.at(7.5)
+    count = 8
+    assert value.at(7.6) == (7, 7)
+    assert value.at(60.0) == (60, 8)

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from barker.amqp._proton import ACCEPTED
 from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
-from barker.amqp.message import cut, decode_map
+from barker.amqp.message import cut, decode_bark, decode_map, encode_bark
+from barker.core.barks import Bark, Follow
 from barker.core.errors import NotAllowed, StorageError
 from barker.core.reports import QUEUES, QueueReport, queues_in
 from barker.manifolds.queues import DEAD_LETTERS, FORGET_SECONDS, QueueManifold
@@ -468,3 +469,71 @@ def test_whoever_asks_is_told_how_each_queue_does(queues: Open) -> None:
     stage.turn()
     queue = QueueReport("orders/eu", depth=2, in_flight=2, consumers=1, dead_letters=1)
     assert queues_in(decode_map(told.messages[0])[1]) == ([QueueReport("orders"), queue], 0)
+
+
+BARK = Bark("b", "ark3", "woof", 1)
+COUNTS = ("handed_on_before", "handed_on", "held", "held_tried")
+
+
+class Judge(Recorder):
+    """A bizlogic that rejects the fourth it gets, keeps the fifth, and accepts the others."""
+
+    def on_message(self, link: Receiver, delivery: Any, data: bytes) -> None:
+        super().on_message(link, delivery, data)
+        number = len(self.messages)
+        if number == 4:
+            delivery.reject(NotAllowed("never"))
+        elif number != 5:
+            delivery.accept()
+
+
+def test_an_outbox_counts_the_barks_that_it_has_handed_on_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    def outbox() -> Queues:
+        stage = Queues(QueueJournal(tmp_path / "orders.sqlite3"), push="bizlogic", check=decode_bark)
+        stage.manifold.reactor.wall = stage.clock
+        return stage
+
+    def counts(stage: Queues) -> list[int]:
+        stage.clock.now += 1
+        state = stage.state
+        assert state["counted_at"] == int(stage.clock.now)
+        return [state[name] for name in COUNTS]
+
+    stage = outbox()
+    producer, _ = stage.sender(stage.connect(), "orders")
+    words: list[Bark | Follow] = [BARK._replace(id=str(number), text="I follow you") for number in range(5)]
+    for number, word in enumerate([Follow("f", "ark3", "rex", 1, wanted=True), *words]):
+        producer.send(encode_bark(word), number)
+    stage.turn()
+    assert counts(stage) == [0, 0, 6, 0]
+    worker = Judge(10)
+    pair = Pair(lambda link: worker)
+    assert stage.manifold._consumer is not None
+    pair.client.sender("bizlogic", stage.manifold._consumer, batches=True)
+    stage.pairs.append(pair)
+    stage.turn()
+    assert len(worker.messages) == 6
+    # Neither the follow nor the dead letter; the one that has no outcome is held.
+    assert counts(stage) == [0, 3, 1, 1]
+    assert (stage.state["depth"], stage.state["dead_letters"]) == (1, 1)
+    stage.disk.error = FULL
+    worker.deliveries[4].accept()
+    stage.turn()
+    assert counts(stage) == [0, 3, 1, 1], "what the disk does not know yet is not counted"
+    stage.service.reactor.close()
+    stage.manifold.journal.close()
+    after = outbox()
+    assert counts(after) == [3, 3, 1, 1]
+    after.close()
+
+
+def test_an_outbox_with_a_journal_from_before_it_counted_begins_at_nothing(tmp_path: Path) -> None:
+    with contextlib.closing(QueueJournal(tmp_path / "orders.sqlite3")) as journal:
+        journal.commit([("orders", encode_bark(BARK))], [])
+    stage = Queues(QueueJournal(tmp_path / "orders.sqlite3"), push="bizlogic", check=decode_bark)
+    assert [stage.state[name] for name in COUNTS] == [0, 0, 1, 1]
+    stage.close()
+
+
+def test_queues_that_are_no_outbox_count_no_barks(queues: Open) -> None:
+    assert "handed_on" not in queues().state

@@ -338,3 +338,35 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+def test_an_inbox_counts_the_barks_on_their_authors_timelines(tmp_path: Path) -> None:
+    stage = Timelines(TimelineJournal(tmp_path / "inbox.sqlite3"))
+    stage.manifold.reactor.wall = stage.clock
+    producer, _ = stage.sender(stage.connect(), "inbox")
+
+    def counts() -> list[int]:
+        stage.clock.now += 1
+        state = stage.manifold.state()
+        assert state["counted_at"] == int(stage.clock.now)
+        return [state["put_before"], state["put"], state["put_again"]]
+
+    # The third is the part of a fan-out that its author is not in, the fourth is no bark's.
+    for number, (users, key) in enumerate(
+        [("ark3 rex", "ark3/1\n0/1"), ("ark3", "ark3/2\n1/2"), ("rex", "ark3/2\n0/2"), ("ark3", "ark3/3")]
+    ):
+        producer.send(fan_out(number, users, key), number)
+    stage.turn()
+    assert counts() == [0, 2, 0]
+    producer.send(fan_out(9, "ark3 rex", "ark3/1\n0/1"), 9)
+    stage.turn()
+    assert counts() == [0, 2, 1]
+    stage.disk.error = FULL
+    producer.send(fan_out(10, "ark3", "ark3/4\n0/1"), 10)
+    stage.turn()
+    assert counts() == [0, 2, 1]
+    stage.close()
+    stage = Timelines(TimelineJournal(tmp_path / "inbox.sqlite3"))
+    stage.manifold.reactor.wall = stage.clock
+    assert counts() == [2, 2, 0], "what was not committed is not counted"
+    stage.close()

@@ -5,6 +5,7 @@ import {describe, test} from "node:test";
 
 import {script} from "./script.mjs";
 
+script("webui/numbers.js");
 script("monitoring/figures.js");
 
 const outbox = (more) => ({name: "outbox-1", type: "outbox", mode: "push", host: "h", port: 1, pid: 7, ...more});
@@ -70,7 +71,9 @@ describe("the past", () => {
         history.add(1, []);
         history.add(2, [outbox({depth_peak: 3, received_rate: 4, sent_rate: 5})]);
         assert.deepEqual(history.times, [1, 2]);
-        assert.deepEqual(history.services.get("outbox-1"), {depth: [null, 3], received: [null, 4], sent: [null, 5]});
+        assert.deepEqual(history.services.get("outbox-1"), {
+            depth: [null, 3], received: [null, 4], sent: [null, 5], received_now: [null, null], sent_now: [null, null],
+        });
     });
 
     test("a service that does not report has a gap", () => {
@@ -94,6 +97,15 @@ describe("the past", () => {
         history.add(10, [outbox({depth_peak: 3})]);
         assert.deepEqual(history.times, [1, 3.5, 4.5, 10]);
         assert.deepEqual(depths(history), [1, 2, null, 3]);
+    });
+
+    test("a service is shown as long as it had a value in the time that is shown", () => {
+        const history = new History();
+        history.add(1, [outbox({sent_rate_now: 0})]);
+        [2, 3, 4].forEach((time) => history.add(time, []));
+        assert.equal(history.shows("outbox-1", "sent_now", 1), true);
+        assert.equal(history.shows("outbox-1", "sent_now", 2), false);
+        assert.equal(history.shows("outbox-1", "depth", 0), false);
     });
 
     test("what comes again over a new link is known", () => {
@@ -127,19 +139,14 @@ describe("the past", () => {
 describe("rates", () => {
     const rates = (suite) => suite.rates.get("outbox-1");
 
-    test("are of the last second, where it counts", () => {
-        const suite = suiteOf(outbox({received: 10, sent: 20}));
-        suite.onReports(102, [outbox({received: 30, sent: 80})]);
-        assert.deepEqual(rates(suite), {received: 10, sent: 30});
+    test("are those of the last second, not of ten", () => {
+        const told = {received_rate: 9, received_rate_now: 10, sent_rate: 9, sent_rate_now: 0};
+        assert.deepEqual(rates(suiteOf(outbox(told))), {received: 10, sent: 0});
     });
 
-    for (const [when, time, more] of [["at first", 100, {}], ["of another process", 101, {pid: 8}], ["after a silence", 103, {}]]) {
-        test(`are what it says itself ${when}`, () => {
-            const suite = time === 100 ? new Suite() : suiteOf(outbox({sent: 10}));
-            suite.onReports(time, [outbox({sent: 90, sent_rate: 5, ...more})]);
-            assert.deepEqual(rates(suite), {received: 0, sent: 5});
-        });
-    }
+    test("are of ten seconds where nobody tells others", () => {
+        assert.deepEqual(rates(suiteOf(outbox({sent_rate: 5}))), {received: 0, sent: 5});
+    });
 });
 
 describe("how a service does", () => {
@@ -184,8 +191,35 @@ describe("how a service does", () => {
         const suite = suiteOf(outbox());
         suite.onReports(101, []);
         assert.equal(suite.state("outbox-1"), "gone");
+    });
+
+    test("without a monitor it is unknown how any does, but for what the launcher knows", () => {
+        const suite = suiteOf(outbox(), {name: "byhand-1", type: "outbox"});
+        suite.onProcesses([running]);
         suite.onSilence();
-        assert.equal(suite.state("outbox-1"), "silent");
+        assert.deepEqual(["outbox-1", "byhand-1"].map((name) => suite.state(name)), ["unknown", "unknown"]);
+        assert.equal(withProcess(suite, {state: "frozen"}), "frozen");
+        assert.equal(withProcess(suite, {state: "gone"}), "gone");
+    });
+
+    test("one that the launcher has removed is forgotten, also while its last report is told", () => {
+        const suite = suiteOf(outbox(), outbox({name: "outbox-2"}));
+        suite.onProcesses([running, {...running, name: "outbox-2"}, {...running, name: "outbox-3"}]);
+        suite.onProcesses([running]);
+        suite.onReports(101, [outbox(), outbox({name: "outbox-2"})]);
+        assert.deepEqual(suite.names(), ["outbox-1"]);
+        suite.onReports(102, [outbox(), outbox({name: "outbox-2", pid: 8})]);
+        assert.deepEqual(suite.names(), ["outbox-1", "outbox-2"], "another has its place");
+        suite.onReports(103, [outbox()]);
+        suite.onReports(104, [outbox(), outbox({name: "outbox-2"})]);
+        assert.deepEqual(suite.names(), ["outbox-1", "outbox-2"]);
+    });
+
+    test("one that runs in the place of another that was removed stays", () => {
+        const suite = suiteOf(outbox({pid: 8}));
+        suite.onProcesses([{...running, state: "gone"}]);
+        suite.onProcesses([]);
+        assert.deepEqual(suite.names(), ["outbox-1"]);
     });
 
     test("it is forgotten after ten minutes, but not while it has a process", () => {
@@ -196,6 +230,61 @@ describe("how a service does", () => {
         suite.onReports(101 + KEEP, []);
         assert.deepEqual(suite.names(), ["outbox-1"]);
     });
+});
+
+describe("the headline", () => {
+    const balance = {since: 100, at: 119, accepted: 1234, delivered: 1230, held: 4, lost: 0, suspect: 0, twice: 0, open: 0};
+    const told = (more) => {
+        const suite = new Suite();
+        suite.onReports(120, [outbox()], soundBalance({...balance, ...more}));
+        return suite.counted();
+    };
+
+    test("adds up what came to the outboxes, and tells the latency of now", () => {
+        const suite = new Suite();
+        suite.onReports(120, [
+            outbox({handed_on: 1, received_rate_now: 3, dead_letters: 2}),
+            outbox({name: "outbox-2", handed_on: 1, received_rate_now: 4, dead_letters: 1}),
+            outbox({name: "orders", received_rate_now: 50}),
+            {name: "bizlogic-1", type: "bizlogic", active: true, latency_now: 0.25},
+            {name: "bizlogic-2", type: "bizlogic", active: false},
+        ], balance);
+        assert.deepEqual(suite.headline(), {...balance, rate: 7, latency: 0.25, dead: 3});
+    });
+
+    test("says nothing that is not known", () => {
+        const unknown = {rate: undefined, latency: undefined, dead: undefined};
+        assert.deepEqual(new Suite().headline(), unknown);
+        const suite = suiteOf(outbox({handed_on: 1, received_rate_now: 3}));
+        suite.onSilence();
+        assert.deepEqual(suite.headline(), unknown);
+        assert.match(suite.counted(), /^Without the monitor/);
+        assert.match(suiteOf(outbox()).counted(), /not known yet/);
+    });
+
+    test("a balance that is none is not known", () => {
+        assert.deepEqual(soundBalance(balance), balance);
+        for (const odd of [undefined, 5, {}, {...balance, lost: "0"}, {...balance, twice: NaN}]) {
+            assert.equal(soundBalance(odd), undefined);
+        }
+    });
+
+    test("says what lost and twice are counted of", () => {
+        const day = new Date(100000).toLocaleTimeString("en-GB");
+        assert.equal(told({}), "Lost and twice are counted: of 1,234 barks that outboxes took since "
+            + `${day}, 1,230 are on their authors' timelines and 4 wait.`);
+    });
+
+    for (const [what, more, said] of [
+        ["lost", {lost: 3, suspect: 3}, "Of at least 3 nobody knows where they are."],
+        ["perhaps sent twice", {lost: 1, suspect: 3}, "2 more are missing that their senders may have sent twice"],
+        ["there twice", {twice: 2}, "At least 2 more are on timelines than were handed on."],
+        ["on its way", {open: 5}, "Of up to 5, now on their way, it cannot be told yet."],
+        ["of one that is away", {away: "outbox-1 outbox-2"}, "Of outbox-1, outbox-2, now away, the last word counts: it may have handed on more."],
+        ["of a while ago", {at: 110}, "an inbox has not told its count since."],
+    ]) {
+        test(`says what is ${what}`, () => assert.ok(told(more).includes(said), told(more)));
+    }
 });
 
 describe("the flow", () => {

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from barker.core.errors import Damaged, StorageError
 from barker.core.work_queue import Entry
+from barker.store.contents import messages_in
 from barker.store.journal import (
     CHECKSUMS,
     VERSION,
@@ -614,3 +615,58 @@ def test_a_journal_is_opened_and_read_when_nothing_can_be_written(
             for entry in (journal.load("a", 0, 9) if isinstance(journal, QueueJournal) else journal.load())
         ]
     assert data == [b"old", b"new"]
+
+
+def test_the_tally_of_queues_lasts_with_what_it_was_written_with(tmp_path: Path) -> None:
+    path = tmp_path / "tally.sqlite3"
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 0
+        journal.commit([("a", b"1"), ("a", b"2")], [])
+        journal.commit([], [("a", 1)], 7)
+        journal.commit([("a", b"3")], [])
+        with pytest.raises(UnicodeEncodeError):
+            journal.commit([("\ud800", b"no text that SQLite takes")], [], 8)
+    assert messages_in(path) == 2
+    with closing(QueueJournal(path)) as journal:
+        assert journal.tally == 7
+        assert journal.queues() == {"a": 2}, "it is no message"
+        journal.commit([], [("a", 2), ("a", 3)], 10**12)
+    assert messages_in(path) == 0
+    with closing(QueueJournal(path)) as journal:
+        assert (journal.tally, journal.queues()) == (10**12, {})
+
+
+def test_the_tally_of_timelines_is_of_the_messages_until_one_was_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "tally.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.tally, journal.tally_until) == (0, 0)
+        posts = [Post(f"key{number}", "rex", b"woof") for number in range(4)]
+        journal.commit(posts[:3])
+        journal.forget([1], 1, 40)
+        journal.commit(posts[3:])
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.tally, journal.tally_until) == (40, 3)
+        assert [entry.sequence for entry in journal.load()] == [1, 2, 3, 4], "it is no message"
+        journal.forget([2, 3, 4], 5, 41)
+    assert messages_in(path) == 0
+    with closing(TimelineJournal(path)) as journal:
+        assert [*journal.load()] == []
+        (entry,) = journal.commit(posts[:1])
+        assert (journal.tally, entry.sequence) == (41, 5), "those that come are told from those it is of"
+
+
+@BOTH
+def test_a_tally_is_saved_with_the_messages_of_a_damaged_journal(
+    tmp_path: Path, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tally.sqlite3"
+    with closing(kind(path)) as journal:
+        if isinstance(journal, QueueJournal):
+            journal.commit([("a", b"1"), ("a", b"2")], [], 7)
+        else:
+            journal.commit([Post("a", "rex", b"1"), Post("b", "rex", b"2")])
+            journal.forget([], 1, 7)
+    path.write_bytes(path.read_bytes().replace(b"SQLite format 3", b"SQLite format 4"))
+    with closing(kind(path)) as journal:
+        assert journal.tally == 7
+    assert "Messages saved, which go on in order: 2;" in caplog.text
