@@ -14,6 +14,7 @@ from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
 from barker.amqp.service import Serving
 from barker.commands import options
+from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.partitions import MOST
 from barker.store.social import FILE_NAME, Users
@@ -42,7 +43,10 @@ def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path,
     Run several: the oldest is active, the others wait for it to die.
     """
     users = Users(data / FILE_NAME, patience=0)
-    serving = Serving(ADDRESS, host, port, directory_place, "ordered", limits, data=users.data)
+    credentials = service_credentials(ADDRESS, directory_place, data)
+    serving = Serving(
+        ADDRESS, host, port, directory_place, "ordered", limits, data=users.data, credentials=credentials
+    )
     bizlogic = Bizlogic(serving, users, inboxes)
     bizlogic.register()
     announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")

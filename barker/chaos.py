@@ -18,10 +18,12 @@ import click
 
 from barker.amqp.system import System
 from barker.commands import options
+from barker.core.access import OPERATOR, Credentials
 from barker.core.errors import Mistake
 from barker.core.faults import schedule
 from barker.core.ledger import Verdict
 from barker.environment import extra
+from barker.store.key import made_key
 from barker.trial.population import FAULTS, Population, Victims
 from barker.trial.run import Run
 
@@ -109,7 +111,9 @@ def main(
     population = Population(authors, readers, chance)
     suite = Victims(folder, population, int(rate * minutes * 60) + 1000, inboxes)
     kinds = {name: child.program.kind for name, child in suite.children.items()}
-    run = Run(suite, population, rate, minutes * 60, schedule(seed, kinds, minutes * 60, faults, FAULTS))
+    struck = schedule(seed, kinds, minutes * 60, faults, FAULTS)
+    credentials = Credentials(OPERATOR, made_key(suite.shape.key))
+    run = Run(suite, population, rate, minutes * 60, struck, credentials=credentials)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[says]}"))
     kept = False
     try:

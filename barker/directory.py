@@ -20,7 +20,9 @@ from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import System
 from barker.commands import options
+from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.access import Credentials, check_registration, identified
 from barker.core.errors import Held, NotFound, PeerError, Redirect
 from barker.core.routing import Ages, Holder, Route, Routes, Shared
 
@@ -32,8 +34,18 @@ class Directory(Service):
 
     kind = "directory"
 
-    def __init__(self, host: str, port: int, limits: Limits, system: System | None = None) -> None:
-        super().__init__(Serving(ADDRESS, host, port, Place(host, port), "ordered", limits, system))
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        limits: Limits,
+        system: System | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        here = Place(host, port)
+        super().__init__(
+            Serving(ADDRESS, host, port, here, "ordered", limits, system, credentials=credentials)
+        )
         self.routes = Routes()
         self._ages, self._shared = Ages(self.reactor.wall()), Shared()
         self.watchers = Broadcast(self._table, Lag.END)
@@ -42,7 +54,9 @@ class Directory(Service):
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A registration, or a sender that looks for its peer."""
         if address == ADDRESS:
-            return self._register(link, Route.from_map(link.properties))
+            route = Route.from_map(link.properties)
+            self._check(link, route)
+            return self._register(link, route)
         raise self.resolve(address, link)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
@@ -50,6 +64,14 @@ class Directory(Service):
         if address == ADDRESS:
             return self.watchers
         raise self.resolve(address, link)
+
+    def _check(self, link: Receiver, route: Route) -> None:
+        """See that who registers may serve that address."""
+        credentials = self.serving.credentials
+        if credentials is not None:
+            words = route.address, route.host, route.port
+            who = identified(link.connection.identity, credentials.key, link.properties, *words)
+            check_registration(who, route.address)
 
     def _register(self, link: Receiver, route: Route) -> LinkHandler:
         self._shared.check(route)
@@ -98,10 +120,11 @@ class _Registration(LinkHandler):
 @options.host
 @options.port(5672)
 @options.limits
+@options.key
 @options.program
 def main(host: str, port: int, limits: Limits) -> None:
     """Run the directory: it tells everyone where everyone is."""
-    directory = Directory(host, port, limits)
+    directory = Directory(host, port, limits, credentials=service_credentials(ADDRESS, Place(host, port)))
     announce(f"the directory is at {host}:{directory.port}")
     directory.run()
 

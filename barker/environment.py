@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+DATA = ".barker"
+"""The folder where data is kept, unless one is told otherwise."""
+
 _HERE = Path(__file__).resolve().parent
 
 INSTALLED = (_HERE / "pages").is_dir()

@@ -15,6 +15,7 @@ from barker.amqp.agent import TOKEN
 from barker.amqp.handlers import DEFAULT_LIMITS
 from barker.amqp.links import Place
 from barker.commands import options
+from barker.commands.keys import service_credentials
 from barker.environment import extra
 
 with extra("web"):
@@ -43,7 +44,8 @@ def main(
     """
     logging.getLogger("aiohttp.server").addFilter(tell_in_a_line)
     token = os.environ.get(TOKEN, "")
-    Gateway(host, port, directory_place, max_connections, allow_hosts, token).run()
+    credentials = service_credentials("gateway", directory_place)
+    Gateway(host, port, directory_place, max_connections, allow_hosts, token, credentials).run()
 
 
 if __name__ == "__main__":

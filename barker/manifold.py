@@ -16,6 +16,7 @@ from barker.amqp.links import Place
 from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
 from barker.commands import options
+from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
@@ -111,8 +112,7 @@ def main(
     limits: Limits,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
-    address = normalised(address)
-    if not address:
+    if not (address := normalised(address)):
         raise Mistake("a manifold needs an address, such as orders")
     if push is not None and history is not None:
         raise Mistake("--push makes queues, --history timelines: choose one")
@@ -122,17 +122,17 @@ def main(
         raise Mistake("--partition divides timelines: it goes with --history")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
-    members = Members(users_file) if users_file is not None else None
+    members = Members(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
-    serving = Serving(address, host, port, directory_place, policy, limits)
+    key = service_credentials(address, directory_place, data)
+    serving = Serving(address, host, port, directory_place, policy, limits, credentials=key)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
     file = data / f"{journal or own_name}.sqlite3"
     manifold: Service
     if history is not None:
-        timelines = TimelineJournal(file, sync)
-        manifold = TimelineManifold(
-            serving, timelines, history, remember, max_message_size, part, max_timelines, members
-        )
+        kept = TimelineJournal(file, sync)
+        most = max_message_size, part, max_timelines
+        manifold = TimelineManifold(serving, kept, history, remember, *most, members)
     else:
         check = _bark_check(members) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)

@@ -22,6 +22,7 @@ from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands import options
+from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.balance import Balance
 from barker.core.errors import InvalidField, PeerError
@@ -133,7 +134,8 @@ class _AgentReader(PeerHandler[Receiver]):
 @options.program
 def main(host: str, port: int, directory_place: Place, limits: Limits) -> None:
     """Run the monitor: the reports of all services, once a second, at the address monitor."""
-    monitor = Monitor(Serving(ADDRESS, host, port, directory_place, limits=limits))
+    credentials = service_credentials(ADDRESS, directory_place)
+    monitor = Monitor(Serving(ADDRESS, host, port, directory_place, limits=limits, credentials=credentials))
     monitor.register()
     page = PAGES / "monitoring" / "index.html"
     announce(f"monitor is served at {host}:{monitor.port}; the dashboard is {page.as_uri()}")

@@ -24,8 +24,10 @@ from barker.amqp.message import decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import now
+from barker.core.access import OPERATOR, Credentials
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
+from barker.store.key import made_key
 from barker.suite.child import Child
 from barker.suite.shape import Program
 
@@ -127,8 +129,8 @@ class _Reports(PeerHandler[Receiver]):
 class Clients:
     """A reactor in a thread, for the clients that a benchmark plays itself."""
 
-    def __init__(self) -> None:
-        self.reactor = Reactor(f"benchmark-{os.getpid()}")
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self.reactor = Reactor(f"benchmark-{os.getpid()}", credentials=credentials)
         self._thread = threading.Thread(target=self.reactor.run, daemon=True)
         self._thread.start()
 
@@ -152,7 +154,8 @@ class Stand(Clients):
     """A directory, an empty folder for data, and a reactor in a thread."""
 
     def __init__(self, data: Path) -> None:
-        super().__init__()
+        self._key = data / "key"
+        super().__init__(Credentials(OPERATOR, made_key(self._key)))
         self.data = data
         self.services: list[Service] = []
         self.directory = self.start("directory")
@@ -160,6 +163,7 @@ class Stand(Clients):
 
     def start(self, module: str, *arguments: str) -> Service:
         """Start one of Barker's programs."""
+        arguments += ("--key", str(self._key))
         if module != "directory":
             arguments += ("--directory", str(self.directory.place))
         if module == "manifold":

@@ -29,7 +29,9 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
+from barker.core.access import OPERATOR, Credentials
 from barker.core.barks import Bark, Follow
+from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
 from barker.suite.ports import free_offset
 
@@ -56,6 +58,15 @@ PORTS = range(7_000, 10_000)
 connections: such a one could hold the port of who is yet to start, or is down. Chromium opens all of them."""
 
 TURN = itertools.count(random.randrange(len(PORTS)))
+
+
+KEYS: dict[str, Path] = {}
+"""By the place of a directory that a test has started: the file with the suite's key."""
+
+
+def credentials_at(place: str) -> Credentials | None:
+    """What an operator of the suite has whose directory is there; None for a suite that no test has begun."""
+    return Credentials(OPERATOR, read_key(KEYS[place])) if place in KEYS else None
 
 
 def free_port() -> int:
@@ -123,11 +134,19 @@ class Suite:
     def __init__(self, folder: Path) -> None:
         self.folder, self.data = folder, folder / "data"
         self.processes: list[Process] = []
+        self.key = folder / "key"
+        made_key(self.key)
         self.directory = self.start("directory")
+        KEYS[self.place] = self.key
 
     @property
     def place(self) -> str:
         return f"127.0.0.1:{self.directory.port}"
+
+    @property
+    def places(self) -> list[str]:
+        """The options by which a program belongs to the suite, or a command speaks to it."""
+        return ["--directory", self.place, "--key", str(self.key)]
 
     def start(self, program: str, *arguments: str, listens: bool = True, data: bool = True) -> Process:
         """Start `barker.PROGRAM`, with the suite's `data` or not; ready or not."""
@@ -135,8 +154,10 @@ class Suite:
         command = [sys.executable, "-m", f"barker.{program}", *arguments, "--log-level", "info"]
         if port is not None:
             command += ["--port", str(port)]
-        if program != "directory":
-            command += ["--directory", self.place]
+        if program == "directory":
+            command += ["--key", str(self.key)]
+        else:
+            command += self.places
         if data and program in ("manifold", "bizlogic", "autobark"):
             command += ["--data", str(self.data)]
         process = Process(self.folder / f"{program}-{len(self.processes)}.log", command, port)
@@ -201,13 +222,16 @@ class Suite:
 class Client:
     """An author and reader in a thread of its own: knows what was accepted, and what stood on timelines."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, stranger: bool = False) -> None:
+        """It has the key of the suite whose directory is at `place`, unless it is a `stranger`."""
         self.accepted: dict[Any, Any] = {}
         self.rejected: dict[Any, Condition | None] = {}
         self.timelines: dict[str, list[Bark]] = defaultdict(list)
         self.arrived: dict[str, float] = {}
         self.found: set[str] = set()
-        self.reactor = Reactor(f"test-{os.getpid()}-{id(self)}")
+        self.reactor = Reactor(
+            f"test-{os.getpid()}-{id(self)}", credentials=None if stranger else credentials_at(place)
+        )
         self.network = Network(self.reactor, Place.parse(place))
         self._outbounds: dict[str, Outbound] = {}
         self._thread = threading.Thread(target=self.reactor.run, daemon=True)
@@ -309,6 +333,8 @@ class Launched:
         self.session, self._log = folder / "session.js", folder / f"launch-{self.offset}.log"
         command = [sys.executable, str(ROOT / script), "--port-offset", str(self.offset)]
         command += ["--data", str(self.data), "--session", str(self.session), *arguments]
+        for port in (5672, 5674):  # The directory, and the launcher itself.
+            KEYS[f"127.0.0.1:{port + self.offset}"] = self.data / "key"
         with self._log.open("w") as log:
             self.popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 

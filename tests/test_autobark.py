@@ -13,7 +13,7 @@ COUNT = 30
 def autobark(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Bark a few times, quickly."""
     command = [sys.executable, "-m", "barker.autobark", "500", "--count", str(COUNT), *arguments]
-    command += ["--data", str(suite.data), "--directory", suite.place]
+    command += ["--data", str(suite.data), *suite.places]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
 
 

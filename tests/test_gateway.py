@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,10 +24,12 @@ import pytest
 from barker.amqp.agent import register
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
+from barker.amqp.sasl import SaslServer
 from barker.amqp.watch import Watcher
+from barker.core.access import Credentials
 from barker.core.partitions import number_of
 from barker.core.routing import Route
-from tests.harness import ROOT, Process, Suite, free_port, wait_for
+from tests.harness import ROOT, Process, Suite, credentials_at, free_port, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -492,27 +495,65 @@ def _altered(suite: Suite, alter: str, *arguments: str) -> Process:
     port = free_port()
     program = f"import time; from barker.web import bounds, bridge, server; {alter}; "
     program += "from barker.gateway import main; main()"
-    command = [sys.executable, "-c", program, "--port", str(port), "--directory", suite.place, *arguments]
+    command = [sys.executable, "-c", program, "--port", str(port), *suite.places, *arguments]
     process = Process(suite.folder / "altered.log", [*command, "--log-level", "info"], port)
     suite.processes.append(process)
     wait_for(lambda: "gateway serves" in process.log, "the gateway listens")
     return process
 
 
+class Foreign:
+    """A service that Barker has not, which the directory knows as `launcher`. It takes who comes."""
+
+    def __init__(self, credentials: Credentials, talks: bool = False) -> None:
+        """If it `talks`, it sends without end; else it says nothing more."""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self._credentials, self._talks = credentials, talks
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                dialled, _ = self.listener.accept()
+                self._open.append(dialled)
+                threading.Thread(target=self._speak, args=(dialled,), daemon=True).start()
+
+    def _speak(self, dialled: socket.socket) -> None:
+        sasl = SaslServer(self._credentials.verifier(), secrets.token_urlsafe)
+        with contextlib.suppress(OSError):
+            while not sasl.done and (data := dialled.recv(65536)):
+                sasl.receive(data)
+                dialled.sendall(bytes(sasl.output))
+                sasl.output.clear()
+            while self._talks:
+                dialled.sendall(bytes(64 << 10))
+
+    def close(self) -> None:
+        for each in (self.listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
 @pytest.fixture
-def service(suite: Suite) -> Iterator[socket.socket]:
-    """A listening socket that the directory knows as `launcher`, for services that Barker has not."""
-    reactor = Reactor("test-service")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
-        route = Route("launcher", *listener.getsockname(), "ordered", time.time())
+def service(suite: Suite, request: pytest.FixtureRequest) -> Iterator[Foreign]:
+    """A service of another kind; parametrized, one that talks."""
+    credentials = credentials_at(suite.place)
+    assert credentials is not None
+    reactor = Reactor("test-service", credentials=credentials)
+    foreign = Foreign(credentials, talks=getattr(request, "param", False))
+    try:
+        route = Route("launcher", *foreign.listener.getsockname(), "ordered", time.time())
         register(Network(reactor, Place.parse(suite.place)), route)
         thread = threading.Thread(target=reactor.run, daemon=True)
         thread.start()
         wait_for(lambda: "launcher" in _routes(suite), "the service is registered")
-        yield listener
+        yield foreign
         reactor.call_from_thread(reactor.stop)
         thread.join(10)
+    finally:
+        foreign.close()
 
 
 def _files(process: Process) -> int:
@@ -523,7 +564,7 @@ def _reached(gateway: Process) -> None:
     wait_for(lambda: _knock(gateway, "/amqp/launcher")[0] == 101, "the service is reached")
 
 
-def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: socket.socket) -> None:
+def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: Foreign) -> None:
     gateway = _altered(suite, "pass", "--max-connections", "3")
     _reached(gateway)
 
@@ -543,7 +584,7 @@ def test_many_at_once_are_not_more_than_there_may_be(suite: Suite, service: sock
 
 def test_a_dial_that_times_out_leaves_nothing_open(suite: Suite) -> None:
     gateway = _altered(suite, "bridge.DIAL_SECONDS = 0.1")
-    reactor = Reactor("test-service")
+    reactor = Reactor("test-service", credentials=credentials_at(suite.place))
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
         place = listener.getsockname()
         for _ in range(4):  # Nobody accepts these, and the kernel takes no more.
@@ -572,18 +613,9 @@ def test_health_is_asked_of_the_thread_that_owns_the_routes(suite: Suite) -> Non
     assert _get(gateway, "/session.js")[0] == 200
 
 
-def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: socket.socket) -> None:
+@pytest.mark.parametrize("service", [True], indirect=True)
+def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: Foreign) -> None:
     gateway = _altered(suite, "bridge.STALL_SECONDS = bridge.CLOSE_SECONDS = bounds.ANSWER_SECONDS = 0.3")
-
-    def speak() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                dialled, _ = service.accept()
-                with dialled, contextlib.suppress(ConnectionError):
-                    while True:
-                        dialled.sendall(bytes(64 << 10))
-
-    threading.Thread(target=speak, daemon=True).start()
     _reached(gateway)
     wait_for(lambda: _count(gateway) == 0, "that one is gone")
     with _connect(gateway) as raw:
@@ -687,7 +719,7 @@ def test_there_is_only_get(lone: Process, method: str) -> None:
 
 
 def test_at_any_port_its_agent_has_that_ports_name(suite: Suite) -> None:
-    command = [sys.executable, "-m", "barker.gateway", "--port", "0", "--directory", suite.place]
+    command = [sys.executable, "-m", "barker.gateway", "--port", "0", *suite.places]
     gateway = Process(suite.folder / "gateway.log", [*command, "--log-level", "info"])
     suite.processes.append(gateway)
     port = wait_for(lambda: re.search(r"serves http://127\.0\.0\.1:(\d+)/", gateway.log), "it serves")[1]
@@ -721,7 +753,7 @@ def test_it_ends_at_once_with_a_browser_attached(
 
 def test_it_ends_with_its_launcher(suite: Suite) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "barker.gateway", "--port", str(port), "--directory", suite.place]
+    command = [sys.executable, "-m", "barker.gateway", "--port", str(port), *suite.places]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, env={**os.environ, "BARKER_LAUNCHED": "1"}, cwd=ROOT
     ) as launched:

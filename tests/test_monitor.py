@@ -18,7 +18,7 @@ from barker.amqp.links import Network, Place
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.routing import Route
-from tests.harness import Client, Suite, wait_for
+from tests.harness import Client, Suite, credentials_at, wait_for
 
 Lies = Callable[[bytes], str]
 
@@ -40,7 +40,7 @@ class Liar(ConnectionHandler):
 @pytest.fixture
 def liar(suite: Suite) -> Iterator[Lies]:
     """Makes an agent that says these bytes, and tells HOST-PORT of it."""
-    reactor = Reactor("test-liars")
+    reactor = Reactor("test-liars", credentials=credentials_at(suite.place))
     network = Network(reactor, Place.parse(suite.place))
     thread = threading.Thread(target=reactor.run, daemon=True)
     thread.start()

@@ -53,7 +53,7 @@ _NAMES = tuple(
     pn_link_set_rcv_settle_mode pn_link_set_snd_settle_mode pn_link_source pn_link_state pn_link_target
     pn_message pn_message_body pn_message_clear pn_message_decode pn_message_free
     pn_message_get_creation_time pn_message_get_id pn_message_get_subject pn_message_properties
-    pn_receiver pn_sasl pn_sasl_allowed_mechs pn_sender pn_session pn_session_close pn_session_free
+    pn_receiver pn_sender pn_session pn_session_close pn_session_free
     pn_session_open pn_session_outgoing_bytes pn_session_remote_condition pn_session_state
     pn_terminus_copy pn_terminus_filter pn_terminus_get_address pn_terminus_get_distribution_mode
     pn_terminus_get_type pn_terminus_is_dynamic pn_terminus_set_address

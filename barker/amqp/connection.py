@@ -31,8 +31,10 @@ from barker.amqp._proton import (
 )
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
+from barker.amqp.sasl import Sasl
+from barker.core.access import STRANGER
 from barker.core.capacity import DEFAULT_BOUNDS, Bounds
-from barker.core.errors import InvalidField, LimitExceeded, NotSupported, PeerError
+from barker.core.errors import InvalidField, LimitExceeded, NotAuthentic, NotSupported, PeerError
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +83,22 @@ class Connection:
         limits: Limits = DEFAULT_LIMITS,
         share: Share | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        sasl: Sasl | None = None,
     ) -> None:
         """`on_output` is called when there may be new bytes to send, once until :meth:`output` is read.
 
-        `share` is that of all connections of the process.
+        `share` is that of all connections of the process; `sasl` comes before AMQP, if it is given.
         """
         self.handler = handler
         self.bounds = bounds
         """How much its links have in hand, at most."""
         self.peer = ""
         """Who is at the other end, for logs: host:port."""
+        self.identity = STRANGER
+        """Who is at the other end, as far as it has proved that."""
+        self.proved = False
+        """Whether who was dialled has proved to have the key that was shown to it."""
+        self._sasl = sasl
         self._on_output = on_output
         self._touched = False
         self._lost = False
@@ -124,8 +132,6 @@ class Connection:
         lib.pn_transport_set_max_frame(self._transport, limits.frame_size)
         lib.pn_transport_set_channel_max(self._transport, SESSIONS - 1)
         lib.pn_transport_set_idle_timeout(self._transport, int(bounds.idle_seconds * 1000))
-        sasl = lib.pn_sasl(self._transport)
-        lib.pn_sasl_allowed_mechs(sasl, b"ANONYMOUS")
         lib.pn_transport_bind(self._transport, self._connection)
         if not server:
             lib.pn_connection_open(self._connection)
@@ -206,6 +212,11 @@ class Connection:
 
     def receive(self, data: bytes) -> bool:
         """Take bytes from the peer and call the handlers; False when the peer can send no more."""
+        if self._sasl is not None:
+            authentic = self._authenticate(data)
+            if authentic is None:
+                return False
+            data = authentic
         buffer, offset, size = ffi.from_buffer(data), 0, len(data)
         while offset < size and not self._lost:
             taken = lib.pn_transport_push(self._transport, buffer + offset, size - offset)
@@ -222,6 +233,8 @@ class Connection:
         self._dispatch()
         if self._lost:
             return None
+        if self._sasl is not None:
+            return memoryview(bytes(self._sasl.output))
         if self._draining:
             # By now the owners have sent what they have (AMQP 1.0 §2.6.7).
             self._draining = [link for link in self._draining if not link._drained()]
@@ -234,7 +247,10 @@ class Connection:
 
     def sent(self, count: int) -> None:
         """The first `count` bytes of :meth:`output` have gone."""
-        if not self._lost:
+        if self._sasl is not None:
+            del self._sasl.output[:count]
+            self._end_sasl()
+        elif not self._lost:
             lib.pn_transport_pop(self._transport, count)
 
     def resume(self) -> None:
@@ -281,6 +297,28 @@ class Connection:
             self.handler.on_lost(self, condition)
         finally:
             self._free()
+
+    def _authenticate(self, data: bytes) -> bytes | None:
+        """Bytes for the security layer: what of them is AMQP; None when the peer is none to speak with."""
+        assert self._sasl is not None
+        self._touch()
+        try:
+            rest = self._sasl.receive(data)
+        except NotAuthentic as error:
+            self._condition = Condition(error.condition, str(error))
+            return None
+        self._end_sasl()
+        return rest
+
+    def _end_sasl(self) -> None:
+        """AMQP goes on alone, once all that belongs before it has gone."""
+        sasl = self._sasl
+        if sasl is not None and sasl.done:
+            self.identity = sasl.identity
+            self.proved = sasl.proved
+            if not sasl.output:
+                self._sasl = None
+                self._touch()
 
     # Events
 

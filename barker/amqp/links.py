@@ -19,8 +19,10 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import SILENT, Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import Reactor
+from barker.core.access import OWN
 from barker.core.backoff import Backoff
-from barker.core.errors import Mistake, PeerError
+from barker.core.errors import Mistake, NotAuthentic, PeerError
+from barker.core.partitions import whole_of
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Network(ConnectionHandler):
         self.directory = directory
         self._connections: dict[Place, Connection] = {}
         self._places: dict[Connection, Place] = {}
+        self._complaints: set[str] = set()
 
     def connection(self, place: Place) -> Connection:
         """The connection to `place`; dialled now if there is none."""
@@ -88,8 +91,21 @@ class Network(ConnectionHandler):
         """Whoever needs it dials again."""
         self._forget(connection)
 
+    def believes(self, connection: Connection, address: str) -> bool:
+        """Whether who is at the other end may serve `address`, or send others to who does.
+
+        Barker's own addresses are served by who knows the suite's key; a process without it cannot tell.
+        """
+        own = whole_of(address) in OWN
+        return not own or self.reactor.credentials is None or connection.proved
+
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """A link to `address` does not stand, as `peer` (host:port) says or is silent; it is tried again."""
+        credentials = self.reactor.credentials
+        if credentials is not None and why is not None and why.name == NotAuthentic.condition:
+            if str(why) not in self._complaints:
+                log.error("%s: %s; this has the key of %s", peer, why.description, credentials.file)
+            self._complaints.add(str(why))
 
     def on_found(self, address: str) -> None:
         """A link to `address` stands."""
@@ -176,6 +192,10 @@ class PeerLink(LinkHandler, Generic[L]):
     # What the link tells
 
     def on_opened(self, link: L) -> None:
+        if not self._network.believes(link.connection, self.address):
+            link.close()
+            self._end_unknown(link)
+            return
         self._pending, self.link, self._avoid = None, link, ""
         log.info("%s: found at %s", self.address, link.connection.peer)
         self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
@@ -197,7 +217,10 @@ class PeerLink(LinkHandler, Generic[L]):
             log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
             self._handler.on_lost(link, condition)
         if condition is not None and condition.name == "amqp:link:redirect":
-            self._redirected(condition, link.connection.peer)
+            if self._network.believes(link.connection, "directory"):
+                self._redirected(condition, link.connection.peer)
+            else:
+                self._end_unknown(link)
             return
         if condition is not None and condition.name == SILENT:
             self._avoid = link.connection.peer
@@ -206,6 +229,11 @@ class PeerLink(LinkHandler, Generic[L]):
             self._closed = True
         else:
             self._again(condition, link.connection.peer)
+
+    def _end_unknown(self, link: L) -> None:
+        self._pending = None
+        peer = link.connection.peer
+        self._again(Condition(NotAuthentic.condition, f"{peer} does not know the suite's key"), peer)
 
     def _redirected(self, condition: Condition, peer: str) -> None:
         self._redirects += 1

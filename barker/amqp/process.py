@@ -18,6 +18,7 @@ from barker.amqp.agent import LAUNCHED
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
+from barker.core.access import Credentials
 from barker.core.errors import BarkerError
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,19 @@ END_SECONDS = 2.0
 class Process:
     """One process; services, the commands at a terminal and the gateway are made of it."""
 
-    def __init__(self, container: str, directory: Place, system: System | None = None) -> None:
-        """`container` is its AMQP container id, `directory` where it looks for others."""
+    def __init__(
+        self,
+        container: str,
+        directory: Place,
+        system: System | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """`container` is its AMQP container id, `directory` where it looks for others.
+
+        `credentials`: who it is to others; without, a stranger.
+        """
         collect_seldom()
-        self.reactor = Reactor(container, system)
+        self.reactor = Reactor(container, system, credentials)
         self.network = Network(self.reactor, directory)
         self._error: BarkerError | None = None
         self.ending = False

@@ -24,7 +24,9 @@ from typing import Any
 
 from barker.amqp.connection import Connection, Share
 from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
+from barker.amqp.sasl import SaslClient, SaslServer
 from barker.amqp.system import System
+from barker.core.access import Credentials
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -62,12 +64,17 @@ class Timer:
 class Reactor:
     """One thread's loop over all its connections."""
 
-    def __init__(self, container: str, system: System | None = None) -> None:
+    def __init__(
+        self, container: str, system: System | None = None, credentials: Credentials | None = None
+    ) -> None:
         """`container` is the AMQP container id of every connection made here.
 
-        `system` tells the time, and has chance; the machine's if it is not given.
+        `system` tells the time, and has chance; the machine's if it is not given. With `credentials` it shows
+        whom it dials who it is, and knows who dials it; without, all are strangers.
         """
         self.container = container
+        self.credentials = credentials
+        self._verifier = credentials.verifier() if credentials is not None else None
         self.system = system = system or System()
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         self.connections: dict[Connection, None] = {}
@@ -122,6 +129,7 @@ class Reactor:
             on_output=self._mark,
             share=self._share,
             bounds=self._bounds,
+            sasl=SaslClient(self.credentials, self.system.nonce),
         )
         connection.peer = f"{host}:{port}"
         self.connections[connection] = None
@@ -380,6 +388,7 @@ class Reactor:
             limits=limits,
             share=self._share,
             bounds=self._bounds,
+            sasl=SaslServer(self._verifier, self.system.nonce),
         )
         connection.peer = peer
         self._begin(connection, sock)

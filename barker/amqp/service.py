@@ -19,6 +19,7 @@ from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process
 from barker.amqp.system import System
+from barker.core.access import Credentials, check_receive, check_send, identified
 from barker.core.errors import BarkerError, MessageTooLarge, Mistake, NotAllowed, NotFound, not_here
 from barker.core.routing import Route, checked_address
 
@@ -40,6 +41,8 @@ class Serving:
     """The machine it runs on; None: this one."""
     data: str = ""
     """What it works on, as the directory is told (:attr:`Route.data`); empty: what nobody has to share."""
+    credentials: Credentials | None = None
+    """Who it is to others, and by which key; without, it does not ask who its peers are either."""
 
 
 class Service(Process, ConnectionHandler):
@@ -54,7 +57,10 @@ class Service(Process, ConnectionHandler):
         :raises Mistake: when it cannot listen at that port.
         """
         super().__init__(
-            f"{serving.address}-{serving.host}-{serving.port}", serving.directory, serving.system
+            f"{serving.address}-{serving.host}-{serving.port}",
+            serving.directory,
+            serving.system,
+            serving.credentials,
         )
         self.serving = serving
         self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
@@ -139,6 +145,10 @@ class Service(Process, ConnectionHandler):
     def on_attach(self, link: Sender | Receiver) -> LinkHandler:
         """Find the node that a peer's link is for."""
         address = checked_address(link.address)
+        if self.serving.credentials is not None:
+            who = identified(link.connection.identity, self.serving.credentials.key, link.properties, address)
+            check = check_send if isinstance(link, Receiver) else check_receive
+            check(who, address)
         if self.agent.is_at(address):
             return self.agent.on_attach(link)
         if isinstance(link, Receiver):

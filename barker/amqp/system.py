@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import secrets
 import selectors
 import socket
 import time
@@ -72,8 +73,13 @@ class System:
         sockets: Sockets | None = None,
         own: Callable[[], Own] = Own,
         bounds: Bounds = DEFAULT_BOUNDS,
+        nonce: Callable[[], str] = secrets.token_urlsafe,
     ) -> None:
-        """`own` tells what the process is like, `bounds` how much it may have in hand."""
+        """`own` tells what the process is like, `bounds` how much it may have in hand.
+
+        `nonce` makes a text that nobody can guess, of letters, digits, ``-`` and ``_``.
+        """
+        self.nonce = nonce
         self.clock, self.wall, self.own = clock, wall, own
         self.chance = chance or random.Random()
         self.sockets = sockets or Sockets()

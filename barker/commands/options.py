@@ -17,18 +17,17 @@ from barker.amqp.agent import LAUNCHED
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.amqp.reactor import taken_port
+from barker.commands.keys import KEY, SESSION
 from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.errors import BarkerError, Mistake
 from barker.core.printable import printable, printable_lines
 from barker.core.routing import POLICIES
+from barker.environment import DATA as DATA
 from barker.store.journal import SYNC
 
 DIRECTORY = "127.0.0.1:5672"
 """Where the directory is, unless one is told otherwise."""
-
-DATA = ".barker"
-"""Where data is kept, unless one is told otherwise."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -93,7 +92,7 @@ def _find(ctx: click.Context, param: click.Parameter, value: Place | None) -> Pl
     return Place.parse(suites[0].directory) if suites else usual
 
 
-directory = click.option(
+_directory = click.option(
     "--directory",
     "directory_place",
     type=PlaceType(),
@@ -101,12 +100,38 @@ directory = click.option(
     metavar="HOST:PORT",
     help=f"Where the directory is (default: {DIRECTORY}, or that of the one suite that runs here).",
 )
+
+
+def _keep_as(name: str) -> Callable[[click.Context, click.Parameter, Path | None], Path | None]:
+    def keep(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        ctx.meta[name] = value
+        return value
+
+    return keep
+
+
 session = click.option(
     "--session",
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=_keep_as(SESSION),
     help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
 )
+key = click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    expose_value=False,
+    callback=_keep_as(KEY),
+    help="The file with the suite's key (default: key in the data folder of the suite at --directory).",
+)
+
+
+def directory(command: Command) -> Command:
+    """The options --directory, as `directory_place`, and --key, for `keys.py`."""
+    return _directory(key(command))
+
+
 allow_host = click.option(
     "--allow-host",
     "allow_hosts",
@@ -261,6 +286,7 @@ def program(command: Command) -> Command:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # Also where not every letter can be shown.
         logging.basicConfig(level=log_level.upper(), handlers=[handler])
+        os.umask(0o077)  # What is written is this user's alone.
         try:
             _check_text(kwargs)
             return command(*args, **kwargs)

@@ -12,8 +12,9 @@ from barker.amqp.links import Network, Place
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
+from barker.commands.keys import operator_credentials
 from barker.commands.output import OutputLost, show
-from barker.core.errors import Interrupted, Mistake, Unanswered
+from barker.core.errors import BarkerError, Interrupted, Mistake, NotAuthentic, Unanswered, Unauthorized
 from barker.core.printable import printable
 
 PATIENCE_SECONDS = 0.5
@@ -24,9 +25,13 @@ class Terminal(Process):
     """One command's process; it ends when the command says so, or with an error."""
 
     def __init__(self, directory: Place, hint: str = "") -> None:
-        """`hint`: what to do when nobody serves what it looks for."""
-        super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory)
-        self.network = _Search(self.reactor, directory, self._say, hint)
+        """`hint`: what to do when nobody serves what it looks for.
+
+        :raises Mistake: for a key that others can read.
+        """
+        credentials = operator_credentials(directory)
+        super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory, credentials=credentials)
+        self.network = _Search(self.reactor, directory, self._say, self.fail, hint)
         self.tell: Callable[[str], None] = lambda text: self.show(f"-- {text}", err=True)
         """Tells who looks on what becomes of the command, in a line."""
         self.undone: Callable[[], str] | None = None
@@ -71,9 +76,16 @@ class Terminal(Process):
 class _Search(Network):
     """Connections, and a word when what they are for is not found within a while."""
 
-    def __init__(self, reactor: Reactor, directory: Place, say: Callable[[str], None], hint: str) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        directory: Place,
+        say: Callable[[str], None],
+        fail: Callable[[BarkerError], None],
+        hint: str,
+    ) -> None:
         super().__init__(reactor, directory)
-        self._say, self._hint = say, hint
+        self._say, self._fail, self._hint = say, fail, hint
         self._missing: dict[str, str] = {}
         """By address: why its link does not stand, in a few words."""
         self._said: set[str] = set()
@@ -81,7 +93,16 @@ class _Search(Network):
         reactor.after(PATIENCE_SECONDS, self._unopened)
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
-        """Note it, and say it in a while."""
+        """Note it, and say it in a while; who has only guessed which key it is goes on as a stranger."""
+        if why is not None and why.name == Unauthorized.condition:
+            self._fail(Mistake(f"{printable(why.description)}; it is in the suite's data folder: --key FILE"))
+            return
+        credentials = self.reactor.credentials
+        if credentials is not None and why is not None and why.name == NotAuthentic.condition:
+            if not credentials.guessed:
+                self._note(address, f"{peer}: {why.description} ({credentials.file})")
+                return
+            self.reactor.credentials = None
         if why is not None and why.name == "amqp:not-found":
             self._note(address, f"{why.description}{self._hint and f' ({self._hint})'}")
         else:

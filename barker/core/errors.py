@@ -83,6 +83,18 @@ class NotAllowed(PeerError):
     condition = "amqp:not-allowed"
 
 
+class Unauthorized(PeerError):
+    """The address is not for this peer (AMQP 1.0 §2.8.15)."""
+
+    condition = "amqp:unauthorized-access"
+
+
+class NotAuthentic(PeerError):
+    """A peer is not who it says it is, or it cannot be told (AMQP 1.0 §5.3.3.6)."""
+
+    condition = "barker:not-authentic"
+
+
 class Held(PeerError):
     """Another has what the peer wants, and keeps it for as long as it is there (AMQP 1.0 §2.8.15)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -49,6 +50,11 @@ class Partition:
     def address(self, whole: str) -> str:
         """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``."""
         return f"{whole}-{self.number + 1}-of-{self.count}"
+
+
+def whole_of(address: str) -> str:
+    """The first word of an address; of a partition's own, such as ``inbox-2-of-4``, that of the whole."""
+    return re.sub(r"-\d+-of-\d+$", "", address.partition("/")[0])
 
 
 def addresses(whole: str, count: int) -> list[str]:

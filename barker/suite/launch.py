@@ -25,11 +25,13 @@ from barker.amqp.watch import Watcher
 from barker.commands.options import DATA
 from barker.commands.output import OutputLost, show
 from barker.commands.session import file_of, remove_session, write_session
+from barker.core.access import Credentials, service
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.kennel import STAR
 from barker.core.printable import printable
 from barker.core.routing import Route
 from barker.environment import INSTALLED, PAGES
+from barker.store.key import made_key
 from barker.suite.browser import browse
 from barker.suite.ports import check_ports
 from barker.suite.shape import Program, Shape
@@ -81,7 +83,9 @@ class Launcher(Service):
         self._browser: Popen[bytes] | None = None
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
-        super().__init__(Serving("launcher", shape.host, shape.launcher.port, shape.directory, "ordered"))
+        credentials = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
+        place = "launcher", shape.host, shape.launcher.port, shape.directory, "ordered"
+        super().__init__(Serving(*place, credentials=credentials))
         self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell, self._on_line)
         self._ready = False
         self._begun = self.reactor.clock()

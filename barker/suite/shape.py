@@ -12,6 +12,7 @@ from barker.amqp.links import Place
 from barker.commands import options
 from barker.core.errors import InvalidField
 from barker.core.partitions import Partition
+from barker.store import key
 from barker.store.social import FILE_NAME
 
 MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
@@ -45,6 +46,11 @@ class Shape:
     """The inboxes' journals likewise."""
     allow_hosts: tuple[str, ...] = ()
     """Further names that browsers may reach the gateway by."""
+
+    @property
+    def key(self) -> Path:
+        """The file with its key."""
+        return self.data / key.FILE_NAME
 
     @property
     def directory(self) -> Place:
@@ -93,6 +99,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     first_port, does, arguments = _SERVICES[kind]
     port = first_port + number + shape.port_offset
     places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
+    places += ["--key", str(shape.key)]
     if kind != "directory":
         places += ["--directory", str(shape.directory)]
     if kind == "gateway":
@@ -126,6 +133,7 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
     places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
+    places += ["--key", str(shape.key)]
     arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.

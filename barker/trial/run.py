@@ -17,6 +17,7 @@ from barker.amqp.message import decode_map, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
+from barker.core.access import Credentials
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.core.faults import Fault, longest_gaps
@@ -85,11 +86,12 @@ class Run:
         most: int = 10**9,
         left_out: frozenset[int] = frozenset(),
         system: System | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """`rate` in barks/s, of all authors together.
 
         `tick_seconds`: how often barks are made and faults are due. `first`, `most`, `left_out`: which of all
-        barks are made. `system`: the machine of its clients.
+        barks are made. `system`: the machine of its clients, `credentials`: who they are.
         """
         self.suite, self.population, self.rate, self.seconds = suite, population, rate, seconds
         self.ledger = Ledger()
@@ -108,7 +110,7 @@ class Run:
         """What else clients do; to be filled before it begins."""
         self._healing: list[Fault] = []
         self._made = first
-        self.reactor = Reactor("chaos", system)
+        self.reactor = Reactor("chaos", system, credentials)
         self.begun = self.reactor.clock()
         self._network = Network(self.reactor, suite.shape.directory)
         self._outbounds: dict[str, Outbound] = {}

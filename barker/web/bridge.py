@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -17,7 +18,10 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from barker.amqp.links import Place
+from barker.amqp.sasl import SaslClient, SaslServer
 from barker.amqp.watch import Watcher
+from barker.core.access import Credentials
+from barker.core.errors import NotAuthentic
 from barker.web.bounds import BoundedServer
 from barker.web.pages import line
 
@@ -59,9 +63,20 @@ class Bridge:
     """All WebSockets of a gateway."""
 
     def __init__(
-        self, server: BoundedServer, watcher: Watcher, directory: Place, ask: Ask, chance: Random, most: int
+        self,
+        server: BoundedServer,
+        watcher: Watcher,
+        directory: Place,
+        ask: Ask,
+        chance: Random,
+        most: int,
+        credentials: Credentials,
     ) -> None:
-        """`ask` has something done in the thread of the reactor, whose `watcher` it is; `most` at a time."""
+        """`ask` has something done in the thread of the reactor, whose `watcher` it is; `most` at a time.
+
+        By its `credentials` services know the gateway.
+        """
+        self._credentials = credentials
         self._server, self._watcher, self._directory = server, watcher, directory
         self._ask, self._most = ask, most
         self.to_services = self.to_browsers = 0
@@ -135,14 +150,35 @@ class Bridge:
                 break
             try:
                 async with asyncio.timeout(DIAL_SECONDS):
-                    return await asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
+                    reader, writer = await asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
+                    await self._introduce(reader, writer)
+                    return reader, writer
             except TimeoutError:
                 why = f"{service} at {place} takes no connection"
+            except NotAuthentic as error:
+                writer.transport.abort()
+                why = f"{service} at {place}: {error}"
             except OSError as error:
                 why = f"{service} at {place}: {error.strerror or error}"
         if not self._watcher.current:
             why += f"; and the directory at {self._directory} is away"
         raise Unreachable(why)
+
+    async def _introduce(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Show a service that this is the gateway, and see that it belongs to the suite.
+
+        :raises NotAuthentic: when one of the two does not know the other.
+        """
+        sasl = SaslClient(self._credentials, secrets.token_urlsafe)
+        while not sasl.done:
+            writer.write(bytes(sasl.output))
+            sasl.output.clear()
+            data = await reader.read(READ_BYTES)
+            if not data:
+                raise NotAuthentic("it ends the connection")
+            sasl.receive(data)
+        if not sasl.proved:
+            raise NotAuthentic("it does not know the suite's key")
 
     async def _find(self, service: str) -> Place | None:
         """Where `service` is by the directory's policy; while that is away, where it was last."""
@@ -171,10 +207,22 @@ class Bridge:
 
     async def _to_service(self, socket: web.WebSocketResponse, writer: asyncio.StreamWriter) -> int:
         """Until the browser ends. Waiting for the other side to take it is all the back-pressure there is."""
+        # Who it is has been shown for it: a browser that wants to begin with SASL is a stranger here.
+        sasl = SaslServer(None, secrets.token_urlsafe)
         async for message in socket:
             if message.type is not WSMsgType.BINARY:
                 return WSCloseCode.UNSUPPORTED_DATA
-            writer.write(message.data)
+            data = message.data
+            if not sasl.done:
+                try:
+                    data = sasl.receive(data)
+                except NotAuthentic as error:
+                    log.info("%s", error)
+                    return WSCloseCode.PROTOCOL_ERROR
+                if sasl.output:
+                    await socket.send_bytes(bytes(sasl.output))
+                    sasl.output.clear()
+            writer.write(data)
             self.to_services += 1
             async with asyncio.timeout(STALL_SECONDS):
                 await writer.drain()

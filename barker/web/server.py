@@ -25,6 +25,7 @@ from barker.amqp.process import Process
 from barker.amqp.reactor import cannot_listen
 from barker.amqp.watch import Watcher
 from barker.commands.output import announce
+from barker.core.access import Credentials
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
 from barker.core.routing import Route
@@ -51,13 +52,21 @@ class Gateway(Process):
     """The process: a reactor that follows the directory, and an HTTP server in a thread of its own."""
 
     def __init__(
-        self, host: str, port: int, directory: Place, max_connections: int, allow: tuple[str, ...], token: str
+        self,
+        host: str,
+        port: int,
+        directory: Place,
+        max_connections: int,
+        allow: tuple[str, ...],
+        token: str,
+        credentials: Credentials,
     ) -> None:
         """`allow` are further names it goes by; `token` is the run's, which pages from the disk show.
 
         :raises Mistake: for a name that is none.
         """
-        super().__init__(f"{ADDRESS}-{host}-{port}", directory)
+        super().__init__(f"{ADDRESS}-{host}-{port}", directory, credentials=credentials)
+        self._credentials = credentials
         self.host, self.port, self.directory = host, port, directory
         self._max_connections, self._allow, self._token = max_connections, allow, token
         self._admission = Admission(host, port, allow, token)
@@ -95,6 +104,7 @@ class Gateway(Process):
             self._ask_reactor,
             self.reactor.chance,
             self._max_connections,
+            self._credentials,
         )
         runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
         await runner.setup()

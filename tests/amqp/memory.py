@@ -15,6 +15,7 @@ from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
+from barker.core.access import Credentials
 from tests.amqp.pair import Pair
 
 
@@ -23,8 +24,10 @@ class MemoryReactor:
 
     running = True
 
-    def __init__(self, container: str = "test", system: System | None = None) -> None:
-        self.container = container
+    def __init__(
+        self, container: str = "test", system: System | None = None, credentials: Credentials | None = None
+    ) -> None:
+        self.container, self.credentials = container, credentials
         self.system = system or System()
         self.now = 0.0
         self.places: dict[Place, ConnectionHandler] = {}

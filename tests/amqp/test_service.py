@@ -127,7 +127,7 @@ def test_it_registers_for_its_address_and_its_agent_and_deregisters_first_of_all
     reactor = MemoryReactor()
     directory = Peer(lambda link: Recorder())
     reactor.places[Place("d", 1)] = directory  # type: ignore[assignment]
-    monkeypatch.setattr("barker.amqp.process.Reactor", lambda container, system: reactor)
+    monkeypatch.setattr("barker.amqp.process.Reactor", lambda container, system, credentials: reactor)
     closed: list[str] = []
     service = Kennel(Serving("kennel", "h", 5, Place("d", 1), "ordered"))
     service.listener.close = lambda: closed.append("listener")

@@ -20,10 +20,13 @@ from typing import Any
 import psutil
 import pytest
 from proton import Message
-from proton.utils import BlockingConnection, SendException
+from proton.reactor import LinkOption
+from proton.utils import BlockingConnection, LinkDetached, SendException
 
 from barker.amqp.message import decode_map, encode_command
 from barker.commands.session import read_session
+from barker.core.access import PROOF, proof
+from barker.store.key import read_key
 from barker.suite.supervisor import END_SECONDS
 from tests.harness import ROOT, Client, Launched, wait_for
 
@@ -74,8 +77,7 @@ def reports(suite: Launched) -> Iterator[Reports]:
 
 def barker(suite: Launched, *arguments: str, session: bool = True) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "barker", *arguments, "--directory", suite.directory]
-    if session:
-        command += ["--session", str(suite.session)]
+    command += ["--session", str(suite.session)] if session else ["--key", str(suite.data / "key")]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -165,7 +167,7 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
     holder = threading.Thread(target=hold, daemon=True)
     holder.start()
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=30)
-    sender = connection.create_sender("launcher")
+    sender = connection.create_sender("launcher", options=shows_the_key(suite))
     token = read_session(suite.session).token
 
     def command(verb: str, **arguments: Any) -> float:
@@ -265,7 +267,17 @@ def test_a_wrong_command_says_what_is_wrong(suite: Launched, arguments: list[str
     assert "Traceback" not in done.stderr
 
 
-def test_without_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
+def shows_the_key(suite: Launched) -> LinkOption:
+    """An operator's link, of who has no SCRAM."""
+
+    class Proof(LinkOption):
+        def apply(self, link: Any) -> None:
+            link.properties = {PROOF: proof(read_key(suite.data / "key"), "launcher")}
+
+    return Proof()
+
+
+def test_without_the_key_and_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
     other = tmp_path / "other.js"
     other.write_text('window.BARKER_SESSION = {gateway: "x", token: "guessed"};\n')
     command = [sys.executable, "-m", "barker", "kill", bizlogic(suite), "--session", str(other)]
@@ -273,9 +285,11 @@ def test_without_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> N
         [*command, "--directory", suite.directory], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2
-    assert "token" in done.stderr
+    assert "a stranger may not send to launcher: it takes the suite's key" in done.stderr
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=5)
-    sender = connection.create_sender("launcher")
+    with pytest.raises(LinkDetached, match="unauthorized-access"):
+        connection.create_sender("launcher")
+    sender = connection.create_sender("launcher", name="operator", options=shows_the_key(suite))
     for properties in (None, {"token": ""}, {"token": 5}):
         with pytest.raises(SendException):
             sender.send(Message(subject="kill", body={"name": bizlogic(suite)}, properties=properties))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import resource
 import socket
 import struct
@@ -45,6 +46,7 @@ from proton.utils import BlockingConnection, LinkDetached
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition, ConnectionHandler
 from barker.amqp.reactor import Reactor
+from barker.store.key import read_key
 from tests.harness import ROOT, Client, Process, Suite, free_port, node, wait_for
 from tests.seed import seeded
 
@@ -302,13 +304,14 @@ def test_a_wrong_address_is_refused_with_a_reason(
 class _Billing(MessagingHandler):
     """A service on Proton, found through the directory, that gives back each terminus as it was asked for."""
 
-    def __init__(self, directory: str, port: int, count: int) -> None:
+    def __init__(self, directory: str, key: bytes, port: int, count: int) -> None:
         super().__init__()
-        self._directory, self._port, self._count = directory, port, count
+        self._directory, self._key, self._port, self._count = directory, key, port, count
         self.bodies: list[object] = []
 
     def on_start(self, event: Event) -> None:
-        route = {"address": "billing", "host": "127.0.0.1", "port": self._port}
+        proof = hmac.digest(self._key, f"billing 127.0.0.1 {self._port}".encode(), "sha256").hex()
+        route = {"address": "billing", "host": "127.0.0.1", "port": self._port, "barker:proof": proof}
 
         class Registration(LinkOption):
             def apply(self, link: Link) -> None:
@@ -336,7 +339,7 @@ def test_a_service_on_proton_gets_each_message_alone_from_a_deep_queue(suite: Su
     for number in range(300):
         client.send_raw("invoices", bytes(Message(body=number).encode()))
     wait_for(lambda: len(client.accepted) == 300, "the manifold has them all")
-    billing = _Billing(suite.place, free_port(), 300)
+    billing = _Billing(suite.place, read_key(suite.key), free_port(), 300)
     Container(billing).run()
     assert billing.bodies == list(range(300))
     suite.wait_for_state(invoices, dead_letters=0)
