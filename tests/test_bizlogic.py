@@ -223,6 +223,25 @@ def test_a_turn_ends_when_it_has_taken_long_and_the_rest_is_done_in_the_next(
     assert sorted({text[0] for text in spread[:2]}) == ["a", "b"], "each outbox has its turn"
 
 
+def test_one_that_is_told_to_end_accepts_what_it_has_begun_and_gives_back_the_rest_of_the_batch(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.bizlogic._inboxes[0], "_most", 4)
+    stage.inbox.slow = True
+    ids = [stage.outbox.bark("rex", f"number {number}") for number in range(10)]
+    stage.turn()
+    assert stage.bizlogic.in_hand() == 4, "it is in the midst of the batch"
+    stage.bizlogic.ending = True
+    stage.bizlogic.on_ending()
+    stage.turn()
+    for data, delivery in stage.inbox.held:
+        stage.inbox.take(data, delivery)
+    stage.turn()
+    assert stage.bizlogic.in_hand() == 0
+    assert stage.inbox.timelines["spot"] == [f"number {number}" for number in range(4)]
+    assert stage.outbox.outcomes == dict.fromkeys(ids[:4], Accepted())
+
+
 class Many:
     """A graph in which everybody has so many followers."""
 

@@ -149,8 +149,6 @@ class Bizlogic(Service):
 
     def _work(self) -> None:
         """Do what waits, of each outbox in turn, until the inboxes are full or it has taken long enough."""
-        if self.ending:
-            return  # What is not begun is still the outboxes'.
         ready = deque(outbox for outbox in self.outboxes if outbox.waiting)
         end = self.reactor.clock() + TURN_SECONDS
         self.outboxes.rotate(1)
@@ -270,13 +268,16 @@ class Bizlogic(Service):
         }
 
     def on_ending(self) -> None:
-        """Take nothing more."""
+        """Take nothing more, and give back what is not begun: only then is a batch settled of which some is."""
         super().on_ending()
         self.set_windows()
+        for outbox in self.outboxes:
+            outbox.give_back()
 
     def in_hand(self) -> int:
-        """Barks that the inbox has not accepted yet."""
-        return sum(len(inbox) for inbox in self._inboxes)
+        """Barks that are begun, and that the inboxes have not accepted yet."""
+        begun = sum(len(outbox.waiting) for outbox in self.outboxes)
+        return begun + sum(len(inbox) for inbox in self._inboxes)
 
     def on_stop(self) -> None:
         """Close the users' file."""
@@ -304,7 +305,19 @@ class Outbox(LinkHandler):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._bizlogic.received += 1
         word = decode_bark(data, any_time=True)  # The outbox has accepted it.
+        if self._bizlogic.ending:
+            delivery.release()
+            return
         self.waiting.append(Course(word, data, delivery) if isinstance(word, Bark) else Word(word, delivery))
+
+    def give_back(self) -> None:
+        """Release what is not begun; only the first bark may be, when an inbox had no room for all of it."""
+        first = self.waiting.popleft() if self.waiting else None
+        begun = isinstance(first, Course) and first.begun > 0
+        for each in (*self.words, *([first] if first is not None and not begun else []), *self.waiting):
+            each.delivery.release()
+        self.words.clear()
+        self.waiting = deque([first] if first is not None and begun else [])
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:
         self._bizlogic.rejected += 1
