@@ -230,7 +230,7 @@ def test_one_that_is_told_to_end_accepts_what_it_has_begun_and_gives_back_the_re
     stage.inbox.slow = True
     ids = [stage.outbox.bark("rex", f"number {number}") for number in range(10)]
     stage.turn()
-    assert stage.bizlogic.in_hand() == 4, "it is in the midst of the batch"
+    assert len(stage.bizlogic._inboxes[0]) == 4, "it is in the midst of the batch"
     stage.bizlogic.ending = True
     stage.bizlogic.on_ending()
     stage.turn()

@@ -43,6 +43,9 @@ STILL_SECONDS = 1.0
 SWEEPS = 8
 """So often in an idle time-out these and heartbeats are looked at, for all connections at once."""
 
+GOODBYE_SECONDS = 0.25
+"""So long who ends waits for its peers' goodbyes."""
+
 DIAL_SECONDS = 2.0
 """A peer that we dialled and that has not opened the connection after so long is given up."""
 
@@ -180,6 +183,7 @@ class Reactor:
         self.begin()
         while self._running:
             self.turn()
+        self._say_goodbye()
         self.close()
 
     def begin(self) -> None:
@@ -187,6 +191,25 @@ class Reactor:
         self._running = True
         self._looked = self.clock()
         self._sweep()
+
+    def _say_goodbye(self) -> None:
+        """Close every connection, and wait for the peers to do so, too, for a moment (AMQP 1.0 §2.4.3).
+
+        A socket that is closed with something unread is reset: then peers may never read what they were told
+        last, such as what was accepted.
+        """
+        with contextlib.closing(self.system.sockets.selector()) as selector:
+            for connection, wire in list(self._wires.items()):
+                connection.close()
+                with contextlib.suppress(OSError):
+                    while output := connection.output():
+                        connection.sent(wire.socket.send(output))
+                selector.register(wire.socket, selectors.EVENT_READ)
+            end = self.clock() + GOODBYE_SECONDS
+            while selector.get_map() and (left := end - self.clock()) > 0:
+                for key, _ in selector.select(left):
+                    if _ended(key.fileobj):
+                        selector.unregister(key.fileobj)
 
     def close(self) -> None:
         """Close every connection, with a goodbye to who listens, and every listener."""
@@ -423,18 +446,18 @@ class _Wire:
     """One socket and the AMQP connection that is spoken over it."""
 
     def __init__(self, reactor: Reactor, connection: Connection, sock: socket.socket) -> None:
-        self._reactor, self._connection, self._socket = reactor, connection, sock
+        self._reactor, self._connection, self.socket = reactor, connection, sock
         self._full = False
         reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
 
     def close(self) -> None:
-        self._reactor._unregister(self._socket)
-        self._socket.close()
+        self._reactor._unregister(self.socket)
+        self.socket.close()
 
     @property
     def ready(self) -> bool:
         """Whether the socket has something that is not read yet."""
-        return self._socket.fileno() in self._reactor._ready
+        return self.socket.fileno() in self._reactor._ready
 
     def flush(self) -> None:
         """Write what there is, until the socket is full."""
@@ -449,7 +472,7 @@ class _Wire:
                 self._connection.resume()
                 return
             try:
-                self._connection.sent(self._socket.send(output))
+                self._connection.sent(self.socket.send(output))
             except BlockingIOError:
                 self._set_full(True)
                 return
@@ -466,7 +489,7 @@ class _Wire:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(self._reactor._bounds.read_bytes)
+            data = self.socket.recv(self._reactor._bounds.read_bytes)
         except BlockingIOError:
             return
         except OSError as error:
@@ -486,7 +509,7 @@ class _Wire:
     def _set_full(self, full: bool) -> None:
         self._full = full
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if full else 0)
-        self._reactor._selector.modify(self._socket, events, self._on_ready)
+        self._reactor._selector.modify(self.socket, events, self._on_ready)
 
 
 class Listener:
@@ -541,6 +564,16 @@ class Listener:
                 self._reactor.after(1.0, self._watch)
                 return
             self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler, self._limits)
+
+
+def _ended(sock: Any) -> bool:
+    """Take what there is of a socket, and throw it away; whether nothing more can come."""
+    try:
+        return not sock.recv(65536)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _broken(error: OSError) -> Condition:

@@ -268,7 +268,7 @@ class Bizlogic(Service):
         }
 
     def on_ending(self) -> None:
-        """Take nothing more, and give back what is not begun: only then is a batch settled of which some is."""
+        """Take nothing more, and give back what is not begun: a batch is settled only as a whole."""
         super().on_ending()
         self.set_windows()
         for outbox in self.outboxes:

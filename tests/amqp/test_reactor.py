@@ -313,3 +313,27 @@ def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.Monke
         assert during == [open_now + 1, open_now][: len(during)]
         assert psutil.Process().num_fds() == before
         assert len(peer.lost) == 1
+
+
+# How it ends
+
+
+def test_who_ends_takes_what_is_on_its_way_and_resets_nobody() -> None:
+    class Last(Recorder):
+        """Accepts one message, and ends with what comes behind unread."""
+
+        def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+            delivery.accept()
+            server.reactor.stop()
+
+    with Server(lambda link: Last(500)) as server, Client(server) as client:
+        heard = Recorder()
+        link = client.connection.sender("x", heard)
+        client.talk(lambda: link.credit)
+        for number in range(40):
+            link.send(bytes(60_000), number)
+        client.write()
+        client.talk(lambda: not client.connection.live)
+        assert heard.outcomes[0] == (0, lib.PN_ACCEPTED, None)
+        client.socket.settimeout(5)
+        assert client.socket.recv(65536) == b"", "it has heard our goodbye, too"
