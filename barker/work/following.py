@@ -51,13 +51,14 @@ class Following:
         """Have what users have said in the file and in memory, in order; of each, why it cannot be.
 
         :raises StorageError: when the file does not take them now.
+        :raises MemoryError: when there is none now.
         """
         if not self.users.present:
             return [PeerError(_removed(self.users.path))] * len(follows)
         try:
             found = self.users.apply(follows)
             self._take_news()
-        except StorageError as error:
+        except (StorageError, MemoryError) as error:
             self._unwritten = True
             self._say(error)
             raise
@@ -130,11 +131,12 @@ class Following:
         self.graph = graph
         self._fan_outs = FanOuts(graph, self._inboxes, self._reactor.system.bounds.part)
 
-    def _say(self, error: StorageError) -> None:
+    def _say(self, error: StorageError | MemoryError) -> None:
         """Say what is wrong with the users' file, once."""
-        if str(error) != self._trouble:
-            log.error("%s", error)
-        self._trouble = str(error)
+        trouble = str(error) or f"there is no memory to use {self.users.path}"
+        if trouble != self._trouble:
+            log.error("%s", trouble)
+        self._trouble = trouble
 
     def _all_is_well(self) -> None:
         if self._trouble:

@@ -221,11 +221,11 @@ class Bizlogic(Service):
     # Follows
 
     def _apply(self, outbox: Outbox) -> None:
-        """Do what an outbox's users have said, in order; later, if the users' file does not take it now."""
+        """Do what an outbox's users have said, in order; later, if there is no room for it now."""
         words = list(itertools.islice(outbox.words, WORDS_AT_ONCE))
         try:
             errors = self.following.apply([word.follow for word in words])
-        except StorageError:
+        except (StorageError, MemoryError):
             self._retry_in(RETRY_SECONDS)
             return
         for word, refusal in zip(words, errors, strict=True):
