@@ -229,9 +229,9 @@ class Reactor:
 
     # A turn
 
-    def turn(self) -> None:
-        """Wait for what is to be done, and do it."""
-        self._look()
+    def turn(self, wait: bool = True) -> None:
+        """Wait for what is to be done, and do it; without `wait`, only what is to be done now."""
+        self._look(self.patience() if wait else 0)
         self._read()
         self.call_due()
         self.end_turn()
@@ -240,9 +240,9 @@ class Reactor:
             del self._dirty[connection]
             self._flush(connection)
 
-    def _look(self) -> None:
+    def _look(self, patience: float | None) -> None:
         """Wait for sockets, and note which have something."""
-        found = self._selector.select(self.patience())
+        found = self._selector.select(patience)
         now = self.clock()
         stood_still, self._looked = now - self._looked, now
         if stood_still > STILL_SECONDS:

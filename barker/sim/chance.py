@@ -30,7 +30,7 @@ PRODUCTION = Chosen()
 """What services have outside of a simulation."""
 
 RANGES: dict[str, tuple[float, float]] = {
-    "idle_seconds": (1.5, 12.0),
+    "idle_seconds": (2.5, 15.0),
     "read_bytes": (64, 128 * 1024),
     "batch_messages": (2, 100),
     "batch_bytes": (300, 60_000),

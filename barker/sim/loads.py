@@ -13,7 +13,7 @@ from barker.trial.follows import Follows
 from barker.trial.reading import Lookers, Notes
 from barker.trial.run import Run
 from barker.trial.work import Work
-from barker.trial.workload import Workload
+from barker.trial.workload import Chances, Workload
 
 
 def manifolds(plan: Plan) -> list[Program]:
@@ -22,22 +22,20 @@ def manifolds(plan: Plan) -> list[Program]:
 
 
 def workloads(plan: Plan, suite: SimulatedSuite, run: Run) -> Iterator[Workload]:
-    """The workloads of a run; each has a chance of its own: without one of them, the others do the same."""
-    reactor, shape = run.reactor, suite.shape
+    """The workloads of a run; each has chances of its own: without one of them, the others do the same."""
+    network, shape = run.network, suite.shape
 
-    def chance(load: str) -> random.Random:
-        return random.Random(f"{load} {plan.seed}")
+    def chances(load: str) -> Chances:
+        return lambda name: random.Random(f"{plan.seed} {load}: {name}")
 
     if plan.follows:
         file = suite.data / FILE_NAME
-        yield Follows(reactor, shape.directory, chance("follows"), file, plan.follows)
+        yield Follows(network, chances("follows")("saying"), file, plan.follows)
     if plan.work:
         agent = f"agents/{shape.host}-{ORDERS.port}"
-        yield Work(
-            reactor, shape.directory, chance("work"), ORDERS.kind, agent, plan.work, plan.bounds.idle_seconds
-        )
+        yield Work(network, chances("work"), ORDERS.kind, agent, plan.work, plan.bounds.idle_seconds)
     if plan.notes:
-        yield Notes(reactor, shape.directory, chance("notes"), NOTES.kind, NOTES_HISTORY, plan.notes)
+        yield Notes(network, chances("notes"), NOTES.kind, NOTES_HISTORY, plan.notes)
     if plan.lookers:
         people = [*run.population.readers, *run.population.authors][: plan.lookers]
-        yield Lookers(reactor, shape.directory, chance("lookers"), people, run.timelines)
+        yield Lookers(network, chances("lookers"), people, run.timelines)

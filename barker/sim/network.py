@@ -6,8 +6,8 @@ A process has a :class:`Port` to the network, which is its `Sockets`; these are 
 from __future__ import annotations
 
 import errno
-import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from barker.sim.sockets import Selector, Socket
 from barker.sim.world import World
@@ -32,13 +32,17 @@ class Network:
         self.dark: dict[int, Port] = {}
         """Ports at which somebody listened whose machine is gone: who dials one of them gets no answer."""
         self._cut: dict[tuple[str, str], int] = {}
-        self._held: list[Callable[[], None]] = []
+        self._held: list[tuple[Any, ...]] = []
+        self._keys: dict[tuple[Port, Port], int] = {}
         self._next_port = 40_000
         self._next_file = 3
 
-    def latency(self) -> float:
-        """How long something takes from one process to another, this time."""
-        share = self.world.chance.random()
+    def latency(self, source: Port, target: Port) -> float:
+        """How long something takes from one process to another now."""
+        key = self._keys.get((source, target))
+        if key is None:
+            key = self._keys[source, target] = self.world.key("latency", source.name, target.name)
+        share = self.world.luck(key)
         seconds = LEAST_LATENCY + (MOST_LATENCY - LEAST_LATENCY) * share
         # Which are slow is a matter of other digits than how slow they are.
         return seconds * SLOW if share * 1000 % 1 < SLOW_SHARE else seconds
@@ -58,8 +62,8 @@ class Network:
             if not self._cut[way, name]:
                 del self._cut[way, name]
         held, self._held = self._held, []
-        for call in held:
-            call()
+        for what in held:
+            self._arrive(*what)
 
     def reset(self, name: str) -> None:
         """Every connection of this process breaks, at both ends."""
@@ -68,15 +72,20 @@ class Network:
                 end.peer.break_off()
             end.break_off()
 
-    def carry(self, source: Port, target: Port, seconds: float, call: Callable[[], None]) -> None:
-        """Call `call` when what `source` sends has come to `target`; never, if its machine is gone then."""
-        self.world.after(seconds, functools.partial(self._arrive, source, target, call))
+    def carry(
+        self, source: Port, target: Port, at: float, call: Callable[..., None], *values: object
+    ) -> None:
+        """Call `call(*values)` when what `source` sends comes to `target`; never, if that machine is gone.
 
-    def _arrive(self, source: Port, target: Port, call: Callable[[], None]) -> None:
+        `at`: when it comes there, if nothing is cut.
+        """
+        self.world.at(at, self._arrive, source, target, call, values)
+
+    def _arrive(self, source: Port, target: Port, call: Callable[..., None], values: tuple[Any, ...]) -> None:
         if self._cut and (("from", source.name) in self._cut or ("to", target.name) in self._cut):
-            self._held.append(functools.partial(self._arrive, source, target, call))
+            self._held.append((source, target, call, values))
         elif not target.gone:
-            call()
+            call(*values)
 
     def new_file(self) -> int:
         """A number that no other socket has."""
@@ -109,14 +118,13 @@ class Port:
         """Those that it has; one that waits to be accepted is still the kernel's."""
         self.most_sockets: int | None = None
         """So many it may have; None: as many as it likes."""
+        self._selector: Selector | None = None
         self.stalled = False
         """Whether it reads nothing now, and accepts nothing."""
         self.sip: int | None = None
         """So many bytes it reads at a time; None: all that there are."""
         self.gone = False
         """Whether its machine is gone: what comes there comes nowhere."""
-        self.late = 0.0
-        """So many seconds after the beginning of its turn it has come to what it sends now."""
 
     def new(self, *_: object) -> Socket:
         """A new socket.
@@ -145,7 +153,13 @@ class Port:
 
     def selector(self) -> Selector:
         """A selector."""
-        return Selector(self.network.world.chance)
+        self._selector = Selector(self.network.world, self.name)
+        return self._selector
+
+    @property
+    def ready(self) -> bool:
+        """Whether one of its sockets is ready for something."""
+        return self._selector is not None and self._selector.any
 
     def stall(self, stalled: bool) -> None:
         """It reads nothing from now on, or reads again."""

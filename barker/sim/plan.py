@@ -12,7 +12,7 @@ from barker.core.errors import Mistake
 from barker.core.faults import SIMULATED_KINDS, Fault
 from barker.sim.chance import PRODUCTION, Chosen
 
-LOADS = {"follows": 2.0, "work": 3.0, "notes": 3.0, "lookers": 3}
+LOADS = {"follows": 1.0, "work": 2.0, "notes": 2.0, "lookers": 2}
 """What clients do besides barking, by the fields of a plan; how much of it, unless told otherwise."""
 
 MANIFOLDS = {"work": "orders", "notes": "notes"}

@@ -11,9 +11,7 @@ alive.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
-import random
 from collections.abc import Callable, Sequence
 
 from barker.amqp.handlers import ConnectionHandler
@@ -28,6 +26,9 @@ from barker.sim.record import Statement
 
 TURN_SECONDS = 0.0001
 """So long a turn takes, at least: what becomes ready meanwhile is for the next one."""
+
+WAKE_SECONDS = 0.0001
+"""So long after a socket is ready the process has its turn: what becomes ready meanwhile is for that one."""
 
 SLACK = 1e-9
 """Seconds that an alarm comes later than a timer is due, so that no error of rounding has it come before."""
@@ -74,12 +75,14 @@ class Simulated:
         name: str,
         make: Callable[[System, Disk], Process],
         bounds: Bounds = DEFAULT_BOUNDS,
+        wake_seconds: float = WAKE_SECONDS,
     ) -> None:
-        """`make` makes what runs in it."""
-        self._bounds = bounds
+        """`make` makes what runs in it; once a socket is ready it takes `wake_seconds` until its turn."""
+        self._bounds, self._wake_seconds = bounds, wake_seconds
         self.world, self.network, self.name, self._make = network.world, network, name, make
         self.port = Port(network, name, self.wake, self._act, self._allocate)
-        self.disk = Disk(self._act, self.tell, self.world.chance, self._allocate, self._wait)
+        chance = self.world.chance("disk", name)
+        self.disk = Disk(self._act, self.tell, chance, self._allocate, self._wait)
         self.process: Process | None = None
         """What runs in it; None while it is dead."""
         self.frozen = False
@@ -93,8 +96,7 @@ class Simulated:
         self._told = False
         self._number = 0
         self._busy_until = 0.0
-        self._woken = False
-        self._alarm = math.inf
+        self._next_turn = math.inf
         self._acting = False
 
     @property
@@ -125,12 +127,15 @@ class Simulated:
         self.short_of_memory = self._was_short = False
         self.disk.begin()
         self.port.begin()
+        begun = self.world.now
         try:
             self.process = self._make(self._system(), self.disk)
         except StorageError as error:
             self._leave()
             self._start_again(str(error))
             return
+        finally:
+            self._took_until(self.world.now, begun)
         self.tell("start")
         self.process.reactor.begin()
         self.wake()
@@ -148,7 +153,8 @@ class Simulated:
 
     def kill_within(self) -> None:
         """SIGKILL at one of its next effects, wherever within a turn that is."""
-        self.effects_left = self.world.chance.randrange(MOST_EFFECTS)
+        chance = self.world.chance("within", self.name, self.world.now)
+        self.effects_left = chance.randrange(MOST_EFFECTS)
 
     def vanish(self) -> None:
         """Its machine is gone, without a word to anybody."""
@@ -162,6 +168,7 @@ class Simulated:
     def starve(self) -> None:
         """It is short of memory from now on, until :attr:`short_of_memory` says something else."""
         self.short_of_memory = self._was_short = True
+        self._memory = self.world.chance("memory", self.name, self.world.now)
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -176,14 +183,8 @@ class Simulated:
 
     def wake(self) -> None:
         """One of its sockets may be ready: a turn as soon as it is not busy."""
-        if self._woken or self._acting or self.frozen or self.process is None:
-            return
-        self._woken = True
-        busy = self._busy_until - self.world.now
-        if busy > 0:
-            self.world.after(busy, self._awake)
-        else:
-            self.world.soon(self._awake)
+        if not self._acting and not self.frozen and self.process is not None:
+            self._turn_by(self.world.now + self._wake_seconds)
 
     def tell(self, what: str, text: str = "", statements: Sequence[Statement] = ()) -> None:
         """Have it in the record, if there is one."""
@@ -193,43 +194,46 @@ class Simulated:
     def _system(self) -> System:
         world, number = self.world, self._number
         return System(
-            clock=lambda: world.now + self.port.late,
+            clock=world.clock,
             wall=world.wall,
-            chance=random.Random(world.chance.random()),
+            chance=world.chance("process", self.name, number),
             sockets=self.port,  # type: ignore[arg-type]
             own=lambda: SimulatedOwn(number, world.wall()),
             bounds=self._bounds,
         )
 
-    def _awake(self) -> None:
-        self._woken = False
-        if self.process is not None and not self.frozen:
-            self._turn(self.process)
+    def _turn_by(self, at: float) -> None:
+        """The next turn is to be then, or before; not as long as the last one takes."""
+        at = max(at, self._busy_until)
+        if at < self._next_turn:
+            self._next_turn = at
+            self.world.at(at, self._due, at)
+
+    def _due(self, at: float) -> None:
+        if at == self._next_turn:
+            self._next_turn = math.inf
+            process = self.process
+            if process is not None and not self.frozen:
+                # The timer it was set for may have been called, or cancelled, in a turn since.
+                if self.port.ready or process.reactor.patience() == 0:
+                    self._turn(process)
+                else:
+                    self._sleep(process)
 
     def _sleep(self, process: Process) -> None:
-        """Until a socket is ready, or a timer is due: the alarm for the earliest is set, but not twice."""
+        """Until a socket is ready, or a timer is due."""
+        if self.port.ready:
+            self.wake()
+            return
         patience = process.reactor.patience()
         if patience is not None:
-            at = max(self.world.now + patience, self._busy_until) + SLACK
-            if at < self._alarm - SLACK:
-                self._alarm = at
-                self.world.after(at - self.world.now, functools.partial(self._ring, at))
-
-    def _ring(self, at: float) -> None:
-        if at == self._alarm:
-            self._alarm = math.inf
-            if self.process is not None and not self.frozen and not self._woken:
-                # The timer it was set for may have been called, or cancelled, in a turn since.
-                if self.process.reactor.patience() == 0:
-                    self._turn(self.process)
-                else:
-                    self._sleep(self.process)
+            self._turn_by(self.world.now + patience + SLACK)
 
     def _turn(self, process: Process) -> None:
-        reactor = process.reactor
+        reactor, begun = process.reactor, self.world.now
         self._acting = True
         try:
-            reactor.turn()
+            reactor.turn(wait=False)
             if not reactor.running:
                 self._end(process)
         except PowerFails:
@@ -241,13 +245,13 @@ class Simulated:
             self._start_again("out of memory")
         finally:
             self._acting = False
-        self._busy_until = self.world.now + self.port.late + TURN_SECONDS
-        self.port.late = 0.0
+            self._took_until(self.world.now, begun)
         if self.process is not None:
-            if reactor._selector.select():
-                self.wake()
-            else:
-                self._sleep(process)
+            self._sleep(process)
+
+    def _took_until(self, end: float, begun: float) -> None:
+        """What it has done now took it until `end`; for all others it is the time when that was begun."""
+        self._busy_until, self.world.now = end + TURN_SECONDS, begun
 
     def _end(self, process: Process) -> None:
         process.reactor.close()
@@ -303,12 +307,12 @@ class Simulated:
 
     def _allocate(self) -> None:
         """It needs memory."""
-        if self.short_of_memory and self._acting and self.world.chance.random() < MEMORY_SHARE:
+        if self.short_of_memory and self._acting and self._memory.random() < MEMORY_SHARE:
             raise OutOfMemory("simulated")
 
     def _wait(self, seconds: float) -> None:
         """It waits for its disk, and does nothing else."""
-        self.port.late += seconds
+        self.world.now += seconds
 
 
 def _forget(reactor: Reactor) -> None:

@@ -29,8 +29,11 @@ from barker.trial.run import Run
 TICK_SECONDS = 0.05
 """How often the clients bark, and faults are due, in virtual seconds."""
 
+CLIENT_SECONDS = 0.005
+"""So long the clients, which are many in one process, wait for more before they do what is to be done."""
+
 EACH_SECONDS = 1.0
-"""How often processes are looked at, in virtual seconds."""
+"""How often processes are looked at, and how far all is, in virtual seconds."""
 
 MOMENT = 3.0
 """So long after the clients have ended nothing is on its way any more."""
@@ -104,6 +107,7 @@ def simulate(
                     plan.seconds,
                     plan.faults,
                     tick_seconds=TICK_SECONDS,
+                    look_seconds=EACH_SECONDS,
                     first=plan.first,
                     most=plan.most,
                     left_out=frozenset(plan.left_out),
@@ -112,9 +116,9 @@ def simulate(
             )
             run[0].workloads += workloads(plan, suite, run[0])
             run[0].begin(show)
-            return _Client(run[0])
+            return _Client(run[0], world.stop)
 
-        clients = Simulated(suite.network, "clients", client)
+        clients = Simulated(suite.network, "clients", client, wake_seconds=CLIENT_SECONDS)
         clients.start()
         seen: dict[str, None] = {}
 
@@ -123,10 +127,8 @@ def simulate(
             world.after(EACH_SECONDS, look)
 
         look()
-        world.run(lambda: not clients.runs or world.now > plan.seconds + PATIENCE)
-        # The clients' last words are on their way.
-        end = world.now + MOMENT
-        world.run(lambda: world.now > end)
+        world.run(plan.seconds + PATIENCE)
+        world.run(world.now + MOMENT)  # The clients' last words are on their way.
         verdict = run[0].judge(suite.excused)
         wrong = [*bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
         if clients.runs:
@@ -170,12 +172,13 @@ def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
 class _Client:
     """The run's clients, as a process."""
 
-    def __init__(self, run: Run) -> None:
-        self.reactor = run.reactor
+    def __init__(self, run: Run, ended: Callable[[], None]) -> None:
+        self.reactor, self._ended = run.reactor, ended
         self._error: BarkerError | None = None
 
     def on_stop(self) -> None:
-        """There is nothing to put away."""
+        """Nothing more is to happen."""
+        self._ended()
 
 
 class _Bugs(logging.Handler):

@@ -7,8 +7,6 @@ They are as the reactor uses the system's: non-blocking, with buffers that fill.
 from __future__ import annotations
 
 import errno
-import functools
-import random
 import selectors
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from barker.sim.network import Port
+    from barker.sim.world import World
 
 BUFFER = 256 * 1024
 """So many bytes are on their way in one direction at most: what the kernel's buffers hold."""
@@ -117,7 +116,7 @@ class Socket:
         self._on_their_way += len(sent)
         if self._on_their_way >= BUFFER:
             self._look()
-        self._towards(peer, functools.partial(peer._take, sent))
+        self._towards(peer, peer._take, sent)
         return len(sent)
 
     def recv(self, size: int) -> bytes:
@@ -225,7 +224,7 @@ class Socket:
         if port in network.dark:
             return  # Nobody ever answers.
         if listener is None:
-            network.world.after(network.latency(), lambda: self._answered(None))
+            network.world.after(network.latency(self.owner, self.owner), self._answered, None)
             return
         target = listener.owner
 
@@ -240,9 +239,11 @@ class Socket:
                 network.connected[far] = None
                 found._waiting.append(far)
                 found.tell()
-                network.carry(target, self.owner, network.latency(), lambda: self._answered(far))
+                back = network.world.now + network.latency(target, self.owner)
+                network.carry(target, self.owner, back, self._answered, far)
 
-        network.carry(self.owner, target, self.owner.late + network.latency(), arrive)
+        there = network.world.now + network.latency(self.owner, target)
+        network.carry(self.owner, target, there, arrive)
 
     def _answered(self, far: Socket | None) -> None:
         if self._closed:
@@ -257,14 +258,14 @@ class Socket:
             self.owner.network.connected[self] = None
         self.tell()
 
-    def _towards(self, peer: Socket, call: Callable[[], None]) -> None:
+    def _towards(self, peer: Socket, call: Callable[..., None], *values: object) -> None:
         """Have something come to the other end, in the order sent."""
-        if self._is_own:
-            call()
+        owner, network = self.owner, self.owner.network
+        if peer.owner is owner:
+            call(*values)
             return
-        world = self.owner.network.world
-        self._last = max(self._last, world.now + self.owner.late + self.owner.network.latency())
-        self.owner.network.carry(self.owner, peer.owner, self._last - world.now, call)
+        self._last = max(self._last, network.world.now + network.latency(owner, peer.owner))
+        network.carry(owner, peer.owner, self._last, call, *values)
 
     def _take(self, data: bytes) -> None:
         if self._closed:
@@ -286,8 +287,9 @@ class Socket:
 class Selector:
     """Which of its sockets are ready, in any order. It never waits: the process is woken when one is."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, world: World, name: str) -> None:
+        """`name`: of the process whose it is."""
+        self._world, self._key = world, world.key("ready", name)
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._ready: dict[int, int] = {}  # For what they are; the others are not.
 
@@ -326,9 +328,8 @@ class Selector:
 
     def look_at(self, file: Socket) -> bool:
         """Something about it has changed: whether it is ready now, for something that is looked for."""
-        number = file.fileno()
+        number, ready = file.fileno(), 0
         events = self._keys[number].events
-        ready = 0
         if events & selectors.EVENT_READ and file.readable:
             ready = selectors.EVENT_READ
         if events & selectors.EVENT_WRITE and file.writable:
@@ -341,10 +342,21 @@ class Selector:
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Those that are ready."""
+        if not self._ready:
+            return []
         found = [(self._keys[number], ready) for number, ready in self._ready.items()]
         if len(found) > 1:
-            self._chance.shuffle(found)
+            # Fisher and Yates, with one number for all steps: there are seldom many.
+            luck = int(self._world.luck(self._key) * 2**53)
+            for last in range(len(found) - 1, 0, -1):
+                luck, place = divmod(luck, last + 1)
+                found[last], found[place] = found[place], found[last]
         return found
+
+    @property
+    def any(self) -> bool:
+        """Whether one is."""
+        return bool(self._ready)
 
     def close(self) -> None:
         """Look at nothing any more."""

@@ -35,7 +35,7 @@ STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 """How often it is looked whether it has."""
 
-MOST_SIP = 50
+MOST_SIP = 200
 """So many bytes who reads a few at a time reads at most."""
 
 RATES = (0.9, 1.1)
@@ -118,7 +118,8 @@ class SimulatedSuite:
             return
         for name in fault.names:
             simulated = self.children[name].simulated
-            disk, port, chance = simulated.disk, simulated.port, self.world.chance
+            disk, port = simulated.disk, simulated.port
+            chance = self.world.chance(fault.kind, name, fault.at)
             match fault.kind:
                 case "kill" | "fresh":
                     simulated.kill()
@@ -275,7 +276,7 @@ class SimulatedSuite:
         """A process that was told to end is started again when it has; killed, if that takes too long."""
         if simulated.runs and left > 0:
             rest = left - LOOK_SECONDS
-            self.world.after(LOOK_SECONDS, lambda: self._start_when_ended(simulated, rest))
+            self.world.after(LOOK_SECONDS, self._start_when_ended, simulated, rest)
             return
         simulated.kill()
         simulated.start()

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
-from barker.amqp.reactor import Reactor
 from barker.core.barks import Bark, Follow
 from barker.core.follow_ledger import Change, FollowLedger, changed_by, misled
 from barker.store.social import Users, digest
-from barker.trial.workload import TICK_SECONDS
 
 USERS = 3
 """So many do it, and follow each other."""
@@ -34,12 +32,10 @@ SETTLE_SECONDS = 2.0
 class Follows:
     """The workload."""
 
-    def __init__(
-        self, reactor: Reactor, directory: Place, chance: random.Random, file: Path, rate: float
-    ) -> None:
+    def __init__(self, network: Network, chance: random.Random, file: Path, rate: float) -> None:
         """`file`: the users' file, in which they are; `rate`: follows and unfollows a second, of all."""
-        self._reactor, self._chance, self._file, self._rate = reactor, chance, file, rate
-        self._network = Network(reactor, directory)
+        self._reactor, self._network = network.reactor, network
+        self._chance, self._file, self._rate = chance, file, rate
         self._ledger = FollowLedger()
         self._said: dict[bytes, Follow] = {}  # By their digests, as the users' file has them.
         self._outbounds: dict[str, Outbound] = {}
@@ -60,7 +56,7 @@ class Follows:
             self._timelines[user] = []
             reader = _Reader(self._timelines[user])
             receiver_from(self._network, f"inbox/{user}", reader, settled=True)
-        self._reactor.every(TICK_SECONDS, self._tick)
+        self._say_later()
 
     def end(self) -> None:
         """Say no more."""
@@ -96,8 +92,12 @@ class Follows:
 
     # Saying
 
-    def _tick(self) -> None:
-        if not self._ended and self._chance.random() < self._rate * TICK_SECONDS:
+    def _say_later(self) -> None:
+        self._reactor.after(self._chance.expovariate(self._rate), self._say_some)
+
+    def _say_some(self) -> None:
+        if not self._ended:
+            self._say_later()
             user, other = self._chance.sample(self.users(), 2)
             if len(self._outbounds[user]) < MOST_PENDING:
                 self._say(user, other, self._chance.random() < 0.5)

@@ -5,18 +5,17 @@ somebody writes, and of barks.
 from __future__ import annotations
 
 import functools
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
-from barker.amqp.reactor import Reactor
+from barker.amqp.watch import Watcher
 from barker.core.barks import Bark
 from barker.core.reading_ledger import ReadingLedger, astray
-from barker.trial.workload import TICK_SECONDS, burst
+from barker.trial.workload import Bursts, Chances
 
 MOST_PENDING = 50
 """A writer with so many messages that are not accepted writes no more."""
@@ -30,9 +29,10 @@ READERS_OF_EACH = 2
 class _Reader(ABC, PeerHandler[Receiver]):
     """One reader, who comes and goes until :meth:`stay`."""
 
-    def __init__(self, reactor: Reactor, directory: Place, chance: random.Random, address: str) -> None:
-        self._reactor, self._chance, self._address = reactor, chance, address
-        self._network = Network(reactor, directory)
+    def __init__(self, network: Network, chance: Chances, name: str, address: str) -> None:
+        self._reactor, self._network, self._address = network.reactor, network, address
+        self._visits, self._pace = chance(f"visits of {name}"), chance(f"pace of {name}")
+        self._in_hand: list[Delivery] = []
         self._stays = False
         self._window = 0
         self._come()
@@ -50,13 +50,13 @@ class _Reader(ABC, PeerHandler[Receiver]):
 
     def _come(self) -> None:
         # Who gives no credit at first gives it late.
-        settled = self._chance.random() < 0.5
-        self._window = self._chance.randint(1, 6)
-        self._late = self._chance.random() < 0.5
+        settled = self._visits.random() < 0.5
+        self._window = self._visits.randint(1, 6)
+        self._late = self._visits.random() < 0.5
         self._peer = receiver_from(
             self._network, self._address, self, 0 if self._late else self._window, settled
         )
-        self._reactor.after(self._chance.expovariate(1 / 8), self._go)
+        self._reactor.after(self._visits.expovariate(1 / 8), self._go)
 
     def _go(self) -> None:
         if self._stays:
@@ -65,11 +65,11 @@ class _Reader(ABC, PeerHandler[Receiver]):
         self._peer.close()
         if link is not None:
             self.gone(link)
-        self._reactor.after(self._chance.expovariate(1.0), self._come)
+        self._reactor.after(self._visits.expovariate(1.0), self._come)
 
     def on_found(self, link: Receiver) -> None:
         if self._late:
-            self._reactor.after(self._chance.expovariate(1.0), functools.partial(self._give_credit, link))
+            self._reactor.after(self._pace.expovariate(1.0), functools.partial(self._give_credit, link))
 
     def _give_credit(self, link: Receiver) -> None:
         if link.live:
@@ -83,10 +83,18 @@ class _Reader(ABC, PeerHandler[Receiver]):
         self.saw(link, data, missed)
         if self._stays:
             delivery.accept()
-        else:
-            # Slowly, in any order; how makes no difference.
-            settle = delivery.accept if self._chance.random() < 0.7 else delivery.release
-            self._reactor.after(self._chance.expovariate(2.0), settle)
+            return
+        if not self._in_hand:
+            self._reactor.after(self._pace.expovariate(2.0), self._settle)
+        self._in_hand.append(delivery)
+
+    def _settle(self) -> None:
+        """In any order; how makes no difference."""
+        deliveries, self._in_hand = self._in_hand, []
+        self._pace.shuffle(deliveries)
+        for delivery in deliveries:
+            settle = delivery.accept if self._pace.random() < 0.7 else delivery.release
+            settle()
 
 
 class Notes:
@@ -94,22 +102,19 @@ class Notes:
 
     def __init__(
         self,
-        reactor: Reactor,
-        directory: Place,
-        chance: random.Random,
+        network: Network,
+        chance: Chances,
         address: str,
         history: int,
         rate: float,
     ) -> None:
         """`address`: the manifold's, which keeps `history` messages of each; `rate`: messages/s, of all."""
-        self._reactor, self._directory, self._chance = reactor, directory, chance
+        self._network, self._chance = network, chance
         self._timelines = [f"{address}/{name}" for name in NAMES]
         self._rate = rate
-        self._network = Network(reactor, directory)
         self._ledger = ReadingLedger(history)
         self._outbounds: dict[str, Outbound] = {}
         self._readers: list[_NoteReader] = []
-        self._ended = False
         self._rejected: list[str] = []
 
     def begin(self) -> None:
@@ -117,14 +122,16 @@ class Notes:
         for timeline in self._timelines:
             self._outbounds[timeline] = Outbound(self._network, timeline)
             self._readers += [
-                _NoteReader(self._reactor, self._directory, self._chance, timeline, self._ledger)
-                for _ in range(READERS_OF_EACH)
+                _NoteReader(self._network, self._chance, f"{timeline} {number}", timeline, self._ledger)
+                for number in range(READERS_OF_EACH)
             ]
-        self._reactor.every(TICK_SECONDS, self._tick)
+        self._bursts = Bursts(
+            self._network.reactor, self._chance("writing"), self._rate, self._timelines, self._write
+        )
 
     def end(self) -> None:
         """Write no more; read all that there is."""
-        self._ended = True
+        self._bursts.end()
         for reader in self._readers:
             reader.stay()
 
@@ -143,14 +150,13 @@ class Notes:
         ledger = self._ledger
         return {"notes": ledger.accepted, "notes_seen": ledger.seen, "notes_missed": ledger.missed}
 
-    def _tick(self) -> None:
-        for timeline in [] if self._ended else burst(self._chance, self._rate, self._timelines):
-            if len(self._outbounds[timeline]) < MOST_PENDING:
-                self._write(timeline)
-
     def _write(self, timeline: str) -> None:
+        if len(self._outbounds[timeline]) >= MOST_PENDING:
+            return
         number = self._ledger.next(timeline)
-        note = Bark(f"{timeline}:{number}", "writer", f"Note {number}.", int(self._reactor.wall() * 1000))
+        note = Bark(
+            f"{timeline}:{number}", "writer", f"Note {number}.", int(self._network.reactor.wall() * 1000)
+        )
 
         def then(outcome: Outcome) -> None:
             if isinstance(outcome, Accepted):
@@ -165,11 +171,11 @@ class _NoteReader(_Reader):
     """Reads a short timeline."""
 
     def __init__(
-        self, reactor: Reactor, directory: Place, chance: random.Random, address: str, ledger: ReadingLedger
+        self, network: Network, chance: Chances, name: str, address: str, ledger: ReadingLedger
     ) -> None:
         self._ledger = ledger
         self._accepted = ledger.accepted_on(address)
-        super().__init__(reactor, directory, chance, address)
+        super().__init__(network, chance, name, address)
 
     @property
     def there(self) -> bool:
@@ -193,21 +199,21 @@ class Lookers:
 
     def __init__(
         self,
-        reactor: Reactor,
-        directory: Place,
-        chance: random.Random,
+        network: Network,
+        chance: Chances,
         users: Sequence[str],
         timelines: Mapping[str, list[tuple[str, int]]],
     ) -> None:
         """`users`: who reads; `timelines`: what each of these is in the end."""
-        self._reactor, self._directory, self._chance = reactor, directory, chance
+        self._network, self._chance = network, chance
         self._users, self._timelines = users, timelines
         self._readers: list[_Looker] = []
 
     def begin(self) -> None:
-        """Read."""
+        """Read; and watch the directory, as who has many readers does."""
+        self._watcher = Watcher(self._network, lambda change, route: None)
         for user in self._users:
-            self._readers.append(_Looker(self._reactor, self._directory, self._chance, user))
+            self._readers.append(_Looker(self._network, self._chance, user))
 
     def end(self) -> None:
         """Go no more."""
@@ -229,6 +235,8 @@ class Lookers:
                     wrong.append(f"{seen[place]} is at place {place} for a reader of {reader.user}")
             if reader.missed:
                 wrong.append(f"a reader of {reader.user} was told of {reader.missed} missed, and none were")
+        if not self._watcher.current:
+            wrong.append("who watches the directory does not know what it has now")
         return wrong
 
     def figures(self) -> dict[str, int]:
@@ -240,12 +248,12 @@ class Lookers:
 class _Looker(_Reader):
     """Reads a user's timeline."""
 
-    def __init__(self, reactor: Reactor, directory: Place, chance: random.Random, user: str) -> None:
+    def __init__(self, network: Network, chance: Chances, user: str) -> None:
         self.user = user
         self.seen: list[list[tuple[str, int]]] = []
         """What each link has shown."""
         self.missed = 0
-        super().__init__(reactor, directory, chance, f"inbox/{user}")
+        super().__init__(network, chance, user, f"inbox/{user}")
 
     def on_found(self, link: Receiver) -> None:
         self.seen.append([])

@@ -82,6 +82,7 @@ class Run:
         seconds: float,
         faults: list[Fault],
         tick_seconds: float = 0.01,
+        look_seconds: float = LOOK_SECONDS,
         first: int = 0,
         most: int = 10**9,
         left_out: frozenset[int] = frozenset(),
@@ -90,13 +91,14 @@ class Run:
     ) -> None:
         """`rate` in barks/s, of all authors together.
 
-        `tick_seconds`: how often barks are made and faults are due. `first`, `most`, `left_out`: which of all
-        barks are made. `system`: the machine of its clients, `credentials`: who they are.
+        `tick_seconds`: how often barks are made and faults are due, at most; `look_seconds`: how often it is
+        looked how far it is, until the last fault. `first`, `most`, `left_out`: which of all barks are made.
+        `system`: the machine of its clients, `credentials`: who they are.
         """
         self.suite, self.population, self.rate, self.seconds = suite, population, rate, seconds
         self.ledger = Ledger()
-        self.faults, self._tick_seconds, self._most = faults, tick_seconds, most
-        self._left_out = left_out
+        self.faults, self._tick_seconds, self._look_seconds = faults, tick_seconds, look_seconds
+        self._most, self._left_out = most, left_out
         self.struck = 0
         self.arrivals: list[float] = []
         """When barks came to the reader who watches all the while, in seconds after the start."""
@@ -112,7 +114,8 @@ class Run:
         self._made = first
         self.reactor = Reactor("chaos", system, credentials)
         self.begun = self.reactor.clock()
-        self._network = Network(self.reactor, suite.shape.directory)
+        self.network = Network(self.reactor, suite.shape.directory)
+        """The connections of its clients."""
         self._outbounds: dict[str, Outbound] = {}
 
     @property
@@ -134,16 +137,16 @@ class Run:
         """What comes before the reactor runs; :attr:`error` tells in the end whether all went well."""
         self._show, self._steps = show, self._course()
         self._next()
-        self.reactor.every(LOOK_SECONDS, self._look)
+        self._look_later()
 
     def _course(self) -> Iterator[tuple[Callable[[], bool], str]]:
         """One thing after the other; each step is what to wait for, and what it is."""
         for child in self.suite.children.values():
             child.start()
         for author in self.population.authors:
-            self._outbounds[author] = Outbound(self._network, "outbox")
+            self._outbounds[author] = Outbound(self.network, "outbox")
         receiver_from(
-            self._network, f"inbox/{self.population.authors[0]}", _Arrivals(self), window=2_000, settled=True
+            self.network, f"inbox/{self.population.authors[0]}", _Arrivals(self), window=2_000, settled=True
         )
         yield lambda: all(outbound.place for outbound in self._outbounds.values()), "the suite is ready"
         self.begun = self.reactor.clock()
@@ -157,7 +160,7 @@ class Run:
         outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
         for child in outboxes:
             agent = f"agents/{self.suite.shape.host}-{child.program.port}"
-            receiver_from(self._network, agent, _Depth(self.depths, agent), settled=True)
+            receiver_from(self.network, agent, _Depth(self.depths, agent), settled=True)
         # Only then can nothing come a second time.
         yield (
             lambda: len(self.depths) == len(outboxes) and not any(self.depths.values()),
@@ -170,7 +173,7 @@ class Run:
         for user in due:
             self.timelines[user] = []
             receiver_from(
-                self._network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
+                self.network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
             )
         yield lambda: all(len(set(self.timelines[user])) >= wanted[user] for user in due), "timelines"
 
@@ -182,8 +185,13 @@ class Run:
             self._done, self._step = step
             self._moved = self._state(), self.reactor.clock()
 
+    def _look_later(self) -> None:
+        seconds = self._look_seconds if self._step == "faults" else LOOK_SECONDS
+        self.reactor.after(seconds, self._look)
+
     def _look(self) -> None:
         """Go on to the next step when this one is done, or when nothing moves any more."""
+        self._look_later()
         state = self._state()
         if state != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
             self._moved = state, self.reactor.clock()

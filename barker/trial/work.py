@@ -5,19 +5,19 @@ hold; and who reads the dead letters.
 from __future__ import annotations
 
 import functools
-import random
+from collections import Counter
+from random import Random
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import annotations_in, cut, decode_map, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
-from barker.amqp.reactor import Reactor
 from barker.core.barks import Bark
 from barker.core.errors import InvalidField
 from barker.core.work_ledger import UNDELIVERABLE, WorkLedger
 from barker.manifolds.queues import DEAD_LETTERS, REASON
-from barker.trial.workload import TICK_SECONDS, burst
+from barker.trial.workload import Bursts, Chances
 
 MOST_PENDING = 50
 """A producer with so many messages that are not accepted makes no more."""
@@ -37,9 +37,8 @@ class Work:
 
     def __init__(
         self,
-        reactor: Reactor,
-        directory: Place,
-        chance: random.Random,
+        network: Network,
+        chance: Chances,
         address: str,
         agent: str,
         rate: float,
@@ -49,13 +48,12 @@ class Work:
 
         `idle_seconds`: how long the manifold takes to notice that a peer is silent.
         """
-        self.reactor, self.directory, self.chance = reactor, directory, chance
+        self.reactor, self.network, self.chance = network.reactor, network, chance
         self.ledger = WorkLedger(1.5 * idle_seconds + MOMENT)
         self.over = False
         """Whether consumers are to do what is left, and no more."""
         self._queues = [address, f"{address}/eu"]
         self._agent, self._rate = agent, rate
-        self._network = Network(reactor, directory)
         self._outbounds: dict[str, Outbound] = {}
         self._consumers: list[_Consumer] = []
         self._stored = _Stored()
@@ -64,15 +62,16 @@ class Work:
     def begin(self) -> None:
         """Produce now and then, and consume."""
         for queue in self._queues:
-            self._outbounds[queue] = Outbound(self._network, queue)
-            self._consumers += [_Consumer(self, queue) for _ in range(CONSUMERS)]
+            self._outbounds[queue] = Outbound(self.network, queue)
+            self._consumers += [_Consumer(self, queue, number) for number in range(CONSUMERS)]
             self._consumers.append(_LetterReader(self, queue))
-        receiver_from(self._network, self._agent, self._stored, settled=True)
-        self.reactor.every(TICK_SECONDS, self._tick)
+        receiver_from(self.network, self._agent, self._stored, settled=True)
+        self._bursts = Bursts(self.reactor, self.chance("producing"), self._rate, self._queues, self._produce)
 
     def end(self) -> None:
         """Produce no more; do all that is left."""
         self.over = True
+        self._bursts.end()
         for consumer in self._consumers:
             consumer.come_again()
 
@@ -94,12 +93,9 @@ class Work:
             **{f"work_{name.replace(' ', '_')}": count for name, count in sorted(outcomes.items())},
         }
 
-    def _tick(self) -> None:
-        for queue in [] if self.over else burst(self.chance, self._rate, self._queues):
-            if len(self._outbounds[queue]) < MOST_PENDING:
-                self._produce(queue)
-
     def _produce(self, queue: str) -> None:
+        if len(self._outbounds[queue]) >= MOST_PENDING:
+            return
         number = self.ledger.next(queue)
         bark = Bark(f"{queue}:{number}", "producer", f"Do {number}.", int(self.reactor.wall() * 1000))
         data = encode_bark(bark)
@@ -118,11 +114,14 @@ class Work:
 
 
 class _Consumer(PeerHandler[Receiver]):
-    """One of those who compete for a queue; each has a connection of its own."""
+    """One of those who compete for a queue; the first has connections of his own, which go with him."""
 
-    def __init__(self, work: Work, queue: str) -> None:
+    def __init__(self, work: Work, queue: str, number: int = 1) -> None:
         self._work, self._queue = work, queue
-        self._network = Network(work.reactor, work.directory)
+        self._name = f"{number} of {self._address}"
+        self._visits = work.chance(f"visits of {self._name}")
+        self._times: Counter[int] = Counter()  # How often each message has come here.
+        self._network = work.network if number else Network(work.reactor, work.network.directory)
         self._away = True
         self._come()
 
@@ -138,11 +137,11 @@ class _Consumer(PeerHandler[Receiver]):
         self._peer.close()
         if link is not None:
             self._work.ledger.ended(link, self._work.reactor.clock())
-        self._work.reactor.after(self._work.chance.expovariate(1.0), self._come)
+        self._work.reactor.after(self._visits.expovariate(1.0), self._come)
 
     def _come(self) -> None:
         self._away = False
-        window = self._work.chance.randint(1, 12)
+        window = self._visits.randint(1, 12)
         self._peer = receiver_from(self._network, self._address, self, window)
         peer = self._peer
 
@@ -150,7 +149,7 @@ class _Consumer(PeerHandler[Receiver]):
             if peer is self._peer and not self._work.over:
                 self.come_again()
 
-        self._work.reactor.after(self._work.chance.expovariate(1 / 15), go)
+        self._work.reactor.after(self._visits.expovariate(1 / 15), go)
 
     def on_found(self, link: Receiver) -> None:
         self._work.ledger.attached(self._queue, link)
@@ -161,21 +160,22 @@ class _Consumer(PeerHandler[Receiver]):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         number = int(message_id(data).rpartition(":")[2])
         self._came(link, number, data)
+        self._times[number] += 1
+        chance = self._work.chance(f"{number} for the {self._times[number]}th time for {self._name}")
         # Now and then it takes long.
-        chance = self._work.chance
         seconds = chance.expovariate(3.0) if chance.random() < 0.95 else chance.uniform(2.0, 8.0)
-        self._work.reactor.after(seconds, functools.partial(self._settle, link, delivery, number))
+        self._work.reactor.after(seconds, functools.partial(self._settle, link, delivery, number, chance))
 
     def _came(self, link: Receiver, number: int, data: bytes) -> None:
         self._work.ledger.came(link, number, self._work.reactor.clock())
 
-    def _settle(self, link: Receiver, delivery: Delivery, number: int) -> None:
+    def _settle(self, link: Receiver, delivery: Delivery, number: int, chance: Random) -> None:
         if not delivery.live:
             return
-        (outcome,) = self._work.chance.choices(list(OUTCOMES), list(OUTCOMES.values()))
+        (outcome,) = chance.choices(list(OUTCOMES), list(OUTCOMES.values()))
         if self._work.over:
             outcome = "accepted"
-        error = InvalidField(f"no {self._work.chance.randrange(1000)} is done here")
+        error = InvalidField(f"no {chance.randrange(1000)} is done here")
         self._work.ledger.settled(
             link,
             number,
@@ -207,10 +207,10 @@ class _LetterReader(_Consumer):
         reason = annotations_in(cut(data).delivery_annotations).get(REASON, "")
         self._work.ledger.letter_came(link, number, reason, self._work.reactor.clock())
 
-    def _settle(self, link: Receiver, delivery: Delivery, number: int) -> None:
+    def _settle(self, link: Receiver, delivery: Delivery, number: int, chance: Random) -> None:
         if not delivery.live:
             return
-        if self._work.over or self._work.chance.random() < 0.7:
+        if self._work.over or chance.random() < 0.7:
             self._work.ledger.letter_accepted(link, number, self._work.reactor.clock())
             delivery.accept()
         else:

@@ -7,11 +7,16 @@ end what is wrong. What is right is decided in core.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-TICK_SECONDS = 0.1
-"""How often something may be sent."""
+from barker.amqp.reactor import Reactor
+
+Chances = Callable[[str], random.Random]
+"""The chance of that name: what one thing is chosen by changes none of what another is."""
+
+MOST_AT_ONCE = 9
+"""So many messages a burst has at most, and half as many on average."""
 
 
 class Workload(Protocol):
@@ -34,12 +39,36 @@ class Workload(Protocol):
         """How much of what was done, by names that no other workload has."""
 
 
-def burst(chance: random.Random, rate: float, addresses: Sequence[str]) -> list[str]:
-    """To which address something is sent at a tick, once for each message; `rate`: messages/s, of all.
+class Bursts:
+    """Has something sent now and then: several messages to one address, and mostly none.
 
-    Several to one at a time, and mostly none: so that who is slow falls behind.
+    So who is slow falls behind.
     """
-    if chance.random() >= rate * TICK_SECONDS / 5:
-        return []
-    address = chance.choice(addresses)
-    return [address] * chance.randint(1, 9)
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        chance: random.Random,
+        rate: float,
+        addresses: Sequence[str],
+        send: Callable[[str], None],
+    ) -> None:
+        """`rate`: messages/s, of all; `send` sends one."""
+        self._reactor, self._chance, self._addresses, self._send = reactor, chance, addresses, send
+        self._pause = (1 + MOST_AT_ONCE) / 2 / rate
+        self._ended = False
+        self._wait()
+
+    def end(self) -> None:
+        """Have no more sent."""
+        self._ended = True
+
+    def _wait(self) -> None:
+        self._reactor.after(self._chance.expovariate(1 / self._pause), self._next)
+
+    def _next(self) -> None:
+        if not self._ended:
+            address = self._chance.choice(self._addresses)
+            for _ in range(self._chance.randint(1, MOST_AT_ONCE)):
+                self._send(address)
+            self._wait()

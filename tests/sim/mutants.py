@@ -120,7 +120,7 @@ def a_wake_up_lost(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_redirect_that_is_never_asked_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PeerLink, "_again", lambda self, why: None)
+    patch.setattr(PeerLink, "_again", lambda self, why, peer: None)
 
 
 @mutant

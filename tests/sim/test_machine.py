@@ -180,7 +180,7 @@ class Pair:
         return near
 
     def settle(self) -> None:
-        self.world.run(lambda: False)
+        self.world.run()
 
 
 def received(socket: Socket) -> bytes | None:
