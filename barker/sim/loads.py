@@ -24,18 +24,19 @@ def manifolds(plan: Plan) -> list[Program]:
 def workloads(plan: Plan, suite: SimulatedSuite, run: Run) -> Iterator[Workload]:
     """The workloads of a run; each has chances of its own: without one of them, the others do the same."""
     network, shape = run.network, suite.shape
+    which = range(plan.first_besides, plan.most_besides)
 
     def chances(load: str) -> Chances:
         return lambda name: random.Random(f"{plan.seed} {load}: {name}")
 
     if plan.follows:
         file = suite.data / FILE_NAME
-        yield Follows(network, chances("follows")("saying"), file, plan.follows)
+        yield Follows(network, chances("follows")("saying"), file, plan.follows, which)
     if plan.work:
         agent = f"agents/{shape.host}-{ORDERS.port}"
-        yield Work(network, chances("work"), ORDERS.kind, agent, plan.work, plan.bounds.idle_seconds)
+        yield Work(network, chances("work"), ORDERS.kind, agent, plan.work, which, plan.bounds.idle_seconds)
     if plan.notes:
-        yield Notes(network, chances("notes"), NOTES.kind, NOTES_HISTORY, plan.notes)
+        yield Notes(network, chances("notes"), NOTES.kind, NOTES_HISTORY, plan.notes, which)
     if plan.lookers:
         people = [*run.population.readers, *run.population.authors][: plan.lookers]
-        yield Lookers(network, chances("lookers"), people, run.timelines)
+        yield Lookers(network, chances("lookers"), people, run.timelines, lambda: suite.excused)

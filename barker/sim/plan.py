@@ -44,6 +44,10 @@ class Plan:
     """Messages a second for consumers that pull; 0: there is no such queue."""
     notes: float = 0.0
     """Messages a second for short timelines; 0: there are none."""
+    first_besides: int = 0
+    """So many messages of each of these are left out at the beginning."""
+    most_besides: int = 10**9
+    """So many messages of each at most, with those."""
     lookers: int = 0
     """How many read a timeline of barks, and come and go."""
     sync: str = "full"
@@ -53,6 +57,19 @@ class Plan:
     def barks(self) -> int:
         """How many barks are made."""
         return len(self.numbers)
+
+    @property
+    def besides(self) -> int:
+        """How many messages there are about, besides barks."""
+        rates = (self.follows, self.work, self.notes)
+        return sum(
+            max(0, min(self.most_besides, round(r * self.seconds)) - self.first_besides) for r in rates
+        )
+
+    @property
+    def events(self) -> int:
+        """How much happens in it: barks, other messages, faults."""
+        return self.barks + self.besides + len(self.faults)
 
     @property
     def numbers(self) -> list[int]:
@@ -85,6 +102,8 @@ class Plan:
                 f"besides, a second: {self.follows:g} follows, {self.work:g} messages that are pulled, "
                 f"{self.notes:g} on short timelines; {self.lookers} reader(s) who come and go"
             )
+        if self.most_besides < 10**9:
+            yield f"of the messages of each kind number {self.first_besides} to {self.most_besides - 1}"
         for fault in self.faults:
             lasts = f", for {fault.seconds:.3f} s" if fault.seconds else ""
             yield f"{fault.at:9.3f} s  {_WORDS[fault.kind].format(' and '.join(fault.names))}{lasts}"

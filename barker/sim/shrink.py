@@ -1,7 +1,8 @@
 """A plan that fails, made small: fewer faults, shorter, fewer barks and people, as long as it still fails.
 
 Faults are left out by halves, then quarters and so on (delta debugging: Zeller and Hildebrandt, 2002). What
-makes the next tries faster comes first.
+makes the next tries faster comes first. What fails by luck alone (with less in it something else comes out
+that nobody looked for) is made smaller with other luck.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from barker.core.faults import Fault
-from barker.sim.chance import PRODUCTION
+from barker.sim.chance import ALWAYS, PRODUCTION
 from barker.sim.plan import LOADS, MANIFOLDS, Plan
 
 MOMENT = 2.0
@@ -20,6 +21,15 @@ MOMENT = 2.0
 FEW = 4
 """So many barks are few: that they come less often is not tried any more."""
 
+ENOUGH = 20
+"""With so many events no other luck is tried."""
+
+LUCKS = 8
+"""So often it is, at most."""
+
+PARTS = 8
+"""In so many parts barks are left out at most, at one go."""
+
 SOME = 80
 """Of so many barks it is tried which of them are needed."""
 
@@ -27,10 +37,13 @@ Tries = Generator[Plan, bool, None]
 """Plans with less in them; to each it is told whether it fails, too, and the next have still less."""
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 300) -> Plan:
-    """The smallest plan found that still fails, with `tries` runs at most; `plan` is one that does."""
-    before = None
-    while plan != before:
+def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 200, enough: int = 0) -> Plan:
+    """The smallest plan found that still fails, with `tries` runs at most; `plan` is one that does.
+
+    One with `enough` events is small enough.
+    """
+    others = 0
+    while tries > 0 and others < LUCKS:
         before = plan
         for kind in KINDS:
             smaller, failed = kind(plan), None
@@ -41,17 +54,27 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 300) -> Plan:
                     break
                 failed = False
                 if candidate != plan:
+                    if plan.events <= enough:
+                        return plan
                     tries -= 1
+                    candidate = replace(candidate, seed=candidate.seed + others)
                     failed = fails(candidate)
                     plan = candidate if failed else plan
+        if plan == before:
+            if plan.events <= ENOUGH:
+                break
+            others += 1
     return plan
 
 
 def _usual_bounds(plan: Plan) -> Tries:
-    """Those of production, all together or else one by one."""
-    if (yield replace(plan, bounds=PRODUCTION)):
+    """Those of production, all together or else one by one; but for those that make a run fast."""
+    fast = {name: getattr(plan.bounds, name) for name in ALWAYS}
+    if (yield replace(plan, bounds=replace(PRODUCTION, **fast))):
         return
     for field in fields(PRODUCTION):
+        if field.name in ALWAYS:
+            continue
         usual = getattr(PRODUCTION, field.name)
         if getattr(plan.bounds, field.name) != usual:
             other = replace(plan, bounds=replace(plan.bounds, **{field.name: usual}))
@@ -93,6 +116,24 @@ def _shorter(plan: Plan) -> Tries:
         )
 
 
+def _fewer_besides(plan: Plan) -> Tries:
+    """Of other messages, without the first half or the last one, the first quarter or the last one, …"""
+    size = plan.besides // 2
+    while size:
+        for from_the_end in (True, False):
+            while plan.besides:
+                first = plan.first_besides
+                most = min(plan.most_besides, first + plan.besides)
+                if size >= most - first:
+                    break
+                first, most = (first, most - size) if from_the_end else (first + size, most)
+                other = replace(plan, first_besides=first, most_besides=most)
+                if not (yield other):
+                    break
+                plan = other
+        size //= 2
+
+
 def _fewer_people(plan: Plan) -> Tries:
     for name in ("authors", "readers", "inboxes"):
         for fewer in (1, getattr(plan, name) // 2):
@@ -124,7 +165,7 @@ def _fewer_barks(plan: Plan) -> Tries:
             break
         plan = other
     size = plan.barks // 2
-    while size:
+    while size and size * PARTS >= plan.barks:
         for from_the_end in (True, False):
             while plan.barks > size:
                 left = plan.barks - size
@@ -140,7 +181,7 @@ def _fewer_barks(plan: Plan) -> Tries:
 def _without_some(plan: Plan) -> Tries:
     """Of few barks, any may be left out."""
     size = plan.barks // 2 if plan.barks <= SOME else 0
-    while size:
+    while size and size * PARTS >= plan.barks:
         at = 0
         while at < plan.barks:
             other = replace(plan, left_out=plan.left_out + plan.numbers[at : at + size])
@@ -168,5 +209,14 @@ def _simpler(fault: Fault) -> list[Fault]:
     return [replace(fault, names=(name,)) for name in fault.names] if len(fault.names) > 1 else []
 
 
-KINDS = (_usual_bounds, _shorter, _fewer_loads, _fewer_people, _fewer_faults, _fewer_barks, _simpler_faults)
+KINDS = (
+    _fewer_loads,
+    _shorter,
+    _fewer_faults,
+    _fewer_barks,
+    _fewer_besides,
+    _fewer_people,
+    _simpler_faults,
+    _usual_bounds,
+)
 """What is tried, in this order."""

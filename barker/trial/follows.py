@@ -32,10 +32,16 @@ SETTLE_SECONDS = 2.0
 class Follows:
     """The workload."""
 
-    def __init__(self, network: Network, chance: random.Random, file: Path, rate: float) -> None:
-        """`file`: the users' file, in which they are; `rate`: follows and unfollows a second, of all."""
+    def __init__(
+        self, network: Network, chance: random.Random, file: Path, rate: float, which: range
+    ) -> None:
+        """`file`: the users' file, in which they are; `rate`: follows and unfollows a second, of all.
+
+        `which` of them are said, by number.
+        """
         self._reactor, self._network = network.reactor, network
-        self._chance, self._file, self._rate = chance, file, rate
+        self._chance, self._file, self._rate, self._which = chance, file, rate, which
+        self._number = 0
         self._ledger = FollowLedger()
         self._said: dict[bytes, Follow] = {}  # By their digests, as the users' file has them.
         self._outbounds: dict[str, Outbound] = {}
@@ -99,11 +105,12 @@ class Follows:
         if not self._ended:
             self._say_later()
             user, other = self._chance.sample(self.users(), 2)
-            if len(self._outbounds[user]) < MOST_PENDING:
-                self._say(user, other, self._chance.random() < 0.5)
+            wanted, number = self._chance.random() < 0.5, self._number
+            self._number += 1
+            if number in self._which and len(self._outbounds[user]) < MOST_PENDING:
+                self._say(number, user, other, wanted)
 
-    def _say(self, user: str, other: str, wanted: bool) -> None:
-        number = self._chance.getrandbits(60)
+    def _say(self, number: int, user: str, other: str, wanted: bool) -> None:
         word = Follow(f"{user}:{number}", user, other, int(self._reactor.wall() * 1000), wanted)
         outbound = self._outbounds[user]
         self._ledger.say(word)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
@@ -107,11 +107,15 @@ class Notes:
         address: str,
         history: int,
         rate: float,
+        which: range,
     ) -> None:
-        """`address`: the manifold's, which keeps `history` messages of each; `rate`: messages/s, of all."""
+        """`address`: the manifold's, which keeps `history` messages of each.
+
+        `rate`: messages/s, of all; `which` are sent, by number.
+        """
         self._network, self._chance = network, chance
         self._timelines = [f"{address}/{name}" for name in NAMES]
-        self._rate = rate
+        self._rate, self._which = rate, which
         self._ledger = ReadingLedger(history)
         self._outbounds: dict[str, Outbound] = {}
         self._readers: list[_NoteReader] = []
@@ -126,7 +130,12 @@ class Notes:
                 for number in range(READERS_OF_EACH)
             ]
         self._bursts = Bursts(
-            self._network.reactor, self._chance("writing"), self._rate, self._timelines, self._write
+            self._network.reactor,
+            self._chance("writing"),
+            self._rate,
+            self._timelines,
+            self._write,
+            self._which,
         )
 
     def end(self) -> None:
@@ -203,10 +212,14 @@ class Lookers:
         chance: Chances,
         users: Sequence[str],
         timelines: Mapping[str, list[tuple[str, int]]],
+        excused: Callable[[], Container[tuple[str, int]]],
     ) -> None:
-        """`users`: who reads; `timelines`: what each of these is in the end."""
+        """`users`: who reads; `timelines`: what each of these is in the end.
+
+        `excused` tells which barks may be missing or late there, though somebody has seen them before.
+        """
         self._network, self._chance = network, chance
-        self._users, self._timelines = users, timelines
+        self._users, self._timelines, self._excused = users, timelines, excused
         self._readers: list[_Looker] = []
 
     def begin(self) -> None:
@@ -227,10 +240,12 @@ class Lookers:
 
     def judge(self) -> list[str]:
         """Where a link has shown something else than the timeline."""
-        wrong = []
+        wrong, excused = [], self._excused()
         for reader in self._readers:
-            for seen in reader.seen:
-                place = astray(seen, self._timelines.get(reader.user, []))
+            timeline = [bark for bark in self._timelines.get(reader.user, []) if bark not in excused]
+            for shown in reader.seen:
+                seen = [bark for bark in shown if bark not in excused]
+                place = astray(seen, timeline)
                 if place is not None:
                     wrong.append(f"{seen[place]} is at place {place} for a reader of {reader.user}")
             if reader.missed:

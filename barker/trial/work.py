@@ -42,9 +42,11 @@ class Work:
         address: str,
         agent: str,
         rate: float,
+        which: range,
         idle_seconds: float,
     ) -> None:
-        """`address`: the manifold's; `agent`: that of its agent; `rate`: messages/s, of all producers.
+        """`address`: the manifold's; `agent`: that of its agent; `rate`: messages/s, of all producers;
+        `which` of them are sent, by number.
 
         `idle_seconds`: how long the manifold takes to notice that a peer is silent.
         """
@@ -53,7 +55,7 @@ class Work:
         self.over = False
         """Whether consumers are to do what is left, and no more."""
         self._queues = [address, f"{address}/eu"]
-        self._agent, self._rate = agent, rate
+        self._agent, self._rate, self._which = agent, rate, which
         self._outbounds: dict[str, Outbound] = {}
         self._consumers: list[_Consumer] = []
         self._stored = _Stored()
@@ -66,7 +68,9 @@ class Work:
             self._consumers += [_Consumer(self, queue, number) for number in range(CONSUMERS)]
             self._consumers.append(_LetterReader(self, queue))
         receiver_from(self.network, self._agent, self._stored, settled=True)
-        self._bursts = Bursts(self.reactor, self.chance("producing"), self._rate, self._queues, self._produce)
+        self._bursts = Bursts(
+            self.reactor, self.chance("producing"), self._rate, self._queues, self._produce, self._which
+        )
 
     def end(self) -> None:
         """Produce no more; do all that is left."""

@@ -52,11 +52,12 @@ class Bursts:
         rate: float,
         addresses: Sequence[str],
         send: Callable[[str], None],
+        which: range,
     ) -> None:
-        """`rate`: messages/s, of all; `send` sends one."""
+        """`rate`: messages/s, of all; `send` sends one; `which` are sent, by number."""
         self._reactor, self._chance, self._addresses, self._send = reactor, chance, addresses, send
         self._pause = (1 + MOST_AT_ONCE) / 2 / rate
-        self._ended = False
+        self._which, self._number, self._ended = which, 0, False
         self._wait()
 
     def end(self) -> None:
@@ -70,5 +71,7 @@ class Bursts:
         if not self._ended:
             address = self._chance.choice(self._addresses)
             for _ in range(self._chance.randint(1, MOST_AT_ONCE)):
-                self._send(address)
+                if self._number in self._which:
+                    self._send(address)
+                self._number += 1
             self._wait()

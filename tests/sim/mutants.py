@@ -1,7 +1,7 @@
 """Bugs, planted one at a time while a simulation runs, each of a kind that real systems have had.
 
-``python -m tests.sim.mutants [SEED]`` finds each, by seeds that were not chosen for it, and makes what fails
-small; it tells how long that took, and how many barks and faults are left.
+``python -m tests.sim.mutants [SEED [NAME…]]`` finds each, by seeds that were not chosen for it, and makes
+what fails small; it tells how long that took, and how much is left.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from barker.sim.simulation import planned, simulate
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
 from barker.work.spreading import Bizlogic, Course, Outbox
+
+EVENTS = 20
+"""So many barks, other messages and faults are left of what fails, at most."""
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -328,8 +331,8 @@ class Found(NamedTuple):
 
     @property
     def events(self) -> int:
-        """Barks and faults that are left."""
-        return self.small.barks + len(self.small.faults)
+        """Barks, other messages and faults that are left."""
+        return self.small.events
 
 
 def find(name: str, seed: int, most: int = 20) -> Found | None:
@@ -341,18 +344,24 @@ def find(name: str, seed: int, most: int = 20) -> Found | None:
             plan = planned(number, 40, 5, 60)
             if simulate(plan).wrong:
                 found = time.process_time() - begun
-                small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
+                small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), enough=EVENTS)
                 return Found(number - seed + 1, small, found, time.process_time() - begun)
     return None
+
+
+def measure(name: str, seed: int) -> str:
+    """What became of a planted bug, in a line."""
+    found = find(name, seed)
+    if found is None:
+        return f"NOT FOUND  {name}"
+    small = found.small
+    left = f"{len(small.faults)} faults, {small.barks} barks, {small.besides} other messages"
+    times = f"{found.found_seconds:5.1f} s to find, {found.seconds:5.1f} s in all"
+    return f"{found.seeds:2} seeds, {times}, {found.events:3} events left ({left})  {name}"
 
 
 if __name__ == "__main__":
     first = int(sys.argv[1]) if sys.argv[1:] else Random().randrange(10**6)
     print(f"from seed {first} on; seconds are of a processor")
-    for name in MUTANTS:
-        found = find(name, first)
-        if found is None:
-            print(f"NOT FOUND  {name}", flush=True)
-        else:
-            times = f"{found.found_seconds:5.1f} s to find, {found.seconds:5.1f} s in all"
-            print(f"{found.seeds:2} seeds, {times}, {found.events:3} events left  {name}", flush=True)
+    for name in sys.argv[2:] or MUTANTS:
+        print(measure(name, first), flush=True)

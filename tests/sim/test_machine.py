@@ -279,7 +279,7 @@ def test_each_kind_of_fault_by_itself(kind: str) -> None:
         ("outbox-1", "inbox-1") if kind not in ("vanish", "power") else ("outbox-1", "outbox-2", "inbox-1")
     )
     faults = [Fault(at, kind, names, 0.0 if kind == "failing" else 1.0) for at in (2.0, 5.0)]
-    outcome = simulate(Plan(SEED, seconds=8, rate=20, faults=faults, authors=4, readers=4))
+    outcome = simulate(Plan(SEED, seconds=8, rate=8, faults=faults, authors=4, readers=4))
     assert outcome.wrong == []
     if kind != "flip":
         assert outcome.figures["excused"] == 0
