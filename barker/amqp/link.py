@@ -224,6 +224,9 @@ class Sender(Link):
         """Tokens of what was sent and has no outcome yet, in the order sent; of a batch, a list of them."""
         self.in_flight = 0
         """How many messages were sent and have no outcome yet."""
+        self.answers_later = False
+        """Whether the owner says with :meth:`answer` when outcomes hold; else they do at once."""
+        self._answers: list[Any] = []  # Deliveries with an outcome that does not hold yet.
         self.batches = False
         """Whether every transfer is a batch, be it of one."""
         self.batch_messages, self.batch_bytes = 1, 0
@@ -296,6 +299,17 @@ class Sender(Link):
             self.batches = True
             self.batch_messages, self.batch_bytes = bounds.batch_messages, min(bounds.batch_bytes, most)
 
+    def answer(self) -> None:
+        """All outcomes that have come hold now, whatever befalls this process.
+
+        A receiver that settles second (rcv-settle-mode, AMQP 1.0 §2.8.3) forgets a delivery when it hears of
+        that, and not before.
+        """
+        answers, self._answers = self._answers, []
+        for delivery in answers:
+            lib.pn_delivery_settle(delivery)
+        self.connection._touch()
+
     def _drained(self) -> bool:
         """Give back the credit that a draining peer will get nothing for; False while it still may."""
         if self.live and self.connection._is_full():
@@ -310,6 +324,7 @@ class Sender(Link):
             sessions[self._session] -= 1
             if not sessions[self._session]:
                 del sessions[self._session]
+            self._answers.clear()
         super()._end(condition)
 
     def _updated(self, delivery: Any) -> None:
@@ -327,8 +342,11 @@ class Sender(Link):
         elif not ACCEPTED <= outcome <= MODIFIED:
             # Settled without an outcome: the peer took no responsibility (AMQP 1.0 §3.4).
             outcome = RELEASED
-        lib.pn_delivery_settle(delivery)
-        self.connection._touch()
+        if self.answers_later and not settled:
+            self._answers.append(delivery)
+        else:
+            lib.pn_delivery_settle(delivery)
+            self.connection._touch()
         if not self.batches:
             self.in_flight -= 1
             self.handler.on_outcome(self, token, outcome, condition)

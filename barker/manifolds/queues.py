@@ -95,6 +95,8 @@ class QueueManifold(Service):
         """All its producers."""
         self._settled: list[tuple[str, int]] = []
         self._dead: list[tuple[str, bytes]] = []
+        self._unanswered: dict[Sender, None] = {}
+        """Consumers whose word is to hold with the next commit."""
         # Dictionaries for sets: their order is the order in which things came, in every run.
         self._awake: dict[Queue, None] = {}
         self._changed: dict[Queue, None] = {}
@@ -194,7 +196,8 @@ class QueueManifold(Service):
     def settled(
         self, queue: Queue, link: Sender, sequence: int, outcome: int, condition: Condition | None
     ) -> None:
-        """A consumer has settled a message."""
+        """A consumer has settled a message, or is about to, once it is told that this holds."""
+        self._unanswered[link] = None
         if outcome == ACCEPTED:
             entry = queue.work.settle(link, sequence)
             self._settled.append((queue.address, sequence))
@@ -231,6 +234,10 @@ class QueueManifold(Service):
         if self._barks:
             self._barks.turn(self.reactor.wall())
         self._commit()
+        if self._unanswered and not self._settled and not self._dead:
+            for link in self._unanswered:
+                link.answer()
+            self._unanswered.clear()
         while self._awake and len(self._settled) < MOST_SETTLED:
             queue = next(iter(self._awake))
             del self._awake[queue]
@@ -412,6 +419,7 @@ class _Consumer(PeerHandler[Sender]):
         self._manifold, self._queue = manifold, queue
 
     def on_opened(self, link: Sender) -> None:
+        link.answers_later = True
         self._manifold.attached(self._queue)
 
     def on_credit(self, link: Sender) -> None:

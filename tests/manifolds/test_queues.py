@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from barker.amqp._proton import ACCEPTED
+from barker.amqp._proton import ACCEPTED, RELEASED, lib
 from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import cut, decode_bark, decode_map, encode_bark
@@ -144,7 +144,7 @@ def test_what_a_consumer_cannot_deliver_goes_to_others_and_not_to_it_again(queue
 
 def test_what_the_one_service_behind_push_cannot_deliver_is_a_dead_letter(queues: Open) -> None:
     stage = queues(push="billing")
-    sent: Any = type("Link", (), {})()
+    sent: Any = type("Link", (), {"answer": lambda self: None})()
     with contextlib.closing(QueueMemory()) as memory:
         (entry,) = memory.commit([("orders", message(1))], [])
     queue = stage.manifold._queue("orders")
@@ -211,6 +211,32 @@ def test_an_end_while_the_disk_is_full_loses_no_dead_letter(tmp_path: Path, heal
     journal = QueueJournal(tmp_path / "orders.sqlite3")
     with contextlib.closing(journal):
         assert journal.queues() == ({"orders" + DEAD_LETTERS: 5} if heals else {"orders": 5})
+
+
+def test_who_settles_second_is_answered_when_it_is_on_the_disk(queues: Open) -> None:
+    # AMQP 1.0 §2.8.3: until then it may have to be told that the message comes again.
+    stage = queues()
+    pair = stage.connect()
+    producer, _ = stage.sender(pair, "orders")
+    consumer, got = stage.receiver(pair, "orders")
+    consumer.window = 10
+    for number in (1, 2):
+        producer.send(message(number), number)
+    stage.turn()
+    accepted, released = (delivery._delivery for delivery in got.deliveries)
+    stage.disk.error = FULL
+    lib.pn_delivery_update(accepted, ACCEPTED)
+    consumer.connection._touch()
+    stage.turn()
+    assert not lib.pn_delivery_settled(accepted)
+    stage.disk.error = None
+    stage.wait(1)
+    assert lib.pn_delivery_settled(accepted)
+    lib.pn_delivery_update(released, RELEASED)
+    consumer.connection._touch()
+    stage.turn()
+    assert lib.pn_delivery_settled(released)
+    assert stage.state["depth"] == 1
 
 
 def test_a_disk_that_is_full_for_a_moment_changes_no_order(queues: Open) -> None:
