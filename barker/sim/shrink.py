@@ -24,7 +24,7 @@ FEW = 4
 ENOUGH = 20
 """With so many events no other luck is tried."""
 
-LUCKS = 8
+LUCKS = 3
 """So often it is, at most."""
 
 PARTS = 8

@@ -319,6 +319,11 @@ def an_unfollow_that_memory_does_not_know(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SocialGraph, "change", changing)
 
 
+def hunt(seed: int) -> Plan:
+    """A run in which much happens in a short time."""
+    return planned(seed, 40, 5, 60, follows=4.0)
+
+
 class Found(NamedTuple):
     """What became of a planted bug."""
 
@@ -341,7 +346,7 @@ def find(name: str, seed: int, most: int = 20) -> Found | None:
         MUTANTS[name](patch)
         begun = time.process_time()
         for number in range(seed, seed + most):
-            plan = planned(number, 40, 5, 60)
+            plan = hunt(number)
             if simulate(plan).wrong:
                 found = time.process_time() - begun
                 small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), enough=EVENTS)

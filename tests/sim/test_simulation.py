@@ -17,7 +17,7 @@ from barker.sim.shrink import shrink
 from barker.sim.simulation import planned, simulate
 from tests.harness import ROOT
 from tests.seed import SEED, seeded
-from tests.sim.mutants import EVENTS, MUTANTS, find
+from tests.sim.mutants import EVENTS, MUTANTS, find, hunt
 
 SEEDS = 20
 """So many seeds a planted bug has to be found by, at most; none was chosen for it."""
@@ -64,7 +64,7 @@ def test_with_several_inboxes() -> None:
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch)
     for seed in range(SEED, SEED + SEEDS):
-        if simulate(planned(seed, 40, 5, 60)).wrong:
+        if simulate(hunt(seed)).wrong:
             return
     pytest.fail(f"not found by {SEEDS} seeds from {SEED} on")
 
