@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 import pytest
+from proton import Link
+from proton.reactor import LinkOption
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
@@ -29,7 +31,7 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
-from barker.core.access import OPERATOR, Credentials
+from barker.core.access import OPERATOR, PROOF, Credentials, proof
 from barker.core.barks import Bark, Follow
 from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
@@ -67,6 +69,16 @@ KEYS: dict[str, Path] = {}
 def credentials_at(place: str) -> Credentials | None:
     """What an operator of the suite has whose directory is there; None for a suite that no test has begun."""
     return Credentials(OPERATOR, read_key(KEYS[place])) if place in KEYS else None
+
+
+class Proof(LinkOption):
+    """What makes a link of who has no SCRAM an operator's."""
+
+    def __init__(self, key: Path, address: str) -> None:
+        self._properties = {PROOF: proof(read_key(key), address)}
+
+    def apply(self, link: Link) -> None:
+        link.properties = self._properties
 
 
 def free_port() -> int:

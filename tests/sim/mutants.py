@@ -130,8 +130,8 @@ def a_redirect_that_is_never_asked_again(patch: pytest.MonkeyPatch) -> None:
 def a_timer_on_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     init = Reactor.__init__
 
-    def walled(self: Any, container: str, system: Any = None) -> None:
-        init(self, container, system)
+    def walled(self: Any, *args: Any) -> None:
+        init(self, *args)
         self.clock = self.wall
 
     patch.setattr(Reactor, "__init__", walled)

@@ -20,15 +20,12 @@ from typing import Any
 import psutil
 import pytest
 from proton import Message
-from proton.reactor import LinkOption
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 from barker.amqp.message import decode_map, encode_command
 from barker.commands.session import read_session
-from barker.core.access import PROOF, proof
-from barker.store.key import read_key
 from barker.suite.supervisor import END_SECONDS
-from tests.harness import ROOT, Client, Launched, wait_for
+from tests.harness import ROOT, Client, Launched, Proof, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -167,7 +164,7 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
     holder = threading.Thread(target=hold, daemon=True)
     holder.start()
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=30)
-    sender = connection.create_sender("launcher", options=shows_the_key(suite))
+    sender = connection.create_sender("launcher", options=Proof(suite.data / "key", "launcher"))
     token = read_session(suite.session).token
 
     def command(verb: str, **arguments: Any) -> float:
@@ -267,16 +264,6 @@ def test_a_wrong_command_says_what_is_wrong(suite: Launched, arguments: list[str
     assert "Traceback" not in done.stderr
 
 
-def shows_the_key(suite: Launched) -> LinkOption:
-    """An operator's link, of who has no SCRAM."""
-
-    class Proof(LinkOption):
-        def apply(self, link: Any) -> None:
-            link.properties = {PROOF: proof(read_key(suite.data / "key"), "launcher")}
-
-    return Proof()
-
-
 def test_without_the_key_and_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
     other = tmp_path / "other.js"
     other.write_text('window.BARKER_SESSION = {gateway: "x", token: "guessed"};\n')
@@ -289,7 +276,9 @@ def test_without_the_key_and_the_token_nothing_is_done(suite: Launched, tmp_path
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=5)
     with pytest.raises(LinkDetached, match="unauthorized-access"):
         connection.create_sender("launcher")
-    sender = connection.create_sender("launcher", name="operator", options=shows_the_key(suite))
+    sender = connection.create_sender(
+        "launcher", name="operator", options=Proof(suite.data / "key", "launcher")
+    )
     for properties in (None, {"token": ""}, {"token": 5}):
         with pytest.raises(SendException):
             sender.send(Message(subject="kill", body={"name": bizlogic(suite)}, properties=properties))
@@ -301,7 +290,9 @@ def test_the_monitor_tells_how_every_service_does(suite: Launched, reports: Repo
     def complete() -> list[dict[str, Any]] | None:
         now = reports()
         flowing = [report for report in now if report["type"] == "autobark" and report["sent_rate"] > 15]
-        return now if len(now) >= len(suite.children()) and len(flowing) == 2 else None
+        # Not yet without those that an earlier test has ended: each is told of for some seconds more.
+        pids = {report["pid"] for report in now if report["type"] != "launcher"}
+        return now if pids == {child.pid for child in suite.children()} and len(flowing) == 2 else None
 
     found = wait_for(complete, "all services report, and barks flow", 20)
     kinds = sorted(report["type"] for report in found)

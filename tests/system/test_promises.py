@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from barker.amqp.system import new_id, now
-from barker.core.access import PROOF, proof
 from barker.core.barks import Bark, Follow
-from barker.store.key import read_key
-from tests.harness import Client, Process, Suite, wait_for
+from tests.harness import Client, Process, Proof, Suite, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -207,12 +205,7 @@ def test_a_rejected_bark_tells_why_and_a_dead_letter_is_kept_and_read(
     suite: Suite, client: Client, services: dict[str, Process]
 ) -> None:
     from proton import Message
-    from proton.reactor import LinkOption
     from proton.utils import BlockingConnection
-
-    class Proof(LinkOption):
-        def apply(self, link: Any) -> None:
-            link.properties = {PROOF: proof(read_key(suite.key), "outbox/dead-letters")}
 
     bad = Bark(new_id(), "ann", "x" * 281, now())
     client.send(bad)
@@ -226,7 +219,9 @@ def test_a_rejected_bark_tells_why_and_a_dead_letter_is_kept_and_read(
     suite.wait_for_state(services["outbox"], depth=0, dead_letters=1)
     for accepted in (False, True):
         connection = BlockingConnection(f"127.0.0.1:{services['outbox'].port}", timeout=5)
-        receiver = connection.create_receiver("outbox/dead-letters", credit=5, options=Proof())
+        receiver = connection.create_receiver(
+            "outbox/dead-letters", credit=5, options=Proof(suite.key, "outbox/dead-letters")
+        )
         letter: Message = receiver.receive(timeout=5)
         assert letter.body == "nobody-such"
         assert "no user nobody-such" in str(letter.instructions)
