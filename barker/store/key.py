@@ -37,7 +37,7 @@ def made_key(file: Path) -> bytes:
     :raises Mistake: when it cannot be, or others can read it.
     """
     if not file.exists():
-        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -159,10 +159,12 @@ def test_after_a_loss_the_directory_is_asked_again_and_the_new_place_found(world
 def test_nobody_there_is_asked_for_again_ever_more_seldom(world: World) -> None:
     world.route = None
     sender_to(world, "outbox", Owner())
-    world.wait(10)
+    world.wait(1)
     at_first = len(world.asked)
-    world.wait(10)
-    assert at_first > len(world.asked) - at_first >= 9, "once a second in the end"
+    world.wait(20)
+    then = len(world.asked) - at_first
+    assert at_first > then / 20, "more in the first second than in one of those that follow"
+    assert then >= 18, "once a second in the end"
 
 
 def test_redirects_in_a_circle_are_given_up_and_begun_anew(

@@ -346,8 +346,12 @@ def test_a_wrong_rate_says_so_on_the_page(dashboard: Dashboard) -> None:
 
 
 def test_the_autobarks_rate(dashboard: Dashboard) -> None:
+    for name in ("autobark-1", "autobark-2"):
+        dashboard.until(lambda name=name: dashboard.state(name) == "up", f"{name} is there")
     dashboard.page.fill("#rate", "30")
     dashboard.page.press("#rate", "Enter")
+
+    expect(dashboard.page.locator("#events")).to_contain_text("barks/s of each autobark: 30")
 
     def rates() -> bool:
         lines = dashboard.plotted("rates")

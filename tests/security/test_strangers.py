@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from barker.amqp.links import Network, PeerHandler, Place, receiver_from, sender
 from barker.amqp.reactor import Reactor
 from barker.core.access import Credentials, service
 from barker.core.routing import Route
+from barker.store.key import made_key
 from tests.harness import ROOT, Client, Launched, Process, Suite, credentials_at, free_port, wait_for
 
 pytestmark = pytest.mark.system
@@ -128,6 +130,28 @@ def test_one_who_guesses_a_key_is_turned_away(whole: Suite) -> None:
         attempts.reactor.call_from_thread(lambda: register(attempts.network, route))
         wait_for(lambda: "not-authentic: the key is another" in whole.directory.log, "its log tells")
         assert attempts.refused == {}
+
+
+def test_a_command_that_has_another_suites_key_goes_as_a_stranger_unless_it_was_told_that_key(
+    whole: Suite, tmp_path: Path
+) -> None:
+    other = tmp_path / "key"
+    made_key(other)
+
+    def barker(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "barker", *arguments, "--directory", whole.place]
+        environment = {**os.environ, "BARKER_DATA": str(tmp_path)}
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False
+        )
+
+    done = barker("bark", "ann", "whoever I am")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("accepted by the outbox at ")
+    done = barker("bark", "ann", "with this key or not at all", "--key", str(other))
+    assert done.returncode == 69
+    assert f"{whole.place}: the peer does not know the key that was shown ({other})" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 class _Thief(ConnectionHandler):
