@@ -63,7 +63,11 @@ class Service(Process, ConnectionHandler):
             serving.credentials,
         )
         self.serving = serving
-        self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
+        try:
+            self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
+        except Mistake:
+            self.reactor.close()
+            raise
         self.port = self.listener.port
         self._registrations: list[PeerLink[Sender]] = []
         self.received = 0

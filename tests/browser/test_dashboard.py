@@ -330,6 +330,7 @@ def test_more_of_everything(dashboard: Dashboard) -> None:
     first = dashboard.page.locator("#suite [data-name='autobark-2']")
     expect(first.locator("[data-verb='remove']")).to_be_hidden()
     dashboard.press("autobark-2", "start")
+    dashboard.until(lambda: dashboard.state("autobark-2") == "up", "it is there again")
 
 
 def test_a_wrong_rate_says_so_on_the_page(dashboard: Dashboard) -> None:
@@ -577,6 +578,9 @@ def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched)
     wait_for(
         lambda: len(page.evaluate(line)) > drawn and page.evaluate(f"{line}.at(-1) !== null"), "it goes on"
     )
+    # Nothing was known of the others, so nothing is told of them.
+    missed = re.compile(rf"inbox-{5820 + suite.offset}( \(pid \d+\))? does not report")
+    expect(page.locator("#events")).not_to_contain_text(missed)
 
 
 def test_the_graphs_have_a_gap_where_nobody_watched(page: Page) -> None:
