@@ -292,6 +292,7 @@ def test_freeze_thaw_and_stop(dashboard: Dashboard) -> None:
     dashboard.press(second, "kill")
     dashboard.until(lambda: dashboard.flows_to(first), "the first works again")
     dashboard.press(second, "start")
+    dashboard.until(lambda: dashboard.state(second) == "standby", "the second stands by")
 
 
 def test_more_of_everything(dashboard: Dashboard) -> None:
