@@ -125,7 +125,7 @@ def _journals(data: Path) -> Iterator[Finding]:
 @click.option(
     "--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Look at the ports of that suite."
 )
-@options.host
+@options.suite_host
 @options.data
 @options.program
 def main(port_offset: int, host: str, data: Path) -> None:

@@ -112,6 +112,7 @@ def main(
         monitoring=monitoring,
         sync=sync,
         allow_hosts=allow_hosts,
+        insecure=ctx.meta[options.INSECURE],
     )
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):

@@ -20,14 +20,20 @@ from barker.amqp.reactor import taken_port
 from barker.commands.keys import KEY, SESSION
 from barker.commands.output import show
 from barker.commands.session import running
+from barker.core.access import on_loopback
 from barker.core.errors import BarkerError, Mistake
 from barker.core.printable import printable, printable_lines
 from barker.core.routing import POLICIES
 from barker.environment import DATA as DATA
 from barker.store.journal import SYNC
 
+log = logging.getLogger(__name__)
+
 DIRECTORY = "127.0.0.1:5672"
 """Where the directory is, unless one is told otherwise."""
+
+INSECURE = "barker.insecure"
+"""Where click keeps the value of ``--insecure``."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -73,7 +79,25 @@ command = functools.partial(click.command, cls=BarkerCommand)
 """The decorator that makes a command of a function."""
 
 as_json = click.option("--json", "json", is_flag=True, help="Print one JSON object a line.")
-host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
+suite_host = click.option("--host", default="127.0.0.1", show_default=True, help="Where a suite listens.")
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
+_insecure = click.option(
+    "--insecure",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: _keep(ctx, INSECURE, value),
+    help="With --host: let other machines in, though nothing is encrypted and all are strangers.",
+)
+
+
+def host(command: Command) -> Command:
+    """The options --host and --insecure, for who listens; :func:`program` sees whether it may."""
+    return _host(_insecure(command))
+
+
+def _keep(ctx: click.Context, name: str, value: Any) -> Any:
+    ctx.meta[name] = value
+    return value
 
 
 def _find(ctx: click.Context, param: click.Parameter, value: Place | None) -> Place | None:
@@ -102,19 +126,11 @@ _directory = click.option(
 )
 
 
-def _keep_as(name: str) -> Callable[[click.Context, click.Parameter, Path | None], Path | None]:
-    def keep(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-        ctx.meta[name] = value
-        return value
-
-    return keep
-
-
 session = click.option(
     "--session",
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    callback=_keep_as(SESSION),
+    callback=lambda ctx, param, value: _keep(ctx, SESSION, value),
     help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
 )
 key = click.option(
@@ -122,7 +138,7 @@ key = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     expose_value=False,
-    callback=_keep_as(KEY),
+    callback=lambda ctx, param, value: _keep(ctx, KEY, value),
     help="The file with the suite's key (default: key in the data folder of the suite at --directory).",
 )
 
@@ -264,6 +280,24 @@ def _check_text(arguments: dict[str, Any]) -> None:
                 raise Mistake(f"{text!r:.100} is no text: its bytes are not UTF-8")
 
 
+def _check_reach(host: str) -> None:
+    """See that who listens at `host` lets in nobody whom it cannot know, unless it was told to.
+
+    :raises Mistake: when it would.
+    """
+    meta = click.get_current_context().meta
+    if INSECURE not in meta or on_loopback(host):
+        return
+    if not meta[INSECURE]:
+        raise Mistake(
+            f"--host {host!r} lets other machines in, where nothing is encrypted and anybody may bark, as "
+            "anybody, and read: listen at 127.0.0.1, or say --insecure"
+        )
+    if not os.environ.get(LAUNCHED):  # Its launcher has said so.
+        may = "may bark, as anybody, and read; nothing is encrypted"
+        log.warning("--insecure: whoever reaches %s %s", host, may)
+
+
 def program(command: Command) -> Command:
     """A command with --log-level, where what goes wrong is one line on standard error and a status.
 
@@ -289,6 +323,8 @@ def program(command: Command) -> Command:
         os.umask(0o077)  # What is written is this user's alone.
         try:
             _check_text(kwargs)
+            if "host" in kwargs:
+                _check_reach(kwargs["host"])
             return command(*args, **kwargs)
         except BarkerError as error:
             if str(error):

@@ -9,6 +9,7 @@ taken for a service, hand something to one in the name of another, read or take 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,14 @@ class Credentials:
         """What a service has to have to know who has the key."""
         # A salt keeps two passwords that are the same from looking so; of this key there is no second one.
         return Verifier.of(self.key, b"barker suite key")
+
+
+def on_loopback(host: str) -> bool:
+    """Whether who listens at `host` is reached from its own machine only; names but localhost may be any."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def service(address: str) -> Identity:

@@ -44,6 +44,8 @@ class Shape:
     """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
     inbox_journals: tuple[str, ...] = ()
     """The inboxes' journals likewise."""
+    insecure: bool = False
+    """Whether it may listen beyond loopback as it is."""
     allow_hosts: tuple[str, ...] = ()
     """Further names that browsers may reach the gateway by."""
 
@@ -98,8 +100,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     """
     first_port, does, arguments = _SERVICES[kind]
     port = first_port + number + shape.port_offset
-    places = ["--host", shape.host, "--port", str(port), "--log-level", shape.log_level]
-    places += ["--key", str(shape.key)]
+    places = [*_everywhere(shape), "--port", str(port)]
     if kind != "directory":
         places += ["--directory", str(shape.directory)]
     if kind == "gateway":
@@ -120,6 +121,12 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
 
 
+def _everywhere(shape: Shape) -> list[str]:
+    """The options that all have."""
+    options = ["--host", shape.host, "--log-level", shape.log_level, "--key", str(shape.key)]
+    return [*options, "--insecure"] if shape.insecure else options
+
+
 def journal_name(kind: str, shape: Shape, number: int) -> str:
     """The name of the journal of the `number`-th manifold of a kind: by its number, wherever it listens."""
     known = shape.journals if kind == "outbox" else shape.inbox_journals
@@ -132,9 +139,8 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
-    places = ["--host", shape.host, "--directory", str(shape.directory), "--data", str(shape.data)]
-    places += ["--key", str(shape.key)]
-    arguments = ("barker.autobark", f"{shape.rate:g}", *places, "--log-level", shape.log_level)
+    places = [*_everywhere(shape), "--directory", str(shape.directory), "--data", str(shape.data)]
+    arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
     return Program(f"autobark-{number}", "autobark", arguments, None, does, stage=2)

@@ -13,6 +13,7 @@ from barker.core.access import (
     check_registration,
     check_send,
     identified,
+    on_loopback,
     proof,
     service,
 )
@@ -116,3 +117,22 @@ def test_a_proof_is_for_what_it_was_made_for() -> None:
 def test_who_somebody_says_it_is(text: str, who: Identity) -> None:
     assert Identity.parse(text) == who
     assert who == STRANGER or str(who) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("10.0.0.7", False),
+        ("localhost.example", False),
+        ("127.1", False),
+    ],
+)
+def test_who_is_reached_from_its_own_machine_only(host: str, alone: bool) -> None:
+    assert on_loopback(host) == alone
