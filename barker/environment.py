@@ -32,7 +32,7 @@ PROTON = ("0.39.", "0.40.")
 CORE = ("click", "psutil", "proton")
 """What every program imports."""
 
-EXTRAS = {"web": ("aiohttp", "prometheus_client"), "terminal": ("rich",)}
+EXTRAS = {"web": ("aiohttp", "prometheus_client"), "terminal": ("rich",), "tls": ("cryptography",)}
 """What some programs import, by the extra that brings it."""
 
 _VENV = _HERE.parent / ".venv"

@@ -50,4 +50,4 @@ def operator_credentials(directory: Place) -> Credentials | None:
     file, guessed = key_file(directory)
     if guessed and not file.exists():
         return None
-    return Credentials(OPERATOR, read_key(file), str(file), guessed)
+    return Credentials(OPERATOR, read_key(file), str(file), guessed=guessed)

@@ -4,16 +4,22 @@ A suite has one secret, its key (`store/key.py`). Who proves to have it (`amqp/s
 is: a service, or an operator, which is whoever runs a command. All others are strangers; on one machine they
 may do what any client does: bark, read timelines, use a manifold that somebody has started. They may not be
 taken for a service, hand something to one in the name of another, read or take dead letters, or give orders.
+
+With TLS there is no key: each is whom its certificate names (:func:`certified`), people among them, and
+there are no strangers.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from barker.core.errors import Unauthorized
+from barker.core.barks import is_user
+from barker.core.errors import Mistake, Unauthorized
 from barker.core.partitions import whole_of
 from barker.core.reports import AGENTS
 from barker.core.scram import Verifier
@@ -23,6 +29,15 @@ PROOF = "barker:proof"
 
 OWN = ("directory", "outbox", "bizlogic", "inbox", "launcher", "monitor", "gateway")
 """The addresses of Barker's own services: nobody serves them who has not the suite's key."""
+
+CERTIFIED = (*OWN, "autobark")
+"""The services that a suite has certificates for; the last is a client, whose agent listens."""
+
+AUTHORITY = "authority.pem"
+"""The file in a folder of certificates by which all others are known."""
+
+SCHEME = "barker:"
+"""How the URI in a certificate begins that says whose it is, such as ``barker:service:inbox``."""
 
 DEAD_LETTERS = "/dead-letters"
 """How the address of a queue's dead letters ends."""
@@ -38,14 +53,22 @@ _RECEIVERS: dict[str, tuple[str, ...]] = {"launcher": ("gateway",)}
 """By address: which services receive from it, besides operators. From all others everyone may receive."""
 
 
+_SERVICE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who is at the other end of a connection."""
 
     kind: str
-    """``operator``, ``service`` or ``stranger``."""
+    """``operator``, ``service``, ``person`` or ``stranger``."""
     name: str = ""
-    """A service's: the address it serves, up to its first slash."""
+    """A service's: the address it serves, up to its first slash; a person's: the user."""
+
+    @property
+    def file_name(self) -> str:
+        """What its certificate's file is called, such as ``service-inbox.pem``."""
+        return f"{str(self).replace(':', '-')}.pem"
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -56,7 +79,7 @@ class Identity:
         kind, _, name = text.partition(":")
         if text == str(OPERATOR):
             return OPERATOR
-        return Identity(kind, name) if kind == "service" and name else STRANGER
+        return Identity(kind, name) if kind in ("service", "person") and name else STRANGER
 
 
 OPERATOR = Identity("operator")
@@ -65,12 +88,15 @@ STRANGER = Identity("stranger")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who a process is, and the key by which it proves that."""
+    """Who a process is, and by what it proves that: the suite's key, or with TLS a certificate."""
 
     identity: Identity
-    key: bytes
+    key: bytes = b""
+    """Empty with TLS."""
     file: str = ""
-    """Where the key is from, for who reads what went wrong."""
+    """Where the key is from, for who reads what went wrong; or the certificate."""
+    authority: str = ""
+    """The file with the authority that certificates are of; empty without TLS."""
     guessed: bool = False
     """Whether it may be another suite's: nobody has said that it is this one's."""
 
@@ -93,6 +119,28 @@ def service(address: str) -> Identity:
     return Identity("service", whole_of(address))
 
 
+def certified(certificate: Mapping[str, Any] | None) -> Identity:
+    """Whose certificate that is, as `ssl` shows it; a stranger's, if it names nobody, or several."""
+    names = [
+        text.removeprefix(SCHEME)
+        for kind, text in (certificate or {}).get("subjectAltName", ())
+        if kind == "URI" and text.startswith(SCHEME)
+    ]
+    return Identity.parse(names[0]) if len(names) == 1 else STRANGER
+
+
+def checked_name(who: Identity) -> Identity:
+    """The same, if a certificate may have that name.
+
+    :raises Mistake: when it may not.
+    """
+    if who.kind == "person" and not is_user(who.name):
+        raise Mistake(f"{who.name!r:.100} is no name of a user: 1 to 32 letters, digits, _ . -")
+    if who.kind == "service" and not _SERVICE.fullmatch(who.name):
+        raise Mistake(f"{who.name!r:.100} is no address of a service up to its first slash, such as orders")
+    return who
+
+
 def proof(key: bytes, *words: object) -> str:
     """What shows that a link with these words is by somebody who has the key.
 
@@ -103,11 +151,19 @@ def proof(key: bytes, *words: object) -> str:
 
 
 def identified(who: Identity, key: bytes, properties: dict[str, Any], *words: object) -> Identity:
-    """Who attaches a link with these properties: an operator, if they prove it; else who is connected."""
+    """Who attaches a link with these properties: an operator, if they prove it; else who is connected.
+
+    Without a `key`, as with TLS, they prove nothing.
+    """
     given = properties.get(PROOF)
-    if isinstance(given, str) and hmac.compare_digest(given.encode(), proof(key, *words).encode()):
+    if key and isinstance(given, str) and hmac.compare_digest(given.encode(), proof(key, *words).encode()):
         return OPERATOR
     return who
+
+
+def may_serve(who: Identity, address: str) -> bool:
+    """Whether `who` may serve `address`."""
+    return who == OPERATOR or (who.kind == "service" and service(address) in (who, service(AGENTS)))
 
 
 def check_registration(who: Identity, address: str) -> None:
@@ -115,10 +171,10 @@ def check_registration(who: Identity, address: str) -> None:
 
     :raises Unauthorized: when it may not.
     """
-    if who != OPERATOR and not (who.kind == "service" and service(address) in (who, service(AGENTS))):
+    if not may_serve(who, address):
         raise Unauthorized(
             f"a {who} may not serve {address}: start it with the --key of this suite, or prove that you have "
-            f"it by the link property {PROOF}"
+            f"it by the link property {PROOF}; with TLS, show a certificate for that service"
         )
 
 
@@ -127,7 +183,7 @@ def check_send(who: Identity, address: str) -> None:
 
     :raises Unauthorized: when it may not.
     """
-    _check(who, address, "send to", _SENDERS)
+    _check(who, address, "send to", _SENDERS, address == "outbox")
 
 
 def check_receive(who: Identity, address: str) -> None:
@@ -135,10 +191,13 @@ def check_receive(who: Identity, address: str) -> None:
 
     :raises Unauthorized: when it may not.
     """
-    _check(who, address, "receive from", _RECEIVERS)
+    _check(who, address, "receive from", _RECEIVERS, whole_of(address) == "inbox")
 
 
-def _check(who: Identity, address: str, what: str, allowed: dict[str, tuple[str, ...]]) -> None:
+def _check(who: Identity, address: str, what: str, allowed: dict[str, tuple[str, ...]], people: bool) -> None:
+    """`people`: whether people may, who bark and read timelines, and do nothing else."""
+    if who.kind == "person" and not people:
+        raise Unauthorized(f"{who} may not {what} {address}: people send to outbox, and read inbox/USER")
     services = allowed.get(whole_of(address))
     if address.endswith(DEAD_LETTERS):
         services = ()

@@ -136,3 +136,41 @@ def test_who_somebody_says_it_is(text: str, who: Identity) -> None:
 )
 def test_who_is_reached_from_its_own_machine_only(host: str, alone: bool) -> None:
     assert on_loopback(host) == alone
+
+
+PERSON = Identity("person", "ark3")
+
+
+def test_people_bark_and_read_timelines_and_do_nothing_else() -> None:
+    check_send(PERSON, "outbox")
+    check_receive(PERSON, "inbox/ark3")
+    check_receive(PERSON, "inbox-2-of-4/ark3")
+    for address in (
+        "inbox/ark3",
+        "bizlogic",
+        "launcher",
+        "orders",
+        "outbox/dead-letters",
+        "outbox/eu",
+        "monitor",
+    ):
+        with pytest.raises(Unauthorized, match="person:ark3 may not send to"):
+            check_send(PERSON, address)
+    for address in (
+        "outbox",
+        "inbox/dead-letters",
+        "directory",
+        "monitor",
+        "agents/a-1",
+        "launcher",
+        "orders",
+    ):
+        with pytest.raises(Unauthorized, match="may not receive from"):
+            check_receive(PERSON, address)
+    with pytest.raises(Unauthorized, match="person:ark3 may not serve inbox"):
+        check_registration(PERSON, "inbox")
+
+
+def test_without_a_key_nobody_proves_anything() -> None:
+    """With TLS there is none: whoever made a proof of it would be an operator."""
+    assert identified(PERSON, b"", {PROOF: proof(b"", "launcher")}, "launcher") == PERSON
