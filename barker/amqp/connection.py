@@ -32,7 +32,7 @@ from barker.amqp._proton import (
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
 from barker.amqp.sasl import Sasl
-from barker.core.access import STRANGER
+from barker.core.access import STRANGER, Identity
 from barker.core.capacity import DEFAULT_BOUNDS, Bounds
 from barker.core.errors import InvalidField, LimitExceeded, NotAuthentic, NotSupported, PeerError
 
@@ -97,7 +97,7 @@ class Connection:
         self.identity = STRANGER
         """Who is at the other end, as far as it has proved that."""
         self.proved = False
-        """Whether who was dialled has proved to have the key that was shown to it."""
+        """Whether who was dialled has proved to have the key that was shown to it, or a certificate."""
         self._sasl = sasl
         self._on_output = on_output
         self._touched = False
@@ -115,7 +115,7 @@ class Connection:
         self._sent_since = 0
         self._limits = limits
         self._partial_bytes = 0
-        self._server = server
+        self.is_server, self.hostname = server, hostname
         self._default_session: Any = None
         self._names = itertools.count()
         self._container = container
@@ -282,6 +282,15 @@ class Connection:
         patience = 2 * lib.pn_transport_get_remote_idle_timeout(self._transport) / 1000
         return bool(0 < patience < seconds)
 
+    def certified(self, who: Identity) -> None:
+        """TLS stands, and whom the peer's certificate names; a stranger, if it has shown none."""
+        if self._sasl is not None:
+            self._sasl.certificate = who
+
+    def fail(self, error: PeerError) -> None:
+        """It cannot go on: why, for when it is :meth:`lost`."""
+        self._condition = Condition(error.condition, str(error))
+
     def lost(self, condition: Condition | None = None) -> None:
         """The socket is gone: end every link, tell the handler, free what Proton holds."""
         if self._lost:
@@ -305,7 +314,7 @@ class Connection:
         try:
             rest = self._sasl.receive(data)
         except NotAuthentic as error:
-            self._condition = Condition(error.condition, str(error))
+            self.fail(error)
             return None
         self._end_sasl()
         return rest

@@ -19,10 +19,11 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import SILENT, Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import Reactor
-from barker.core.access import OWN
+from barker.core.access import OWN, may_serve
 from barker.core.backoff import Backoff
 from barker.core.errors import Mistake, NotAuthentic, PeerError
 from barker.core.partitions import whole_of
+from barker.core.routing import normalised
 
 log = logging.getLogger(__name__)
 
@@ -91,20 +92,26 @@ class Network(ConnectionHandler):
         """Whoever needs it dials again."""
         self._forget(connection)
 
-    def believes(self, connection: Connection, address: str) -> bool:
-        """Whether who is at the other end may serve `address`, or send others to who does.
+    def doubt(self, connection: Connection, address: str) -> str:
+        """Why who is at the other end may not serve `address`, or send others to who does; empty: it may.
 
-        Barker's own addresses are served by who knows the suite's key; a process without it cannot tell.
+        Barker's own addresses are served by who knows the suite's key; a process without it cannot tell. With
+        TLS every address is served by who has a certificate for it.
         """
-        own = whole_of(address) in OWN
-        return not own or self.reactor.credentials is None or connection.proved
+        credentials = self.reactor.credentials
+        if credentials is not None and credentials.authority:
+            who = connection.identity
+            return "" if may_serve(who, normalised(address)) else f"a {who} may not serve {address}"
+        known = whole_of(address) not in OWN or credentials is None or connection.proved
+        return "" if known else f"{connection.peer} does not know the suite's key"
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """A link to `address` does not stand, as `peer` (host:port) says or is silent; it is tried again."""
         credentials = self.reactor.credentials
         if credentials is not None and why is not None and why.name == NotAuthentic.condition:
             if str(why) not in self._complaints:
-                log.error("%s: %s; this has the key of %s", peer, why.description, credentials.file)
+                what = "shows" if credentials.authority else "has the key of"
+                log.error("%s: %s; this %s %s", peer, why.description, what, credentials.file)
             self._complaints.add(str(why))
 
     def on_found(self, address: str) -> None:
@@ -192,9 +199,9 @@ class PeerLink(LinkHandler, Generic[L]):
     # What the link tells
 
     def on_opened(self, link: L) -> None:
-        if not self._network.believes(link.connection, self.address):
+        if doubt := self._network.doubt(link.connection, self.address):
             link.close()
-            self._end_unknown(link)
+            self._end_doubtful(link, doubt)
             return
         self._pending, self.link, self._avoid = None, link, ""
         log.info("%s: found at %s", self.address, link.connection.peer)
@@ -217,10 +224,10 @@ class PeerLink(LinkHandler, Generic[L]):
             log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
             self._handler.on_lost(link, condition)
         if condition is not None and condition.name == "amqp:link:redirect":
-            if self._network.believes(link.connection, "directory"):
-                self._redirected(condition, link.connection.peer)
+            if doubt := self._network.doubt(link.connection, "directory"):
+                self._end_doubtful(link, doubt)
             else:
-                self._end_unknown(link)
+                self._redirected(condition, link.connection.peer)
             return
         if condition is not None and condition.name == SILENT:
             self._avoid = link.connection.peer
@@ -230,10 +237,9 @@ class PeerLink(LinkHandler, Generic[L]):
         else:
             self._again(condition, link.connection.peer)
 
-    def _end_unknown(self, link: L) -> None:
+    def _end_doubtful(self, link: L, doubt: str) -> None:
         self._pending = None
-        peer = link.connection.peer
-        self._again(Condition(NotAuthentic.condition, f"{peer} does not know the suite's key"), peer)
+        self._again(Condition(NotAuthentic.condition, doubt), link.connection.peer)
 
     def _redirected(self, condition: Condition, peer: str) -> None:
         self._redirects += 1

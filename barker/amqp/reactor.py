@@ -20,14 +20,18 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from barker.amqp.connection import Connection, Share
 from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
-from barker.amqp.sasl import SaslClient, SaslServer
+from barker.amqp.sasl import CertifiedServer, Sasl, SaslServer, client
 from barker.amqp.system import System
 from barker.core.access import Credentials
-from barker.core.errors import Mistake
+from barker.core.errors import Mistake, NotAuthentic
+
+if TYPE_CHECKING:
+    from barker.amqp.certificates import Certificates
+    from barker.amqp.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +77,23 @@ class Reactor:
         """`container` is the AMQP container id of every connection made here.
 
         `system` tells the time, and has chance; the machine's if it is not given. With `credentials` it shows
-        whom it dials who it is, and knows who dials it; without, all are strangers.
+        whom it dials who it is, and knows who dials it; without, all are strangers. With those that are a
+        certificate it speaks TLS with everybody.
+
+        :raises Mistake: when the certificate cannot be read.
         """
         self.container = container
         self.credentials = credentials
-        self._verifier = credentials.verifier() if credentials is not None else None
+        self._verifier = None
+        self._certificates: Certificates | None = None
         self.system = system = system or System()
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
+        if credentials is not None and credentials.authority:
+            from barker.amqp.certificates import Certificates  # With OpenSSL: for those who need it.
+
+            self._certificates = Certificates(credentials, self.clock)
+        elif credentials is not None:
+            self._verifier = credentials.verifier()
         self.connections: dict[Connection, None] = {}
         """The connections that stand, accepted and dialled."""
         self._bounds = system.bounds
@@ -132,7 +146,7 @@ class Reactor:
             on_output=self._mark,
             share=self._share,
             bounds=self._bounds,
-            sasl=SaslClient(self.credentials, self.system.nonce),
+            sasl=client(self.credentials, self.system.nonce),
         )
         connection.peer = f"{host}:{port}"
         self.connections[connection] = None
@@ -202,8 +216,8 @@ class Reactor:
             for connection, wire in list(self._wires.items()):
                 connection.close()
                 with contextlib.suppress(OSError):
-                    while output := connection.output():
-                        connection.sent(wire.socket.send(output))
+                    while output := wire.stream.output():
+                        wire.stream.sent(wire.socket.send(output))
                 selector.register(wire.socket, selectors.EVENT_READ)
             end = self.clock() + GOODBYE_SECONDS
             while selector.get_map() and (left := end - self.clock()) > 0:
@@ -391,8 +405,14 @@ class Reactor:
 
     def _begin(self, connection: Connection, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            stream = self._certificates.secure(connection, self._mark) if self._certificates else connection
+        except NotAuthentic as error:
+            sock.close()
+            self._drop(connection, Condition(error.condition, str(error)))
+            return
         self.connections[connection] = None
-        self._wires[connection] = _Wire(self, connection, sock)
+        self._wires[connection] = _Wire(self, connection, sock, stream)
         self._share.among(len(self._wires))
         self._mark(connection)
 
@@ -411,11 +431,14 @@ class Reactor:
             limits=limits,
             share=self._share,
             bounds=self._bounds,
-            sasl=SaslServer(self._verifier, self.system.nonce),
+            sasl=self._sasl_server(),
         )
         connection.peer = peer
         self._begin(connection, sock)
         self.after(limits.open_seconds, lambda: self._check_open(connection, limits.open_seconds))
+
+    def _sasl_server(self) -> Sasl:
+        return CertifiedServer() if self._certificates else SaslServer(self._verifier, self.system.nonce)
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:
@@ -445,8 +468,11 @@ class Reactor:
 class _Wire:
     """One socket and the AMQP connection that is spoken over it."""
 
-    def __init__(self, reactor: Reactor, connection: Connection, sock: socket.socket) -> None:
-        self._reactor, self._connection, self.socket = reactor, connection, sock
+    def __init__(
+        self, reactor: Reactor, connection: Connection, sock: socket.socket, stream: Connection | Tls
+    ) -> None:
+        """The socket's bytes are those of `stream`: the connection's own, or what TLS makes of them."""
+        self._reactor, self._connection, self.socket, self.stream = reactor, connection, sock, stream
         self._full = False
         reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
 
@@ -464,7 +490,7 @@ class _Wire:
         if self._full:
             return
         while True:
-            output = self._connection.output()
+            output = self.stream.output()
             if output is None:
                 self._reactor._drop(self._connection, None)
                 return
@@ -472,7 +498,7 @@ class _Wire:
                 self._connection.resume()
                 return
             try:
-                self._connection.sent(self.socket.send(output))
+                self.stream.sent(self.socket.send(output))
             except BlockingIOError:
                 self._set_full(True)
                 return
@@ -495,7 +521,7 @@ class _Wire:
         except OSError as error:
             self._reactor._drop(self._connection, _broken(error))
             return
-        more = self._connection.receive(data) if data else False
+        more = self.stream.receive(data) if data else False
         if not more:
             # The end of the stream, or bytes that are no AMQP: say what is left to say, and go.
             self.flush()

@@ -1,5 +1,7 @@
 """The security layer in front of AMQP: who is at the other end (AMQP 1.0 §5.3, SASL).
 
+Behind TLS each is whom its certificate names, and says so by the mechanism EXTERNAL.
+
 Proton without Cyrus SASL knows ANONYMOUS, PLAIN and EXTERNAL only, so the frames are written and read here,
 and Proton is given what comes behind them. Who shows the suite's key does so by SCRAM-SHA-256
 (`core/scram.py`), and knows afterwards that the other side has it, too. A peer that speaks AMQP at once, or
@@ -23,7 +25,13 @@ from barker.core.scram import MECHANISM, ScramClient, ScramServer, Verifier
 HEADER = b"AMQP\x03\x01\x00\x00"
 """What SASL begins with (§5.3.1); AMQP itself has 0 in place of the 3."""
 
-ANONYMOUS = "ANONYMOUS"
+ANONYMOUS, EXTERNAL = "ANONYMOUS", "EXTERNAL"
+
+_TLS = (b"\x16", b"\x15", b"AMQP\x02")
+"""What TLS begins with: a handshake, an alert, or AMQP's word that there is TLS."""
+
+NAMELESS = "the peer shows no certificate that names a service, an operator or a person"
+"""What is said of who gets nowhere behind TLS."""
 
 MOST_BYTES = 4096
 """The largest frame of a peer; §5.3.1 has 512, and room for long lists of mechanisms."""
@@ -44,7 +52,9 @@ class Sasl(ABC):
         self.identity = STRANGER
         """Who the other side has proved to be, when it was the one that dialled."""
         self.proved = False
-        """Whether the other side has proved to have the key, when it was dialled."""
+        """Whether the other side has proved to have the key, or a certificate, when it was dialled."""
+        self.certificate = STRANGER
+        """Whom the other side's certificate names: set by who has TLS, before the first byte."""
         self._input = bytearray()
         self._begun = False
 
@@ -68,8 +78,21 @@ class Sasl(ABC):
         """A frame of the peer's."""
 
     def on_no_sasl(self) -> None:
-        """The peer does not begin with SASL."""
+        """The peer does not begin with SASL.
+
+        :raises NotAuthentic: when nothing can come of that.
+        """
+        self.check_clear()
         self.done = True
+
+    def check_clear(self) -> None:
+        """See that the peer does not begin with TLS.
+
+        :raises NotAuthentic: when it does.
+        """
+        if self._input.startswith(_TLS):
+            self.output += HEADER
+            raise NotAuthentic("the peer speaks TLS, and this does not: it takes --tls DIR")
 
     def send(self, kind: int, *fields: Any) -> None:
         """Have a frame sent."""
@@ -161,6 +184,7 @@ class SaslClient(Sasl):
 
     def on_no_sasl(self) -> None:
         """What was dialled speaks something else."""
+        self.check_clear()
         raise NotAuthentic("the peer does not speak SASL")
 
     def on_frame(self, kind: int, fields: list[Any]) -> None:
@@ -193,6 +217,67 @@ class SaslClient(Sasl):
             self._scram.check(_octets([final]))
             self.proved = True
         self.done = True
+
+
+class CertifiedServer(Sasl):
+    """The side that was dialled, behind TLS: who has no certificate that names somebody gets nowhere."""
+
+    def on_begun(self) -> None:
+        """Say how one may show who one is."""
+        self.output += HEADER
+        if self.certificate == STRANGER:
+            self.send(_OUTCOME, ubyte(_AUTH))
+            raise NotAuthentic(NAMELESS)
+        self.send(_MECHANISMS, EXTERNAL)
+
+    def on_no_sasl(self) -> None:
+        """A peer may leave SASL out: its certificate has said it all (§5.2.1)."""
+        if self.certificate == STRANGER:
+            raise NotAuthentic(NAMELESS)
+        self._is_known()
+
+    def on_frame(self, kind: int, fields: list[Any]) -> None:
+        """The peer's choice."""
+        mechanism, name = [*fields, None, None][:2]
+        # RFC 4422, appendix A: it may say as whom it wants to act, and is nobody else here.
+        names = (None, b"", str(self.certificate).encode(), self.certificate.name.encode())
+        if kind != _INIT or mechanism != EXTERNAL or name not in names:
+            self.send(_OUTCOME, ubyte(_AUTH))
+            raise NotAuthentic(f"a {self.certificate} may only say by {EXTERNAL} who it is, and be that")
+        self.send(_OUTCOME, ubyte(_OK))
+        self._is_known()
+
+    def _is_known(self) -> None:
+        self.identity, self.done = self.certificate, True
+
+
+class CertifiedClient(Sasl):
+    """The side that dialled, behind TLS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output += HEADER
+
+    def on_no_sasl(self) -> None:
+        """What was dialled speaks something else."""
+        raise NotAuthentic("the peer does not speak SASL")
+
+    def on_frame(self, kind: int, fields: list[Any]) -> None:
+        """What the peer offers, and decides."""
+        value = fields[0] if fields else None
+        if kind == _MECHANISMS and EXTERNAL in map(str, value if isinstance(value, list) else [value]):
+            self.send(_INIT, symbol(EXTERNAL), b"")
+        elif kind == _OUTCOME and value == _OK:
+            self.identity, self.proved, self.done = self.certificate, True, True
+        else:
+            raise NotAuthentic("the peer does not take this certificate for who this is")
+
+
+def client(credentials: Credentials | None, nonce: Callable[[], str]) -> Sasl:
+    """The side that dials, of somebody with these."""
+    if credentials is not None and credentials.authority:
+        return CertifiedClient()
+    return SaslClient(credentials, nonce)
 
 
 def _octets(fields: list[Any]) -> bytes:
