@@ -19,6 +19,7 @@ from barker.amqp.system import new_id, now
 from barker.commands import options
 from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
+from barker.core.access import service
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
 from barker.core.kennel import sentence
@@ -119,7 +120,7 @@ def main(
     Never as the one whose page the launcher prints, ark3 or whom most follow, unless told to.
     """
     names = list(users) or others(data / FILE_NAME)
-    terminal = Terminal(directory_place)
+    terminal = Terminal(directory_place, certificate=service("autobark"))
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)
     if count is None:

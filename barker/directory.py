@@ -70,7 +70,7 @@ class Directory(Service):
         credentials = self.serving.credentials
         if credentials is not None:
             words = route.address, route.host, route.port
-            who = identified(link.connection.identity, credentials.key, link.properties, *words)
+            who = identified(link.connection.identity, credentials, link.properties, *words)
             check_registration(who, route.address)
 
     def _register(self, link: Receiver, route: Route) -> LinkHandler:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from barker.commands import options, session
+from barker.commands import keys, options, session
 from barker.commands.output import show
 from barker.core.errors import Mistake
 from barker.store.first_users import import_users, make_users
@@ -68,6 +68,7 @@ from barker.suite.shape import MOST, Shape
     help="Where the pages look for the gateway's address (default: beside them, a file for each suite).",
 )
 @options.allow_host
+@options.tls
 @options.data
 @options.sync
 @options.program
@@ -113,6 +114,7 @@ def main(
         sync=sync,
         allow_hosts=allow_hosts,
         insecure=ctx.meta[options.INSECURE],
+        tls=tls.resolve() if (tls := ctx.meta[keys.TLS]) else None,
     )
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):

@@ -23,7 +23,7 @@ def certificates(folder: Path, now: float | None = None, days: int = 1) -> Path:
 
 
 def credentials(folder: Path, who: Identity) -> Credentials:
-    return Credentials(who, file=str(folder / who.file_name), authority=str(folder / AUTHORITY))
+    return Credentials(who, b"", file=str(folder / who.file_name), authority=str(folder / AUTHORITY))
 
 
 def replace(file: Path, other: Path) -> None:

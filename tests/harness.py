@@ -36,6 +36,7 @@ from barker.core.barks import Bark, Follow
 from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
 from barker.suite.ports import free_offset
+from tests.certified import credentials as certified
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,9 +66,14 @@ TURN = itertools.count(random.randrange(len(PORTS)))
 KEYS: dict[str, Path] = {}
 """By the place of a directory that a test has started: the file with the suite's key."""
 
+CERTIFICATES: dict[str, Path] = {}
+"""Likewise, for those that speak TLS: the folder with its certificates."""
+
 
 def credentials_at(place: str) -> Credentials | None:
     """What an operator of the suite has whose directory is there; None for a suite that no test has begun."""
+    if place in CERTIFICATES:
+        return certified(CERTIFICATES[place], OPERATOR)
     return Credentials(OPERATOR, read_key(KEYS[place])) if place in KEYS else None
 
 
@@ -143,13 +149,16 @@ class Process:
 class Suite:
     """Programs that belong together: one directory, one data folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Path | None = None) -> None:
+        """With certificates in the folder `tls`, it speaks TLS."""
         self.folder, self.data = folder, folder / "data"
         self.processes: list[Process] = []
-        self.key = folder / "key"
+        self.key, self.tls = folder / "key", tls
         made_key(self.key)
         self.directory = self.start("directory")
         KEYS[self.place] = self.key
+        if tls is not None:
+            CERTIFICATES[self.place] = tls
 
     @property
     def place(self) -> str:
@@ -158,7 +167,13 @@ class Suite:
     @property
     def places(self) -> list[str]:
         """The options by which a program belongs to the suite, or a command speaks to it."""
-        return ["--directory", self.place, "--key", str(self.key)]
+        return ["--directory", self.place, *self.secrets]
+
+    @property
+    def secrets(self) -> list[str]:
+        """The options by which the suite knows a program, and the program the suite."""
+        tls = ["--tls", str(self.tls)] if self.tls is not None else []
+        return ["--key", str(self.key), *tls]
 
     def start(self, program: str, *arguments: str, listens: bool = True, data: bool = True) -> Process:
         """Start `barker.PROGRAM`, with the suite's `data` or not; ready or not."""
@@ -167,7 +182,7 @@ class Suite:
         if port is not None:
             command += ["--port", str(port)]
         if program == "directory":
-            command += ["--key", str(self.key)]
+            command += self.secrets
         else:
             command += self.places
         if data and program in ("manifold", "bizlogic", "autobark"):
@@ -196,7 +211,7 @@ class Suite:
 
         def ask() -> dict[str, Any] | None:
             states: list[dict[str, Any]] = []
-            reactor = Reactor("test-state")
+            reactor = Reactor("test-state", credentials=credentials_at(self.place))
 
             class Reader(PeerHandler[Receiver]):
                 def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
@@ -234,15 +249,17 @@ class Suite:
 class Client:
     """An author and reader in a thread of its own: knows what was accepted, and what stood on timelines."""
 
-    def __init__(self, place: str, stranger: bool = False) -> None:
-        """It has the key of the suite whose directory is at `place`, unless it is a `stranger`."""
+    def __init__(self, place: str, stranger: bool = False, credentials: Credentials | None = None) -> None:
+        """It is an operator of the suite whose directory is at `place`, unless it is a `stranger`, or has its
+        own `credentials`."""
         self.accepted: dict[Any, Any] = {}
         self.rejected: dict[Any, Condition | None] = {}
         self.timelines: dict[str, list[Bark]] = defaultdict(list)
         self.arrived: dict[str, float] = {}
         self.found: set[str] = set()
         self.reactor = Reactor(
-            f"test-{os.getpid()}-{id(self)}", credentials=None if stranger else credentials_at(place)
+            f"test-{os.getpid()}-{id(self)}",
+            credentials=None if stranger else credentials or credentials_at(place),
         )
         self.network = Network(self.reactor, Place.parse(place))
         self._outbounds: dict[str, Outbound] = {}

@@ -59,6 +59,16 @@ class Certificates:
         contexts = self.contexts
         return Tls(connection, contexts.server if connection.is_server else contexts.client, on_output)
 
+    def for_pages(self) -> ssl.SSLContext:
+        """What an HTTP server speaks TLS with: with each browser by the certificate of that time."""
+        context = self._read().pages
+
+        def choose(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+            tls.context = self.contexts.pages
+
+        context.sni_callback = choose
+        return context
+
     def _look(self) -> None:
         state = self._state()
         if state != self._seen:

@@ -150,7 +150,7 @@ class Service(Process, ConnectionHandler):
         """Find the node that a peer's link is for."""
         address = checked_address(link.address)
         if self.serving.credentials is not None:
-            who = identified(link.connection.identity, self.serving.credentials.key, link.properties, address)
+            who = identified(link.connection.identity, self.serving.credentials, link.properties, address)
             check = check_send if isinstance(link, Receiver) else check_receive
             check(who, address)
         if self.agent.is_at(address):

@@ -17,7 +17,7 @@ from barker.amqp.agent import LAUNCHED
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.amqp.reactor import taken_port
-from barker.commands.keys import KEY, SESSION
+from barker.commands.keys import CERTIFICATE, KEY, SESSION, TLS
 from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.access import on_loopback
@@ -86,7 +86,7 @@ _insecure = click.option(
     is_flag=True,
     expose_value=False,
     callback=lambda ctx, param, value: _keep(ctx, INSECURE, value),
-    help="With --host: let other machines in, though nothing is encrypted and all are strangers.",
+    help="With --host: let other machines in without --tls; nothing is encrypted, and all are strangers.",
 )
 
 
@@ -133,7 +133,7 @@ session = click.option(
     callback=lambda ctx, param, value: _keep(ctx, SESSION, value),
     help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
 )
-key = click.option(
+_key = click.option(
     "--key",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -143,8 +143,32 @@ key = click.option(
 )
 
 
+tls = click.option(
+    "--tls",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    expose_value=False,
+    callback=lambda ctx, param, value: _keep(ctx, TLS, value),
+    help="Speak TLS, with the certificates in this folder, which 'barker certs' makes (default: as the suite "
+    "at --directory).",
+)
+_certificate = click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    expose_value=False,
+    callback=lambda ctx, param, value: _keep(ctx, CERTIFICATE, value),
+    help="With TLS: show this certificate (default: that of the service in --tls, or the operator's).",
+)
+
+
+def key(command: Command) -> Command:
+    """The options --key, --tls and --certificate, for `keys.py`."""
+    return _key(tls(_certificate(command)))
+
+
 def directory(command: Command) -> Command:
-    """The options --directory, as `directory_place`, and --key, for `keys.py`."""
+    """The options --directory, as `directory_place`, and those of :func:`key`."""
     return _directory(key(command))
 
 
@@ -286,12 +310,12 @@ def _check_reach(host: str) -> None:
     :raises Mistake: when it would.
     """
     meta = click.get_current_context().meta
-    if INSECURE not in meta or on_loopback(host):
+    if INSECURE not in meta or on_loopback(host) or meta.get(TLS) is not None:
         return
     if not meta[INSECURE]:
         raise Mistake(
-            f"--host {host!r} lets other machines in, where nothing is encrypted and anybody may bark, as "
-            "anybody, and read: listen at 127.0.0.1, or say --insecure"
+            f"--host {host!r} lets other machines in: 'barker certs init DIR' makes certificates, and --tls "
+            "DIR turns away who has none; or say --insecure: anybody may bark then, as anybody, and read"
         )
     if not os.environ.get(LAUNCHED):  # Its launcher has said so.
         may = "may bark, as anybody, and read; nothing is encrypted"

@@ -41,6 +41,8 @@ class Session:
     launcher: str = ""
     pid: int = 0
     data: str = ""
+    tls: str = ""
+    """The folder with its certificates; empty without TLS."""
 
     @property
     def runs(self) -> bool:

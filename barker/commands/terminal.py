@@ -12,8 +12,9 @@ from barker.amqp.links import Network, Place
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
-from barker.commands.keys import operator_credentials
+from barker.commands.keys import terminal_credentials
 from barker.commands.output import OutputLost, show
+from barker.core.access import OPERATOR, Identity
 from barker.core.errors import BarkerError, Interrupted, Mistake, NotAuthentic, Unanswered, Unauthorized
 from barker.core.printable import printable
 
@@ -24,12 +25,12 @@ PATIENCE_SECONDS = 0.5
 class Terminal(Process):
     """One command's process; it ends when the command says so, or with an error."""
 
-    def __init__(self, directory: Place, hint: str = "") -> None:
-        """`hint`: what to do when nobody serves what it looks for.
+    def __init__(self, directory: Place, hint: str = "", certificate: Identity = OPERATOR) -> None:
+        """`hint`: what to do when nobody serves what it looks for; `certificate`: with TLS, whose it shows.
 
-        :raises Mistake: for a key that others can read.
+        :raises Mistake: for a key that others can read, or a certificate that is not there.
         """
-        credentials = operator_credentials(directory)
+        credentials = terminal_credentials(directory, certificate)
         super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory, credentials=credentials)
         self.network = _Search(self.reactor, directory, self._say, self.fail, hint)
         self.tell: Callable[[str], None] = lambda text: self.show(f"-- {text}", err=True)
@@ -94,13 +95,18 @@ class _Search(Network):
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """Note it, and say it in a while; who has only guessed which key it is goes on as a stranger."""
-        if why is not None and why.name == Unauthorized.condition:
-            self._fail(Mistake(f"{printable(why.description)}; it is in the suite's data folder: --key FILE"))
-            return
         credentials = self.reactor.credentials
-        if credentials is not None and why is not None and why.name == NotAuthentic.condition:
-            if not credentials.guessed:
-                self._note(address, f"{peer}: {why.description} ({credentials.file})")
+        secured = credentials is not None and credentials.authority
+        if why is not None and why.name == Unauthorized.condition:
+            key = "it is in the suite's data folder: --key FILE"
+            remedy = "show another's by --certificate FILE" if secured else key
+            self._fail(Mistake(f"{printable(why.description)}; {remedy}"))
+            return
+        if why is not None and why.name == NotAuthentic.condition:
+            self._answered = True
+            if credentials is None or not credentials.guessed:
+                shown = f" ({credentials.file})" if credentials is not None else ""
+                self._note(address, f"{peer}: {why.description}{shown}")
                 return
             self.reactor.credentials = None
         if why is not None and why.name == "amqp:not-found":

@@ -91,10 +91,10 @@ class Credentials:
     """Who a process is, and by what it proves that: the suite's key, or with TLS a certificate."""
 
     identity: Identity
-    key: bytes = b""
-    """Empty with TLS."""
+    key: bytes
+    """With TLS it proves nothing, and may be empty."""
     file: str = ""
-    """Where the key is from, for who reads what went wrong; or the certificate."""
+    """Where the key is from, for who reads what went wrong; with TLS, the certificate."""
     authority: str = ""
     """The file with the authority that certificates are of; empty without TLS."""
     guessed: bool = False
@@ -150,15 +150,15 @@ def proof(key: bytes, *words: object) -> str:
     return hmac.digest(key, " ".join(map(str, words)).encode(), "sha256").hex()
 
 
-def identified(who: Identity, key: bytes, properties: dict[str, Any], *words: object) -> Identity:
+def identified(who: Identity, ours: Credentials, properties: dict[str, Any], *words: object) -> Identity:
     """Who attaches a link with these properties: an operator, if they prove it; else who is connected.
 
-    Without a `key`, as with TLS, they prove nothing.
+    `ours` are the service's. With TLS they prove nothing: each is whom its certificate names.
     """
     given = properties.get(PROOF)
-    if key and isinstance(given, str) and hmac.compare_digest(given.encode(), proof(key, *words).encode()):
-        return OPERATOR
-    return who
+    if ours.authority or not isinstance(given, str):
+        return who
+    return OPERATOR if hmac.compare_digest(given.encode(), proof(ours.key, *words).encode()) else who
 
 
 def may_serve(who: Identity, address: str) -> bool:

@@ -22,6 +22,7 @@ from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.message import decode_command, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
+from barker.commands.keys import certified
 from barker.commands.options import DATA
 from barker.commands.output import OutputLost, show
 from barker.commands.session import file_of, remove_session, write_session
@@ -83,7 +84,8 @@ class Launcher(Service):
         self._browser: Popen[bytes] | None = None
         self.token = secrets.token_urlsafe(24)
         check_ports(shape)
-        credentials = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
+        key = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
+        credentials = certified(key, shape.tls)
         place = "launcher", shape.host, shape.launcher.port, shape.directory, "ordered"
         super().__init__(Serving(*place, credentials=credentials))
         self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell, self._on_line)
@@ -109,6 +111,7 @@ class Launcher(Service):
         """
         shape = self.suite.shape
         more = {"directory": str(shape.directory), "launcher": str(shape.launcher), "data": str(shape.data)}
+        more["tls"] = str(shape.tls or "")
         for file in self._sessions:
             self._written = write_session(file, shape.gateway, self.token, pid=self.agent.process.pid, **more)
         self.register()
@@ -167,6 +170,7 @@ class Launcher(Service):
             show(f"The dashboard: {'  or  '.join(dashboard)}")
         if shape.port_offset or shape.data != Path(DATA).resolve():
             variables = f"BARKER_DIRECTORY={shape.directory} BARKER_DATA={shlex.quote(str(shape.data))}"
+            variables += f" BARKER_TLS={shlex.quote(str(shape.tls))}" if shape.tls else ""
             show(f"In another terminal, for its commands: export {variables}")
         show("Kill what you like; Ctrl-C ends it all.")
         if self._open_pages:
@@ -288,9 +292,11 @@ def _page(path: str, folder: str, shape: Shape, user: str = STAR, key: str = "")
     who = {} if user == STAR else {"user": user}
     where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
     # Behind the # nobody is sent it, and it is in no log.
-    served = f"http://{shape.gateway}/{path}{_search(who)}{key and f'#key={key}'}"
+    scheme = "https" if shape.tls else "http"
+    served = f"{scheme}://{shape.gateway}/{path}{_search(who)}{key and f'#key={key}'}"
     on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
-    return [served] if INSTALLED else [served, on_disk]
+    # Those on the disk speak no TLS.
+    return [served] if INSTALLED or shape.tls else [served, on_disk]
 
 
 def _search(fields: dict[str, str]) -> str:

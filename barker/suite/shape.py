@@ -44,6 +44,8 @@ class Shape:
     """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
     inbox_journals: tuple[str, ...] = ()
     """The inboxes' journals likewise."""
+    tls: Path | None = None
+    """The folder with its certificates; None: it speaks no TLS."""
     insecure: bool = False
     """Whether it may listen beyond loopback as it is."""
     allow_hosts: tuple[str, ...] = ()
@@ -124,6 +126,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
 def _everywhere(shape: Shape) -> list[str]:
     """The options that all have."""
     options = ["--host", shape.host, "--log-level", shape.log_level, "--key", str(shape.key)]
+    options += ["--tls", str(shape.tls)] if shape.tls else []
     return [*options, "--insecure"] if shape.insecure else options
 
 

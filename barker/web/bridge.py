@@ -17,10 +17,11 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from barker.amqp.certificates import Certificates
 from barker.amqp.links import Place
-from barker.amqp.sasl import SaslClient, SaslServer
+from barker.amqp.sasl import SaslServer, client
 from barker.amqp.watch import Watcher
-from barker.core.access import Credentials
+from barker.core.access import Credentials, certified, may_serve
 from barker.core.errors import NotAuthentic
 from barker.web.bounds import BoundedServer
 from barker.web.pages import line
@@ -71,12 +72,13 @@ class Bridge:
         chance: Random,
         most: int,
         credentials: Credentials,
+        certificates: Certificates | None,
     ) -> None:
         """`ask` has something done in the thread of the reactor, whose `watcher` it is; `most` at a time.
 
-        By its `credentials` services know the gateway.
+        By its `credentials` services know the gateway, with TLS by its `certificates`.
         """
-        self._credentials = credentials
+        self._credentials, self._certificates = credentials, certificates
         self._server, self._watcher, self._directory = server, watcher, directory
         self._ask, self._most = ask, most
         self.to_services = self.to_browsers = 0
@@ -150,8 +152,11 @@ class Bridge:
                 break
             try:
                 async with asyncio.timeout(DIAL_SECONDS):
-                    reader, writer = await asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
-                    await self._introduce(reader, writer)
+                    tls = self._certificates.contexts.client if self._certificates else None
+                    reader, writer = await asyncio.open_connection(
+                        place.host, place.port, limit=READ_BYTES, ssl=tls
+                    )
+                    await self._introduce(reader, writer, service)
                     return reader, writer
             except TimeoutError:
                 why = f"{service} at {place} takes no connection"
@@ -164,12 +169,15 @@ class Bridge:
             why += f"; and the directory at {self._directory} is away"
         raise Unreachable(why)
 
-    async def _introduce(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _introduce(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: str
+    ) -> None:
         """Show a service that this is the gateway, and see that it belongs to the suite.
 
         :raises NotAuthentic: when one of the two does not know the other.
         """
-        sasl = SaslClient(self._credentials, secrets.token_urlsafe)
+        sasl = client(self._credentials, secrets.token_urlsafe)
+        sasl.certificate = certified(writer.get_extra_info("peercert"))
         while not sasl.done:
             writer.write(bytes(sasl.output))
             sasl.output.clear()
@@ -179,6 +187,8 @@ class Bridge:
             sasl.receive(data)
         if not sasl.proved:
             raise NotAuthentic("it does not know the suite's key")
+        if self._certificates and not may_serve(sasl.identity, service):
+            raise NotAuthentic(f"it has the certificate of a {sasl.identity}")
 
     async def _find(self, service: str) -> Place | None:
         """Where `service` is by the directory's policy; while that is away, where it was last."""

@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from barker.amqp.agent import Agent, register
+from barker.amqp.certificates import Certificates
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Place
 from barker.amqp.process import Process
@@ -67,6 +68,8 @@ class Gateway(Process):
         """
         super().__init__(f"{ADDRESS}-{host}-{port}", directory, credentials=credentials)
         self._credentials = credentials
+        # Beside the reactor's: these are of the other thread.
+        self._certificates = Certificates(credentials, self.reactor.clock) if credentials.authority else None
         self.host, self.port, self.directory = host, port, directory
         self._max_connections, self._allow, self._token = max_connections, allow, token
         self._admission = Admission(host, port, allow, token)
@@ -83,8 +86,9 @@ class Gateway(Process):
         self._http.start()
         listening.result()
         self._register()
-        announce(f"the pages are at http://{self._admission.home}/")
-        log.info("gateway serves http://%s/", self._admission.home)
+        pages = f"http{'s' if self._certificates else ''}://{self._admission.home}/"
+        announce(f"the pages are at {pages}")
+        log.info("gateway serves %s", pages)
         super().run()
         log.info("gateway at port %d has ended", self.port)
 
@@ -105,6 +109,7 @@ class Gateway(Process):
             self.reactor.chance,
             self._max_connections,
             self._credentials,
+            self._certificates,
         )
         runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
         await runner.setup()
@@ -119,8 +124,9 @@ class Gateway(Process):
             await runner.cleanup()
 
     async def _listen(self, runner: web.ServerRunner) -> None:
+        tls = self._certificates.for_pages() if self._certificates else None
         try:
-            await web.TCPSite(runner, self.host, self.port, backlog=1024).start()
+            await web.TCPSite(runner, self.host, self.port, backlog=1024, ssl_context=tls).start()
         except OSError as error:
             raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]

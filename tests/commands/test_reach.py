@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from barker.cli import main
+from tests.certified import certificates
 from tests.commands.test_help import commands
 from tests.harness import ROOT, Launched, Process, free_port, wait_for
 
@@ -43,6 +44,8 @@ def test_none_of_them_listens_beyond_loopback(
     done = CliRunner().invoke(main, [program, *arguments, "--host", host, *where])
     assert done.exit_code == 2
     assert done.output.startswith(f"barker: --host {host!r} lets other machines in")
+    assert "'barker certs init DIR'" in done.output
+    assert "--tls DIR" in done.output
     assert "--insecure" in done.output
     assert done.output.count("\n") == 1
     assert not list(tmp_path.iterdir())
@@ -56,6 +59,17 @@ def test_who_says_so_lets_other_machines_in_and_is_warned(tmp_path: Path) -> Non
         ends.callback(directory.end)
         wait_for(lambda: f"the directory is at {NAMED}:{port}" in directory.log, "it listens")
         assert directory.log.count(f"--insecure: whoever reaches {NAMED} may bark") == 1
+
+
+def test_with_tls_nobody_has_to_say_so(tmp_path: Path) -> None:
+    folder, port = certificates(tmp_path / "tls"), free_port()
+    command = [sys.executable, "-m", "barker.directory", "--host", NAMED, "--port", str(port)]
+    command += ["--tls", str(folder), "--key", str(tmp_path / "key")]
+    directory = Process(tmp_path / "log", command, port)
+    with contextlib.ExitStack() as ends:
+        ends.callback(directory.end)
+        wait_for(lambda: f"the directory is at {NAMED}:{port}" in directory.log, "it listens")
+        assert "--insecure" not in directory.log
 
 
 def test_a_launched_suite_is_warned_once(tmp_path: Path) -> None:

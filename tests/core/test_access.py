@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from barker.core.access import (
     OPERATOR,
     PROOF,
     STRANGER,
+    Credentials,
     Identity,
     check_receive,
     check_registration,
@@ -21,6 +24,7 @@ from barker.core.errors import Unauthorized
 
 BIZLOGIC, OUTBOX, GATEWAY = service("bizlogic"), service("outbox"), service("gateway")
 KEY = b"0123456789abcdef"
+OURS = Credentials(service("directory"), KEY)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +98,15 @@ def test_who_may_serve_an_address() -> None:
 
 def test_a_proof_is_for_what_it_was_made_for() -> None:
     right = {PROOF: proof(KEY, "billing", "127.0.0.1", 5952)}
-    assert identified(STRANGER, KEY, right, "billing", "127.0.0.1", 5952) == OPERATOR
-    assert identified(STRANGER, KEY, right, "billing", "127.0.0.1", 5953) == STRANGER
-    assert identified(STRANGER, b"another key", right, "billing", "127.0.0.1", 5952) == STRANGER
+    assert identified(STRANGER, OURS, right, "billing", "127.0.0.1", 5952) == OPERATOR
+    assert identified(STRANGER, OURS, right, "billing", "127.0.0.1", 5953) == STRANGER
+    assert (
+        identified(STRANGER, Credentials(OPERATOR, b"another key"), right, "billing", "127.0.0.1", 5952)
+        == STRANGER
+    )
     for wrong in ({}, {PROOF: ""}, {PROOF: "é"}, {PROOF: 7}, {PROOF: b"x"}):
-        assert identified(STRANGER, KEY, wrong, "billing", "127.0.0.1", 5952) == STRANGER
-        assert identified(BIZLOGIC, KEY, wrong, "x") == BIZLOGIC
+        assert identified(STRANGER, OURS, wrong, "billing", "127.0.0.1", 5952) == STRANGER
+        assert identified(BIZLOGIC, OURS, wrong, "x") == BIZLOGIC
 
 
 @pytest.mark.parametrize(
@@ -171,6 +178,9 @@ def test_people_bark_and_read_timelines_and_do_nothing_else() -> None:
         check_registration(PERSON, "inbox")
 
 
-def test_without_a_key_nobody_proves_anything() -> None:
-    """With TLS there is none: whoever made a proof of it would be an operator."""
-    assert identified(PERSON, b"", {PROOF: proof(b"", "launcher")}, "launcher") == PERSON
+def test_with_tls_nobody_is_an_operator_by_the_key() -> None:
+    secured = Credentials(service("launcher"), b"", authority="authority.pem")
+    assert identified(PERSON, secured, {PROOF: proof(b"", "launcher")}, "launcher") == PERSON
+    assert (
+        identified(PERSON, replace(secured, key=KEY), {PROOF: proof(KEY, "launcher")}, "launcher") == PERSON
+    )

@@ -154,7 +154,7 @@ def test_a_command_that_has_another_suites_key_goes_as_a_stranger_unless_it_was_
     assert "Traceback" not in done.stderr
 
 
-class _Thief(ConnectionHandler):
+class Thief(ConnectionHandler):
     """Takes whatever is brought."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ def test_who_sits_at_a_services_port_gets_no_bark(suite: Suite) -> None:
     """As when a bizlogic has died, and another user's process is at its port before the next is found."""
     suite.users([("rex", "ann")]).close()
     outbox = suite.outbox()
-    thief, reactor = _Thief(), Reactor("thief")
+    thief, reactor = Thief(), Reactor("thief")
     listener = reactor.listen("127.0.0.1", 0, thief)
     thread = threading.Thread(target=reactor.run, daemon=True)
     thread.start()
