@@ -79,11 +79,13 @@ def audited(page: Page) -> list[str]:
 
 
 @contextlib.contextmanager
-def whole(folder: Path, follows: list[tuple[str, str]], history: int = 25) -> Iterator[Suite]:
+def whole(
+    folder: Path, follows: list[tuple[str, str]], history: int = 25, tls: Path | None = None
+) -> Iterator[Suite]:
     """All that a bark needs: a suite of directory, inbox, outbox, bizlogic and gateway, in this order."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BARKER_TOKEN", TOKEN)
-        suite = Suite(folder)
+        suite = Suite(folder, tls)
         try:
             suite.users(follows).close()
             suite.start("manifold", "inbox", "--history", str(history))
