@@ -192,12 +192,12 @@ def sustained(suite: Suite, authors: Authors, seconds: float) -> Turn:
     return Turn(figures, barks * passed, used)
 
 
-def measure(make: Callable[[Path], Authors], seconds: float, **shape: int) -> Turn:
+def measure(make: Callable[[Path], Authors], seconds: float, tls: bool = False, **shape: int) -> Turn:
     """One run, of a suite of its own: none has the barks, or the journals, of the run before.
 
     `make` makes the users in a folder; `shape`: as :class:`Suite` takes it.
     """
-    with stand() as stage:
+    with stand(tls=tls) as stage:
         authors = make(stage.data)
         return sustained(Suite(stage, **shape), authors, seconds)
 
@@ -257,7 +257,8 @@ def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Tur
     "--graph", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Measure these users too."
 )
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
-def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool) -> Result:
+@click.option("--tls", is_flag=True, help="Measure the same over TLS, too.")
+def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool, tls: bool) -> Result:
     """Measure barks/s and deliveries to timelines/s, through the whole suite."""
     graphs: dict[str, Callable[[Path], Authors]] = {
         f"{followers} followers each": functools.partial(make_users, followers=followers)
@@ -267,10 +268,12 @@ def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool) -
         edges = graph
         graphs[graph.stem] = lambda data: _imported(data, edges, mutual)
     turns: dict[str, list[Turn]] = {}
-    task.begin((len(graphs) + (task.peer is not None)) * task.runs)
+    task.begin((len(graphs) * (1 + tls) + (task.peer is not None)) * task.runs)
     with contextlib.ExitStack() as stack:
         measures: dict[str, Callable[[], Turn]] = {
-            name: functools.partial(measure, make, task.seconds) for name, make in graphs.items()
+            name + over: functools.partial(measure, make, task.seconds, over != "")
+            for name, make in graphs.items()
+            for over in ("", ", TLS")[: 1 + tls]
         }
         if task.peer is not None:
             broker = stack.enter_context(Broker(task.peer))

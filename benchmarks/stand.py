@@ -23,10 +23,12 @@ from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
-from barker.amqp.system import now
-from barker.core.access import OPERATOR, Credentials
+from barker.amqp.system import now, wall
+from barker.commands.keys import certified
+from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
+from barker.environment import extra
 from barker.store.key import made_key
 from barker.suite.child import Child
 from barker.suite.shape import Program
@@ -153,9 +155,18 @@ class Clients:
 class Stand(Clients):
     """A directory, an empty folder for data, and a reactor in a thread."""
 
-    def __init__(self, data: Path) -> None:
-        self._key = data / "key"
-        super().__init__(Credentials(OPERATOR, made_key(self._key)))
+    def __init__(self, data: Path, tls: bool = False) -> None:
+        """With `tls` they speak it with each other, and with the clients."""
+        self._secrets = ["--key", str(data / "key")]
+        credentials = Credentials(OPERATOR, made_key(data / "key"))
+        if tls:
+            with extra("tls"):
+                from barker.store.authority import Authority
+            who = [*(Identity("service", name) for name in CERTIFIED), OPERATOR]
+            Authority.make(data / "tls", who, (), 1, wall())
+            credentials = certified(credentials, data / "tls")
+            self._secrets += ["--tls", str(data / "tls")]
+        super().__init__(credentials)
         self.data = data
         self.services: list[Service] = []
         self.directory = self.start("directory")
@@ -163,7 +174,7 @@ class Stand(Clients):
 
     def start(self, module: str, *arguments: str) -> Service:
         """Start one of Barker's programs."""
-        arguments += ("--key", str(self._key))
+        arguments += (*self._secrets,)
         if module != "directory":
             arguments += ("--directory", str(self.directory.place))
         if module == "manifold":
@@ -179,10 +190,10 @@ class Stand(Clients):
 
 
 @contextlib.contextmanager
-def stand(data: Path | None = None) -> Iterator[Stand]:
+def stand(data: Path | None = None, tls: bool = False) -> Iterator[Stand]:
     """A stand, in `data` or a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="barker-benchmark-", dir=data) as folder:
-        made = Stand(Path(folder))
+        made = Stand(Path(folder), tls)
         try:
             yield made
         finally:

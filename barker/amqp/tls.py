@@ -110,8 +110,12 @@ class Tls:
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()  # A goodbye; the peer's is not waited for.
         elif plain and self._stands:
-            self._tls.write(plain)
-            self._connection.sent(len(plain))
+            try:
+                self._tls.write(plain)
+            except ssl.SSLError as error:
+                self._fail(NotAuthentic(_why(error)))
+            else:
+                self._connection.sent(len(plain))
 
     def _fail(self, error: NotAuthentic) -> None:
         self._ended = True  # What is left to say is why.
