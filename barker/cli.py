@@ -32,6 +32,7 @@ COMMANDS = {
     "queues": ("barker.depths", "main", "Show what every queue holds, and who takes it."),
     "users": ("barker.users", "main", "Make, import and list users."),
     "certs": ("barker.certs", "main", "Make the certificates for TLS."),
+    "people": ("barker.people", "main", "Say who may sign in by a password."),
     "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
     "logs": ("barker.logs", "main", "Show what they have written."),

@@ -18,6 +18,7 @@ from barker.amqp.service import Service, Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.barks import Bark, Follow
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.routing import normalised
@@ -142,8 +143,8 @@ def main(
     manifold.run()
 
 
-def _bark_check(members: Members | None) -> Callable[[bytes], object]:
-    return decode_bark if members is None else lambda data: members.check(decode_bark(data))
+def _bark_check(members: Members | None) -> Callable[[bytes], Bark | Follow]:
+    return decode_bark if members is None else lambda data: members.checked(decode_bark(data))
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ class Connection:
         self.proved = False
         """Whether who was dialled has proved to have the key that was shown to it, or a certificate."""
         self._sasl = sasl
+        if sasl is not None:
+            sasl.on_answer = self._answered
+        self._refused = False
         self._on_output = on_output
         self._touched = False
         self._lost = False
@@ -234,7 +237,8 @@ class Connection:
         if self._lost:
             return None
         if self._sasl is not None:
-            return memoryview(bytes(self._sasl.output))
+            output = bytes(self._sasl.output)
+            return None if self._refused and not output else memoryview(output)
         if self._draining:
             # By now the owners have sent what they have (AMQP 1.0 §2.6.7).
             self._draining = [link for link in self._draining if not link._drained()]
@@ -318,6 +322,16 @@ class Connection:
             return None
         self._end_sasl()
         return rest
+
+    def _answered(self, error: NotAuthentic | None) -> None:
+        """The security layer has waited for something, which ends it, or lets it go on."""
+        if self._lost:
+            return
+        if error is not None:
+            self._refused = True
+            self.fail(error)
+        self._end_sasl()
+        self._touch()
 
     def _end_sasl(self) -> None:
         """AMQP goes on alone, once all that belongs before it has gone."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import heapq
 import itertools
 import logging
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from barker.amqp.connection import Connection, Share
 from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
 from barker.amqp.sasl import CertifiedServer, Sasl, SaslServer, client
+from barker.amqp.sign_in import SignIn
 from barker.amqp.system import System
 from barker.core.access import Credentials
 from barker.core.errors import Mistake, NotAuthentic
@@ -86,12 +88,15 @@ class Reactor:
         self.credentials = credentials
         self._verifier = None
         self._certificates: Certificates | None = None
+        self._sign_in: SignIn | None = None
         self.system = system = system or System()
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         if credentials is not None and credentials.authority:
             from barker.amqp.certificates import Certificates  # With OpenSSL: for those who need it.
 
             self._certificates = Certificates(credentials, self.clock)
+            if credentials.passwords is not None:
+                self._sign_in = SignIn(credentials.passwords, self.call_from_thread)
         elif credentials is not None:
             self._verifier = credentials.verifier()
         self.connections: dict[Connection, None] = {}
@@ -431,14 +436,17 @@ class Reactor:
             limits=limits,
             share=self._share,
             bounds=self._bounds,
-            sasl=self._sasl_server(),
+            sasl=self._sasl_server(peer),
         )
         connection.peer = peer
         self._begin(connection, sock)
         self.after(limits.open_seconds, lambda: self._check_open(connection, limits.open_seconds))
 
-    def _sasl_server(self) -> Sasl:
-        return CertifiedServer() if self._certificates else SaslServer(self._verifier, self.system.nonce)
+    def _sasl_server(self, peer: str) -> Sasl:
+        if self._certificates is None:
+            return SaslServer(self._verifier, self.system.nonce)
+        host = peer.rpartition(":")[0]
+        return CertifiedServer(functools.partial(self._sign_in.ask, host) if self._sign_in else None)
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:

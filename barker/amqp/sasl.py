@@ -1,6 +1,7 @@
 """The security layer in front of AMQP: who is at the other end (AMQP 1.0 §5.3, SASL).
 
-Behind TLS each is whom its certificate names, and says so by the mechanism EXTERNAL.
+Behind TLS each is whom its certificate names, and says so by the mechanism EXTERNAL; people who have none
+say their password, by PLAIN.
 
 Proton without Cyrus SASL knows ANONYMOUS, PLAIN and EXTERNAL only, so the frames are written and read here,
 and Proton is given what comes behind them. Who shows the suite's key does so by SCRAM-SHA-256
@@ -18,14 +19,20 @@ from typing import Any
 from proton import UNDESCRIBED, Array, Data, Described, symbol, ubyte, ulong
 
 from barker.amqp._proton import owned
-from barker.core.access import STRANGER, Credentials, Identity
+from barker.core.access import STRANGER, Credentials, Identity, service
 from barker.core.errors import NotAuthentic
 from barker.core.scram import MECHANISM, ScramClient, ScramServer, Verifier
 
 HEADER = b"AMQP\x03\x01\x00\x00"
 """What SASL begins with (§5.3.1); AMQP itself has 0 in place of the 3."""
 
-ANONYMOUS, EXTERNAL = "ANONYMOUS", "EXTERNAL"
+ANONYMOUS, EXTERNAL, PLAIN = "ANONYMOUS", "EXTERNAL", "PLAIN"
+
+Ask = Callable[[str, str, Callable[[str], None]], None]
+"""Asks whether a name has a password, and tells later why it has not; an empty text: it has."""
+
+GATEWAY = service("gateway")
+"""Who may speak for people: they have signed in there."""
 
 _TLS = (b"\x16", b"\x15", b"AMQP\x02")
 """What TLS begins with: a handshake, an alert, or AMQP's word that there is TLS."""
@@ -55,6 +62,8 @@ class Sasl(ABC):
         """Whether the other side has proved to have the key, or a certificate, when it was dialled."""
         self.certificate = STRANGER
         """Whom the other side's certificate names: set by who has TLS, before the first byte."""
+        self.on_answer: Callable[[NotAuthentic | None], None] = lambda error: None
+        """Called when what was waited for has come: it goes on, or ends with the error."""
         self._input = bytearray()
         self._begun = False
 
@@ -220,42 +229,84 @@ class SaslClient(Sasl):
 
 
 class CertifiedServer(Sasl):
-    """The side that was dialled, behind TLS: who has no certificate that names somebody gets nowhere."""
+    """The side that was dialled, behind TLS: who shows neither a certificate nor a password gets nowhere."""
+
+    def __init__(self, ask: Ask | None = None) -> None:
+        """`ask` knows the people who have a password; without it, nobody has."""
+        super().__init__()
+        self._ask = ask
+        self._waits = False
 
     def on_begun(self) -> None:
         """Say how one may show who one is."""
         self.output += HEADER
-        if self.certificate == STRANGER:
+        mechanisms = [EXTERNAL] * (self.certificate != STRANGER) + [PLAIN] * (self._ask is not None)
+        if not mechanisms:
             self.send(_OUTCOME, ubyte(_AUTH))
             raise NotAuthentic(NAMELESS)
-        self.send(_MECHANISMS, EXTERNAL)
+        self.send(_MECHANISMS, *mechanisms)
 
     def on_no_sasl(self) -> None:
         """A peer may leave SASL out: its certificate has said it all (§5.2.1)."""
         if self.certificate == STRANGER:
             raise NotAuthentic(NAMELESS)
-        self._is_known()
+        self._is(self.certificate)
 
     def on_frame(self, kind: int, fields: list[Any]) -> None:
         """The peer's choice."""
-        mechanism, name = [*fields, None, None][:2]
-        # RFC 4422, appendix A: it may say as whom it wants to act, and is nobody else here.
-        names = (None, b"", str(self.certificate).encode(), self.certificate.name.encode())
-        if kind != _INIT or mechanism != EXTERNAL or name not in names:
+        mechanism, first = [*fields, None, None][:2]
+        try:
+            if kind != _INIT or self._waits:
+                raise NotAuthentic("a frame of SASL that is not due")
+            if mechanism == EXTERNAL:
+                self._on_external(first)
+            elif mechanism == PLAIN and self._ask is not None:
+                self._on_plain(self._ask, _octets([first]))
+            else:
+                raise NotAuthentic(f"{mechanism!r:.40} is no way to show here who one is")
+        except NotAuthentic:
             self.send(_OUTCOME, ubyte(_AUTH))
-            raise NotAuthentic(f"a {self.certificate} may only say by {EXTERNAL} who it is, and be that")
-        self.send(_OUTCOME, ubyte(_OK))
-        self._is_known()
+            raise
 
-    def _is_known(self) -> None:
-        self.identity, self.done = self.certificate, True
+    def _on_external(self, name: object) -> None:
+        """RFC 4422, appendix A: it may say as whom it wants to act. That is itself, but for the gateway."""
+        own = self.certificate
+        if own == STRANGER:
+            raise NotAuthentic(NAMELESS)
+        wanted = Identity.parse(name.decode(errors="replace")) if isinstance(name, bytes) else STRANGER
+        if own == GATEWAY and wanted.kind == "person":
+            own = wanted
+        elif name not in (None, b"", str(own).encode(), own.name.encode()):
+            raise NotAuthentic(f"a {own} may only say by {EXTERNAL} who it is, and be that")
+        self.send(_OUTCOME, ubyte(_OK))
+        self._is(own)
+
+    def _on_plain(self, ask: Ask, first: bytes) -> None:
+        """RFC 4616: as whom one wants to act, who one is, and the password."""
+        acts_as, name, password = [*first.decode(errors="replace").split("\0"), "", "", ""][:3]
+        if acts_as not in ("", name) or not name:
+            raise NotAuthentic(f"who signs in by {PLAIN} says a name and a password, and is that user")
+        self._waits = True
+        ask(name, password, lambda refusal: self._answered(Identity("person", name), refusal))
+
+    def _answered(self, who: Identity, refusal: str) -> None:
+        self._waits = False
+        self.send(_OUTCOME, ubyte(_AUTH if refusal else _OK))
+        if not refusal:
+            self._is(who)
+        self.on_answer(NotAuthentic(refusal) if refusal else None)
+
+    def _is(self, who: Identity) -> None:
+        self.identity, self.done = who, True
 
 
 class CertifiedClient(Sasl):
-    """The side that dialled, behind TLS."""
+    """The side that dialled, behind TLS: it shows its certificate, or a person's password."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials, speaks_for: Identity | None = None) -> None:
+        """`speaks_for`: as whom it wants to act, if not as itself."""
         super().__init__()
+        self._credentials, self._speaks_for = credentials, speaks_for
         self.output += HEADER
 
     def on_no_sasl(self) -> None:
@@ -265,18 +316,31 @@ class CertifiedClient(Sasl):
     def on_frame(self, kind: int, fields: list[Any]) -> None:
         """What the peer offers, and decides."""
         value = fields[0] if fields else None
-        if kind == _MECHANISMS and EXTERNAL in map(str, value if isinstance(value, list) else [value]):
-            self.send(_INIT, symbol(EXTERNAL), b"")
+        if kind == _MECHANISMS:
+            self._choose(set(map(str, value if isinstance(value, list) else [value])))
         elif kind == _OUTCOME and value == _OK:
             self.identity, self.proved, self.done = self.certificate, True, True
+        elif kind == _OUTCOME and self._credentials.password:
+            name = self._credentials.identity.name
+            raise NotAuthentic(f"the peer does not take this password for that of {name}")
         else:
             raise NotAuthentic("the peer does not take this certificate for who this is")
+
+    def _choose(self, offered: set[str]) -> None:
+        who, password = self._credentials.identity, self._credentials.password
+        wanted = PLAIN if password else EXTERNAL
+        if wanted not in offered:
+            raise NotAuthentic(f"the peer wants to be shown who this is by {', '.join(sorted(offered))}")
+        if password:
+            self.send(_INIT, symbol(PLAIN), f"\0{who.name}\0{password}".encode())
+        else:
+            self.send(_INIT, symbol(EXTERNAL), str(self._speaks_for or "").encode())
 
 
 def client(credentials: Credentials | None, nonce: Callable[[], str]) -> Sasl:
     """The side that dials, of somebody with these."""
     if credentials is not None and credentials.authority:
-        return CertifiedClient()
+        return CertifiedClient(credentials)
     return SaslClient(credentials, nonce)
 
 

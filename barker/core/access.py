@@ -15,12 +15,13 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from barker.core.barks import is_user
+from barker.core.barks import Bark, Follow, is_user
 from barker.core.errors import Mistake, Unauthorized
 from barker.core.partitions import whole_of
+from barker.core.passwords import Passwords
 from barker.core.reports import AGENTS
 from barker.core.scram import Verifier
 
@@ -97,6 +98,10 @@ class Credentials:
     """Where the key is from, for who reads what went wrong; with TLS, the certificate."""
     authority: str = ""
     """The file with the authority that certificates are of; empty without TLS."""
+    password: str = field(default="", repr=False)
+    """A person's who has no certificate."""
+    passwords: Passwords | None = None
+    """Those by which people may sign in at this service, with TLS."""
     guessed: bool = False
     """Whether it may be another suite's: nobody has said that it is this one's."""
 
@@ -176,6 +181,17 @@ def check_registration(who: Identity, address: str) -> None:
             f"a {who} may not serve {address}: start it with the --key of this suite, or prove that you have "
             f"it by the link property {PROOF}; with TLS, show a certificate for that service"
         )
+
+
+def check_author(who: Identity, word: object) -> None:
+    """See that `who`, a person, barks or follows as nobody else.
+
+    :raises Unauthorized: when they do, or when `word` is neither.
+    """
+    if not isinstance(word, Bark | Follow):
+        raise Unauthorized(f"{who} may bark and follow, and send nothing else")
+    if word.user != who.name:
+        raise Unauthorized(f"{who} may not bark or follow as {word.user}")
 
 
 def check_send(who: Identity, address: str) -> None:

@@ -22,6 +22,7 @@ from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import check_sections, encode_map, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
+from barker.core.access import check_author
 from barker.core.errors import DecodeError, StorageError, not_here
 from barker.core.gauges import Peak
 from barker.core.reports import QUEUES, QueueReport, queue_reports
@@ -124,11 +125,17 @@ class QueueManifold(Service):
         self._look_up(address)
         link.max_message_size = self._max_message_size
 
+        check, who = self._check, link.connection.identity
+
         def read(data: bytes) -> tuple[str, bytes]:
-            self._check(data)
+            check(data)
             return address, data
 
-        return _Producer(self, self._queue(address), read)
+        def read_of_person(data: bytes) -> tuple[str, bytes]:
+            check_author(who, check(data))
+            return address, data
+
+        return _Producer(self, self._queue(address), read_of_person if who.kind == "person" else read)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A consumer of a queue, or who wants to know how they all do."""

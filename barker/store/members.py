@@ -52,14 +52,15 @@ class Members:
             self._known.clear()
         self._known.add(name)
 
-    def check(self, word: Bark | Follow) -> None:
-        """See that whoever barks or follows exists, and who is followed.
+    def checked(self, word: Bark | Follow) -> Bark | Follow:
+        """The same, if whoever barks or follows exists, and who is followed.
 
         :raises NoSuchUser: when they do not.
         """
         self.require(word.user)
         if isinstance(word, Follow):
             self.require(word.other)
+        return word
 
     def _look_up(self, name: str) -> bool:
         with storage_errors(self._path):

@@ -42,15 +42,15 @@ def test_who_is_made_meanwhile_is_one_from_then_on(file: Path) -> None:
 
 def test_both_of_a_follow_exist(file: Path) -> None:
     members = Members(file)
-    members.check(Bark("1", "ann", "@dora", 1))  # To name somebody is no more than text.
-    members.check(Follow("1", "ann", "bob", 1, wanted=True))
+    members.checked(Bark("1", "ann", "@dora", 1))  # To name somebody is no more than text.
+    members.checked(Follow("1", "ann", "bob", 1, wanted=True))
     for word in (
         Bark("1", "dora", "woof", 1),
         Follow("1", "dora", "bob", 1, wanted=True),
         Follow("1", "ann", "dora", 1, wanted=False),
     ):
         with pytest.raises(NoSuchUser, match="'dora'"):
-            members.check(word)
+            members.checked(word)
 
 
 def test_a_file_that_is_another_now_is_asked_instead(file: Path) -> None:
