@@ -55,6 +55,7 @@ def _send(directory: Place, work: Bark | Follow, json: bool) -> None:
 @click.argument("user", shell_complete=users)
 @click.argument("text", nargs=-1, required=True)
 @options.as_json
+@options.sign_in
 @options.directory
 @options.program
 def bark(user: str, text: tuple[str, ...], json: bool, directory_place: Place) -> None:
@@ -72,6 +73,7 @@ def _follow(user: str, other: str, directory: Place, wanted: bool, json: bool) -
 @click.argument("user", shell_complete=users)
 @click.argument("other", shell_complete=users)
 @options.as_json
+@options.sign_in
 @options.directory
 @options.program
 def follow(user: str, other: str, json: bool, directory_place: Place) -> None:
@@ -83,6 +85,7 @@ def follow(user: str, other: str, json: bool, directory_place: Place) -> None:
 @click.argument("user", shell_complete=users)
 @click.argument("other", shell_complete=users)
 @options.as_json
+@options.sign_in
 @options.directory
 @options.program
 def unfollow(user: str, other: str, json: bool, directory_place: Place) -> None:

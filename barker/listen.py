@@ -87,6 +87,7 @@ def clock(created: int) -> str:
 @click.argument("user", shell_complete=users)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N barks.")
 @options.as_json
+@options.sign_in
 @options.directory
 @options.program
 def main(user: str, count: int | None, json: bool, directory_place: Place) -> None:

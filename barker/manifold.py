@@ -18,7 +18,6 @@ from barker.amqp.service import Service, Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
-from barker.core.barks import Bark, Follow
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.routing import normalised
@@ -143,7 +142,7 @@ def main(
     manifold.run()
 
 
-def _bark_check(members: Members | None) -> Callable[[bytes], Bark | Follow]:
+def _bark_check(members: Members | None) -> Callable[[bytes], object]:
     return decode_bark if members is None else lambda data: members.checked(decode_bark(data))
 
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from barker.commands import options
+from barker.commands.keys import TLS, asked
 from barker.commands.output import show
 from barker.core.barks import user_name
 from barker.core.errors import Mistake
 from barker.core.passwords import checked_password
-from barker.store.people import FILE_NAME, People
-
-
-def _people(command: Callable[..., Any]) -> Callable[..., Any]:
-    folder = click.option(
-        "--tls",
-        "folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        required=True,
-        metavar="DIR",
-        help="The folder of the suite's certificates: who may sign in is kept beside them.",
-    )
-    return folder(options.program(command))
+from barker.store.accounts import FILE_NAME, Accounts
 
 
 @click.group("people", cls=options.BarkerGroup)
@@ -36,45 +22,43 @@ def main() -> None:
 
 @main.command("add")
 @click.argument("name")
-@_people
-def add(name: str, folder: Path) -> None:
+@options.tls
+@options.program
+def add(name: str) -> None:
     """Give the user NAME a password, or another one.
 
     It is asked for; where nobody can be asked, it is the first line of standard input.
     """
-    people = _in(folder)
-    people.add(user_name(name), checked_password(_asked(name)))
+    _people().add(user_name(name), checked_password(asked(name, again=True)))
     show(f"{name} may sign in")
 
 
 @main.command("remove")
 @click.argument("name")
-@_people
-def remove(name: str, folder: Path) -> None:
+@options.tls
+@options.program
+def remove(name: str) -> None:
     """Take the user NAME's password away: nobody signs in by it any more. Connections that stand go on."""
-    _in(folder).remove(name)
+    _people().remove(name)
     show(f"{name} may not sign in any more")
 
 
 @main.command("list")
-@_people
-def list_(folder: Path) -> None:
+@options.tls
+@options.program
+def list_() -> None:
     """Show who has a password."""
-    for name in _in(folder).names():
+    for name in _people().names():
         show(name)
 
 
-def _in(folder: Path) -> People:
+def _people() -> Accounts:
+    folder: Path | None = click.get_current_context().meta[TLS]
+    if folder is None:
+        raise Mistake("say where the suite's certificates are, --tls DIR: who may sign in is kept there")
     if not folder.is_dir():
         raise Mistake(f"there is no folder {folder}: 'barker certs init {folder}' makes it")
-    return People(folder / FILE_NAME)
-
-
-def _asked(name: str) -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password: str = click.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=True, err=True)
-    return password
+    return Accounts(folder / FILE_NAME)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,12 @@ class Certificates:
     """Those of one process, or of one of its threads."""
 
     def __init__(self, credentials: Credentials, clock: Callable[[], float]) -> None:
-        """:raises Mistake: when they cannot be read, or others can read the key."""
-        self._own, self._authority = Path(credentials.file), Path(credentials.authority)
+        """Without a certificate of one's own, as who has a password, only those of others are looked at.
+
+        :raises Mistake: when they cannot be read, or others can read the key.
+        """
+        self._own = Path(credentials.file) if credentials.file else None
+        self._authority = Path(credentials.authority)
         self._clock, self._looked, self._seen = clock, clock(), self._state()
         self._contexts = self._read()
 
@@ -81,17 +85,11 @@ class Certificates:
                 log.info("%s has changed, and is shown from now on", self._own)
 
     def _state(self) -> list[object]:
-        return [_state(file) for file in (self._own, self._authority)]
+        return [_state(file) for file in (self._own, self._authority) if file is not None]
 
     def _read(self) -> Contexts:
-        try:
-            mode = self._own.stat().st_mode & 0o777
-        except OSError as error:
-            raise Mistake(f"{self._own}: {error.strerror}; 'barker certs' makes it") from None
-        if mode & 0o077:
-            raise Mistake(
-                f"{self._own} can be read by others than its owner (mode {mode:o}): chmod 600 {self._own}"
-            )
+        if self._own is not None:
+            _check_alone(self._own)
         server, client, pages = map(
             self._context, (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
         )
@@ -106,7 +104,8 @@ class Certificates:
         if protocol == ssl.PROTOCOL_TLS_SERVER:
             context.num_tickets = 0  # Connections last; nobody resumes one.
         try:
-            context.load_cert_chain(self._own, password="")  # It would ask at the terminal.
+            if self._own is not None:
+                context.load_cert_chain(self._own, password="")  # It would ask at the terminal.
         except (OSError, ValueError) as error:
             raise Mistake(f"{self._own} is no certificate with its key: {_reason(error)}") from None
         try:
@@ -114,6 +113,19 @@ class Certificates:
         except (OSError, ValueError) as error:
             raise Mistake(f"{self._authority} is no authority's certificate: {_reason(error)}") from None
         return context
+
+
+def _check_alone(file: Path) -> None:
+    """See that only its owner can read a file.
+
+    :raises Mistake: when others can, or nobody.
+    """
+    try:
+        mode = file.stat().st_mode & 0o777
+    except OSError as error:
+        raise Mistake(f"{file}: {error.strerror}; 'barker certs' makes it") from None
+    if mode & 0o077:
+        raise Mistake(f"{file} can be read by others than its owner (mode {mode:o}): chmod 600 {file}")
 
 
 def _state(file: Path) -> object:

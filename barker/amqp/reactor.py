@@ -445,8 +445,9 @@ class Reactor:
     def _sasl_server(self, peer: str) -> Sasl:
         if self._certificates is None:
             return SaslServer(self._verifier, self.system.nonce)
-        host = peer.rpartition(":")[0]
-        return CertifiedServer(functools.partial(self._sign_in.ask, host) if self._sign_in else None)
+        if self._sign_in is None or not self._sign_in.there:
+            return CertifiedServer()
+        return CertifiedServer(functools.partial(self._sign_in.ask, peer.rpartition(":")[0]))
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:

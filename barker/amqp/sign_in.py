@@ -34,6 +34,11 @@ class SignIn:
         self._waiting: deque[_Question] = deque()
         self._works = False
 
+    @property
+    def there(self) -> bool:
+        """Whether people can sign in."""
+        return self._passwords.there
+
     def ask(self, host: str, name: str, password: str, then: Callable[[str], None]) -> None:
         """Have it looked at; `then` is told, in the reactor's thread, why it is refused: empty if it is not.
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from barker.amqp.links import Place
 from barker.commands.session import Session, read_session, running
 from barker.core.access import AUTHORITY, OPERATOR, Credentials, Identity, service
+from barker.core.barks import user_name
+from barker.core.errors import Mistake
 from barker.environment import DATA
+from barker.store import accounts
+from barker.store.accounts import Accounts
 from barker.store.key import FILE_NAME, made_key, read_key
 
 KEY, TLS, CERTIFICATE, SESSION = "barker.key", "barker.tls", "barker.certificate", "barker.session"
+AS = "barker.as"
 """Where click keeps the values of ``--key`` and so on (`options.py`)."""
 
 
-def _given(name: str) -> Path | None:
+def asked(name: str, again: bool = False) -> str:
+    """The password of a user, as it is typed, `again` if it is new; or the first line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    typed: str = click.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=again, err=True)
+    return typed
+
+
+def _given(name: str) -> Any:
     """What an option of this program was given."""
     context = click.get_current_context(silent=True)
     return context.meta.get(name) if context is not None else None
@@ -72,15 +87,28 @@ def service_credentials(address: str, directory: Place, data: Path | None = None
     :raises Mistake: when it cannot be, or others can read it.
     """
     file, _ = key_file(directory, data)
-    return certified(Credentials(service(address), made_key(file), str(file)), _certificates(directory))
+    own, folder = Credentials(service(address), made_key(file), str(file)), _certificates(directory)
+    passwords = Accounts(folder / accounts.FILE_NAME) if folder is not None else None
+    return certified(replace(own, passwords=passwords), folder)
 
 
 def terminal_credentials(directory: Place, certificate: Identity = OPERATOR) -> Credentials | None:
     """Those of an operator; None for who has no key. With TLS, of whom the `certificate` is.
 
+    Or those of the person that ``--as`` names, whose password is asked for.
+
     :raises Mistake: for a key that others can read, or that is not where it was said to be.
     """
-    if (folder := _certificates(directory)) is not None:
+    folder = _certificates(directory)
+    if (name := _given(AS)) is not None:
+        if folder is None:
+            raise Mistake("--as NAME signs in where the suite speaks TLS: say --tls DIR")
+        who = Identity("person", user_name(str(name)))
+        password = asked(who.name)
+        if not password:
+            raise Mistake("nobody signs in without a password")
+        return Credentials(who, b"", authority=str(folder / AUTHORITY), password=password)
+    if folder is not None:
         return certified(Credentials(certificate, b""), folder)
     file, guessed = key_file(directory)
     if guessed and not file.exists():

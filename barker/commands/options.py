@@ -17,7 +17,7 @@ from barker.amqp.agent import LAUNCHED
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
 from barker.amqp.links import Place
 from barker.amqp.reactor import taken_port
-from barker.commands.keys import CERTIFICATE, KEY, SESSION, TLS
+from barker.commands.keys import AS, CERTIFICATE, KEY, SESSION, TLS
 from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.access import on_loopback
@@ -160,6 +160,16 @@ _certificate = click.option(
     callback=lambda ctx, param, value: _keep(ctx, CERTIFICATE, value),
     help="With TLS: show this certificate (default: that of the service in --tls, or the operator's).",
 )
+
+
+sign_in = click.option(
+    "--as",
+    metavar="NAME",
+    expose_value=False,
+    callback=lambda ctx, param, value: _keep(ctx, AS, value),
+    help="With TLS: sign in as this user. The password is asked for, or is the first line of standard input.",
+)
+"""The option --as, for what people do."""
 
 
 def key(command: Command) -> Command:

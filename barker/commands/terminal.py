@@ -104,6 +104,9 @@ class _Search(Network):
             return
         if why is not None and why.name == NotAuthentic.condition:
             self._answered = True
+            if credentials is not None and credentials.password:
+                self._fail(Mistake(f"{peer}: {printable(why.description)}"))
+                return
             if credentials is None or not credentials.guessed:
                 shown = f" ({credentials.file})" if credentials is not None else ""
                 self._note(address, f"{peer}: {why.description}{shown}")

@@ -24,6 +24,10 @@ _MEMORY = 64 * 1024 * 1024  # OpenSSL's own bound is just below what these take.
 class Passwords(Protocol):
     """Those of the people of a suite."""
 
+    @property
+    def there(self) -> bool:
+        """Whether anybody has ever had one."""
+
     def check(self, name: str, password: str) -> bool:
         """Whether that is the password of `name`. It takes a processor for some 50 ms, and any thread."""
 

@@ -54,7 +54,7 @@ class Ends:
             "client",
             server=False,
             hostname=hostname,
-            sasl=CertifiedClient(Credentials(OPERATOR, authority="x")),
+            sasl=CertifiedClient(Credentials(OPERATOR, b"", authority="x")),
         )
         self.server = Connection(self.server_peer, "server", server=True, sasl=CertifiedServer())
         self.from_client: Any = dials.secure(self.client, nothing)

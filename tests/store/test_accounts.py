@@ -8,8 +8,8 @@ import pytest
 
 from barker.core import passwords
 from barker.core.errors import Mistake
-from barker.store import people as module
-from barker.store.people import People
+from barker.store import accounts as module
+from barker.store.accounts import Accounts
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> People:
-    return People(tmp_path / "people")
+def people(tmp_path: Path) -> Accounts:
+    return Accounts(tmp_path / "people")
 
 
-def test_who_was_added_may_sign_in_by_the_last_password_until_removed(people: People) -> None:
+def test_who_was_added_may_sign_in_by_the_last_password_until_removed(people: Accounts) -> None:
     assert people.names() == []
     assert not people.check("ark3", "woof woof")
     people.add("ark3", "woof woof")
@@ -42,19 +42,19 @@ def test_who_was_added_may_sign_in_by_the_last_password_until_removed(people: Pe
         people.remove("ark3")
 
 
-def test_nobody_is_in_a_password_that_is_nobodys(people: People) -> None:
+def test_nobody_is_in_a_password_that_is_nobodys(people: Accounts) -> None:
     people.add("rex", "grr grr grr")
     assert not people.check("nobody", "")
     assert not people.check("", "")
 
 
-def test_no_password_is_in_the_file_and_it_is_its_owners_alone(people: People) -> None:
+def test_no_password_is_in_the_file_and_it_is_its_owners_alone(people: Accounts) -> None:
     people.add("ark3", "woof woof")
     assert "woof" not in people.file.read_text()
     assert people.file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_line_that_was_cut_off_costs_only_itself(people: People) -> None:
+def test_a_line_that_was_cut_off_costs_only_itself(people: Accounts) -> None:
     people.add("ark3", "woof woof")
     whole = people.file.read_bytes()
     people.add("rex", "grr grr grr")
@@ -67,7 +67,7 @@ def test_a_line_that_was_cut_off_costs_only_itself(people: People) -> None:
     assert people.check("spot", "wuff wuff")
 
 
-def test_a_file_that_others_can_read_is_not_read(people: People) -> None:
+def test_a_file_that_others_can_read_is_not_read(people: Accounts) -> None:
     people.add("ark3", "woof woof")
     people.file.chmod(0o640)
     with pytest.raises(Mistake, match="chmod 600"):
@@ -75,7 +75,7 @@ def test_a_file_that_others_can_read_is_not_read(people: People) -> None:
 
 
 def test_where_none_can_be_kept_it_is_said(tmp_path: Path) -> None:
-    people = People(tmp_path / "no such folder" / "people")
+    people = Accounts(tmp_path / "no such folder" / "people")
     with pytest.raises(Mistake, match="No such file or directory"):
         people.add("ark3", "woof woof")
     with pytest.raises(Mistake, match="8 to 256 characters"):

@@ -24,11 +24,16 @@ _UNKNOWN = kept("", b"nobody")
 """Looked at for names that are not there: how long an answer takes tells nobody who is."""
 
 
-class People:
+class Accounts:
     """Those of a file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
+
+    @property
+    def there(self) -> bool:
+        """Whether anybody has ever had a password."""
+        return self.file.exists()
 
     def names(self) -> list[str]:
         """Who has a password, by name.
