@@ -31,6 +31,7 @@ COMMANDS = {
     "routes": ("barker.routes", "main", "Show who is where."),
     "queues": ("barker.depths", "main", "Show what every queue holds, and who takes it."),
     "users": ("barker.users", "main", "Make, import and list users."),
+    "pages": ("barker.browse", "main", "Print the links of the web pages, with the key that they take."),
     "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
     "logs": ("barker.logs", "main", "Show what they have written."),

@@ -115,7 +115,7 @@ session = click.option(
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
     callback=_keep_as(SESSION),
-    help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
+    help="The file that tells of a suite, as its launcher wrote it (default: of the suite at --directory).",
 )
 key = click.option(
     "--key",

@@ -1,0 +1,62 @@
+"""`barker pages`: the links of a suite's pages, with the key that lets them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from barker.amqp.links import Place
+from barker.amqp.watch import Watcher
+from barker.commands import options
+from barker.commands.output import show
+from barker.commands.session import page_link, read_session
+from barker.commands.terminal import Terminal
+from barker.core.access import pages_key
+from barker.core.errors import Mistake
+from barker.core.routing import Route
+from barker.suite.browser import browse
+
+WAIT_SECONDS = 5.0
+"""How long the directory has to answer."""
+
+ADDRESS = "gateway"
+
+
+@options.command("pages")
+@click.option("--open", "open_pages", is_flag=True, help="Open them in the browser, too.")
+@options.session
+@options.directory
+@options.program
+def main(open_pages: bool, session_file: Path | None, directory_place: Place) -> None:
+    """Print the links of a suite's pages, with the key that lets them in: tell nobody.
+
+    Whoever has a link can do in the suite what the pages can.
+    """
+    if session_file is not None:
+        directory_place = Place.parse(read_session(session_file).directory)
+    terminal = Terminal(directory_place)
+
+    def on_change(change: str, route: Route | None) -> None:
+        gateways.extend(route for route in watcher.routes if route.address == ADDRESS)
+        terminal.stop()
+
+    gateways: list[Route] = []
+    watcher = Watcher(terminal.network, on_change)
+    terminal.expect("the directory has not told its routes", WAIT_SECONDS)
+    terminal.run()
+    credentials = terminal.reactor.credentials
+    if credentials is None:
+        whose = f"the suite at {directory_place}"
+        raise Mistake(f"this takes the key of {whose}, which is in its data folder: --key FILE")
+    if not gateways:
+        raise Mistake(f"no gateway belongs to the suite at {directory_place}: 'barker gateway' starts one")
+    gateway = Place(gateways[0].host, gateways[0].port)
+    links = [page_link(gateway, pages_key(credentials.key), path) for path in ("", "monitoring/")]
+    show(f"The page: {links[0]}\nThe dashboard: {links[1]}")
+    if open_pages and browse(links, Path(credentials.file).parent).wait() != 0:
+        raise Mistake("no browser can be opened from here: open a link yourself")
+
+
+if __name__ == "__main__":
+    main()
