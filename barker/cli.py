@@ -33,6 +33,7 @@ COMMANDS = {
     "users": ("barker.users", "main", "Make, import and list users."),
     "certs": ("barker.certs", "main", "Make the certificates for TLS."),
     "people": ("barker.people", "main", "Say who may sign in by a password."),
+    "pages": ("barker.browse", "main", "Print the links of the web pages, with the key that they take."),
     "top": ("barker.top", "main", "Show how every service does, live."),
     "ps": ("barker.control", "ps", "Show the processes of a launched suite."),
     "logs": ("barker.logs", "main", "Show what they have written."),

@@ -13,7 +13,6 @@ from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
 from barker.commands.completing import launcher_of, processes, services
 from barker.commands.output import as_json, show
-from barker.commands.session import file_of, read_session
 from barker.commands.terminal import Terminal, refused
 from barker.core.printable import printable
 from barker.suite.found import program
@@ -25,10 +24,9 @@ WAIT_SECONDS = 10.0
 def order(directory: Place, session_file: Path | None, verb: str, **arguments: Any) -> None:
     """Have the launcher do something. The suite's session file tells where it is, with no directory, too.
 
-    :raises Mistake: when it will not, or there is none.
+    :raises Mistake: when it will not.
     """
-    session = read_session(session_file or file_of(directory))
-    terminal = Terminal(Place.parse(session.launcher) if session.launcher else directory)
+    terminal = Terminal(launcher_of(session_file, directory))
 
     def on_outcome(outcome: Outcome) -> None:
         if isinstance(outcome, Rejected):
@@ -40,7 +38,7 @@ def order(directory: Place, session_file: Path | None, verb: str, **arguments: A
         return f"not known whether it is done: {verb}" if outbound.in_flight else f"not done: {verb}"
 
     outbound = Outbound(terminal.network, "launcher")
-    outbound.send(encode_command(verb, session.token, arguments), on_outcome)
+    outbound.send(encode_command(verb, arguments), on_outcome)
     terminal.expect("no launcher has answered", WAIT_SECONDS, undone)
     terminal.run()
 

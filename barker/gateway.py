@@ -7,11 +7,9 @@ A browser speaks AMQP to a service through here, at a path that names it, such a
 from __future__ import annotations
 
 import logging
-import os
 
 import click
 
-from barker.amqp.agent import TOKEN
 from barker.amqp.handlers import DEFAULT_LIMITS
 from barker.amqp.links import Place
 from barker.commands import options
@@ -40,12 +38,11 @@ def main(
 ) -> None:
     """Run the gateway: the web pages, and AMQP over WebSocket for them.
 
-    Pages from the disk show the run's token, which the launcher hands on in BARKER_TOKEN.
+    It prints the pages' link, with a key that is made of the suite's: nobody gets further without.
     """
     logging.getLogger("aiohttp.server").addFilter(tell_in_a_line)
-    token = os.environ.get(TOKEN, "")
     credentials = service_credentials("gateway", directory_place)
-    Gateway(host, port, directory_place, max_connections, allow_hosts, token, credentials).run()
+    Gateway(host, port, directory_place, max_connections, allow_hosts, credentials).run()
 
 
 if __name__ == "__main__":

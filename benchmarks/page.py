@@ -18,6 +18,9 @@ import click
 from playwright.sync_api import Browser, sync_playwright
 from rich.table import Table
 
+from barker.commands.session import page_link
+from barker.core.access import pages_key
+from barker.store.key import FILE_NAME, read_key
 from barker.suite.ports import free_offset
 from benchmarks.bench import MB, Result, Task, benchmark, spread, told
 from benchmarks.dashboard import ARGUMENTS, chromium, heap
@@ -63,7 +66,7 @@ SAY = """
 
 @contextmanager
 def suite(rate: float) -> Iterator[str]:
-    """A suite whose five autobarks have that rate (barks/s of each); where its gateway is."""
+    """A suite whose five autobarks have that rate (barks/s of each); the address of its page."""
     with tempfile.TemporaryDirectory(prefix="barker-benchmark-") as folder:
         offset = free_offset()
         options = ["--port-offset", str(offset), "--data", f"{folder}/data", "--rate", str(rate)]
@@ -79,19 +82,20 @@ def suite(rate: float) -> Iterator[str]:
             for line in launcher.stdout:
                 if line.startswith("Ready after"):
                     break
-            yield f"{HOST}:{5673 + offset}"
+            key = pages_key(read_key(Path(folder) / "data" / FILE_NAME))
+            yield page_link(f"{HOST}:{5673 + offset}", key, user="ark3")
         finally:
             launcher.terminate()
             launcher.wait(30)
 
 
-def measure(browser: Browser, gateway: str, task: Task) -> dict[str, Any]:
+def measure(browser: Browser, link: str, task: Task) -> dict[str, Any]:
     """What the page does in several runs."""
     # The page's own policy has no place for conditions that Playwright waits for.
     page = browser.new_page(viewport={"width": 1400, "height": 1000}, bypass_csp=True)
     page.set_default_timeout(WAIT)
     session = page.context.new_cdp_session(page)
-    page.goto(f"http://{gateway}/?user=ark3")
+    page.goto(link)
     page.wait_for_function("timeline.shown.length > 10")
     runs, seen = [], []
     for number in range(task.runs):
@@ -129,8 +133,8 @@ def main(task: Task, rates: tuple[float, ...]) -> Result:
         for rate in rates:
             task.say(f"{rate:g} barks/s of each")
             browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-            with suite(rate) as gateway:
-                found[f"{rate:g}"] = measure(browser, gateway, task)
+            with suite(rate) as link:
+                found[f"{rate:g}"] = measure(browser, link, task)
             browser.close()
     table = Table(
         "barks/s of each autobark",

@@ -63,7 +63,7 @@ function onProcesses({processes, rate}) {
 
 // What is seen
 
-const orders = new Orders(launcher, events, showLines), picture = new Picture(suite, colours, orders);
+const orders = new Orders(launcher, events), picture = new Picture(suite, colours, orders);
 const headline = new Headline(suite), table = new Table(suite, colours);
 const graphs = new Graphs(past, suite, colours, events);
 
@@ -74,7 +74,9 @@ const ELSEWHERE = PORT === 5673 ? ""
 function showLines() {
     showStates(monitor, launcher);
     const none = monitor.state === "away" && launcher.state === "away";
-    showStatus(none
+    showStatus(monitor.reason && monitor.reason === launcher.reason
+        ? `${monitor.reason}Trying again.`
+        : none
         ? `Barker does not answer at ${GATEWAY}. To start it: ${startWith("--monitoring")}. This page finds it by itself.`
         : monitor.state === "away"
         ? `No monitor answers, so nothing new is drawn. To start one: cd monitoring && python launch.py${ELSEWHERE}`

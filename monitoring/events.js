@@ -25,7 +25,7 @@ class Events {
         this.states = new Map();        // by name: the last that was told, {state, since, pid, started}
         this.quiet = 0;                 // until then (performance.now()) states are new to us, not changes
         this.troubles = new Set();      // what was told
-        const {list = [], states = []} = recalled("sessionStorage", Events.KEPT) || {};
+        const {list = [], states = []} = recalled(Events.KEPT) || {};
         list.forEach((event) => this.add(event));
         this.states = new Map(states);
     }
@@ -46,7 +46,7 @@ class Events {
     }
 
     keep() {
-        remember("sessionStorage", Events.KEPT, {list: this.list, states: [...this.states]});
+        remember(Events.KEPT, {list: this.list, states: [...this.states]});
     }
 
     /* Tell what has changed: of which process, and how long it was as it was before. */

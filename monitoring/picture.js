@@ -83,7 +83,7 @@ class Picture {
         const {suite} = this, {column} = suite.known.get(name);
         const card = this.card(name, column), report = suite.report(name), process = suite.processes.get(name);
         const state = suite.state(name), can = own(Picture.CAN, state) || ["kill", "freeze", "stop"];
-        const mine = process && (state === "gone" || !report || report.pid === process.pid) && this.orders.able;
+        const mine = process && (state === "gone" || !report || report.pid === process.pid);
         const strange = !process && state === "gone", letters = report?.dead_letters || 0;
         card.dataset.state = state;
         setText(card.querySelector(".state"), state === "up" ? "" : state);

@@ -31,7 +31,7 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
-from barker.core.access import OPERATOR, PROOF, Credentials, proof
+from barker.core.access import OPERATOR, PROOF, Credentials, pages_key, proof
 from barker.core.barks import Bark, Follow
 from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
@@ -68,6 +68,11 @@ KEYS: dict[str, Path] = {}
 
 CERTIFICATES: dict[str, Path] = {}
 """Likewise, for those that speak TLS: the folder with its certificates."""
+
+
+def shown_key(key: Path) -> str:
+    """What a page of the suite with that key shows at the gateway."""
+    return pages_key(read_key(key))
 
 
 def credentials_at(place: str) -> Credentials | None:
@@ -128,6 +133,11 @@ class Process:
         self.popen.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.popen.wait(10)
+
+    @property
+    def key(self) -> Path:
+        """The file with the suite's key that it was started with."""
+        return Path(self.command[self.command.index("--key") + 1])
 
     def restart(self) -> None:
         """Started again, as it was; killed first if it still runs."""

@@ -18,9 +18,8 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from barker.commands.session import read_session
 from benchmarks.dashboard import ARGUMENTS, chromium
-from tests.harness import ROOT, Launched, wait_for
+from tests.harness import ROOT, Launched, shown_key, wait_for
 
 PICTURES = ROOT / "docs"
 
@@ -32,7 +31,7 @@ def open_page(browser: Browser, suite: Launched, file: str, width: int, height: 
     page = browser.new_page(viewport={"width": width, "height": height})
     search["gateway"] = f"127.0.0.1:{5673 + suite.offset}"
     # As the launcher tells pages on the disk, when it is not told to leave the user's own session alone.
-    session = json.dumps({"gateway": search["gateway"], "token": read_session(suite.session).token})
+    session = json.dumps({"gateway": search["gateway"], "key": shown_key(suite.data / "key")})
     page.add_init_script(f"Object.defineProperty(window, 'BARKER_SESSION', {{value: {session}}})")
     page.goto(f"{(ROOT / file).as_uri()}?{urlencode(search)}")
     return page

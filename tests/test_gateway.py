@@ -26,10 +26,12 @@ from barker.amqp.links import Network, Place
 from barker.amqp.reactor import Reactor
 from barker.amqp.sasl import SaslServer
 from barker.amqp.watch import Watcher
-from barker.core.access import Credentials
+from barker.core.access import Credentials, pages_cookie
 from barker.core.partitions import number_of
 from barker.core.routing import Route
-from tests.harness import ROOT, Process, Suite, credentials_at, free_port, wait_for
+from barker.store.key import read_key
+from barker.web.server import KEY_PROTOCOL
+from tests.harness import ROOT, Process, Suite, credentials_at, free_port, shown_key, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -73,8 +75,12 @@ HANDSHAKE = {
     "Upgrade": "websocket",
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Protocol": "amqp",
 }
+
+
+def _handshake(gateway: Process, protocol: str = "amqp") -> dict[str, str]:
+    """The headers of a WebSocket that shows the pages' key."""
+    return {**HANDSHAKE, "Sec-WebSocket-Protocol": f"{protocol}, {KEY_PROTOCOL}{shown_key(gateway.key)}"}
 
 
 def _connect(gateway: Process) -> socket.socket:
@@ -103,7 +109,8 @@ def _get(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
 def _knock(gateway: Process, path: str, **headers: str) -> tuple[int, str]:
     """Status and text of the answer to a WebSocket's handshake; 101 lets it in."""
     with _connect(gateway) as raw:
-        return _ask(raw, path, HANDSHAKE | {name.replace("_", "-"): value for name, value in headers.items()})
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return _ask(raw, path, _handshake(gateway) | given)
 
 
 @pytest.fixture
@@ -136,11 +143,13 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
 
 
 def _web(gateway: Process, talk: Callable[[aiohttp.ClientSession, str], Awaitable[Any]]) -> Any:
-    """Run `talk(session, url)` against the gateway, within a deadline."""
+    """Run `talk(session, url)` against the gateway, within a deadline, as a page that has the cookie."""
+    url = f"http://127.0.0.1:{gateway.port}"
+    page = {"Origin": url, "Cookie": f"barker-{gateway.port}={pages_cookie(shown_key(gateway.key))}"}
 
     async def run() -> Any:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
-            return await talk(session, f"http://127.0.0.1:{gateway.port}")
+        async with aiohttp.ClientSession(headers=page) as session, asyncio.timeout(30):
+            return await talk(session, url)
 
     return asyncio.run(run())
 
@@ -172,7 +181,8 @@ async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADE
         ("/barks.js", "function decodeBark"),
         ("/barker.css", "prefers-color-scheme"),
         ("/node_modules/rhea/dist/rhea-umd.js", "rheaUmd"),
-        ("/session.js", "location.host"),
+        ("/session.js", "no use for it"),
+        ("/key.js", "function admitted"),
         ("/monitoring/", "<title>Barker: dashboard"),
         ("/monitoring/?x=1", "<title>Barker: dashboard"),
         ("/monitoring/index.html", "<title>Barker: dashboard"),
@@ -188,6 +198,7 @@ async def _echo_of(session: aiohttp.ClientSession, url: str, sent: bytes = HEADE
         ("/monitoring/table.js", "class Table"),
         ("/monitoring/dashboard.css", "#suite"),
         ("/monitoring/figures.js", "class History"),
+        ("/webui/key.js", "function admitted"),
         ("/webui/line.js", "websocket_connect"),
         ("/webui/numbers.js", "const isTime"),
         ("/webui/shown.js", "function showStatus"),
@@ -215,7 +226,6 @@ def test_the_page_and_what_it_needs_are_served(lone: Process, path: str, holds: 
         "/barker.js/../package.json",
         "//etc/passwd",
         "/barker.js%00",
-        "/amqp/",
     ],
 )
 def test_nothing_else_is_served(lone: Process, path: str) -> None:
@@ -234,9 +244,9 @@ def test_a_folder_without_its_slash_is_found(lone: Process, search: str) -> None
     assert answer.getheader("Location") == f"/monitoring/{search}"
 
 
-def test_the_runs_token_is_not_served(lone: Process) -> None:
-    for path in ("/session.js", "/session%2ejs", "/./session.js", "/SESSION.JS"):
-        assert "token" not in _get(lone, path)[1]
+def test_the_pages_key_is_not_served(lone: Process) -> None:
+    for path in ("/session.js", "/session%2ejs", "/./session.js", "/SESSION.JS", "/key"):
+        assert "BARKER_SESSION" not in _get(lone, path)[1]
 
 
 def test_an_unknown_service_is_told_which_there_are(lone: Process) -> None:
@@ -333,8 +343,6 @@ def test_a_name_that_is_none_is_one_line_and_status_2() -> None:
         ("http://127.0.0.1:1", 403),
         ("http://[::1", 403),
         ("https://evil.example:5673/127.0.0.1", 403),
-        ("null", 403),
-        ("file://", 403),
         (None, LET_IN),
         ("http://127.0.0.1:{port}", LET_IN),
         ("http://localhost:{port}", LET_IN),
@@ -345,42 +353,98 @@ def test_pages_of_other_sites_are_refused(lone: Process, origin: str | None, sta
     assert _knock(lone, "/amqp/outbox", **headers)[0] == status
 
 
-@pytest.mark.parametrize("origin", ["null", "file://"])
-def test_a_page_from_the_disk_shows_the_runs_token(
-    suite: Suite, origin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BARKER_TOKEN", "the-runs-token")
-    gateway = suite.start("gateway")
-    wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+def _own(gateway: Process) -> str:
+    return f"http://127.0.0.1:{gateway.port}"
+
+
+@pytest.mark.parametrize("origin", [None, "null", "file://", "{own}"])
+def test_a_websocket_shows_the_pages_key_wherever_it_comes_from(lone: Process, origin: str | None) -> None:
+    headers = {} if origin is None else {"Origin": origin.format(own=_own(lone))}
+    key = shown_key(lone.key)
 
     def knock(protocols: str) -> tuple[int, str]:
-        return _knock(gateway, "/amqp/outbox", Origin=origin, Sec_WebSocket_Protocol=protocols)
+        return _knock(lone, "/amqp/outbox", Sec_WebSocket_Protocol=protocols, **headers)
 
-    for protocols in (
-        "amqp, AMQPWSB10",
-        "amqp, barker-token.",
-        "amqp, barker-token.guessed",
-        "the-runs-token",
-    ):
+    wrong = ["", "guessed", key[:-1], key.upper(), f"{key}0", read_key(lone.key).decode()]
+    for protocols in ("amqp, AMQPWSB10", f"amqp, {key}", *(f"amqp, {KEY_PROTOCOL}{each}" for each in wrong)):
         status, text = knock(protocols)
         assert status == 403
-        assert "needs this run's token, which the launcher writes to webui/session.js" in text
-    assert knock("amqp, AMQPWSB10, barker-token.the-runs-token")[0] == LET_IN
-    assert knock("barker-token.the-runs-token")[0] == 400
-    evil = _knock(
-        gateway,
-        "/amqp/outbox",
-        Origin="http://evil.example",
-        Sec_WebSocket_Protocol="amqp, barker-token.the-runs-token",
-    )
-    assert evil[0] == 403
-    assert "the-runs-token" not in gateway.log
+        assert "needs the pages' key" in text or "takes the pages' key" in text
+        assert "open the link that the launcher prints" in text
+        assert text.count("\n") == 1
+    assert knock(f"amqp, AMQPWSB10, {KEY_PROTOCOL}{key}")[0] == LET_IN
+    assert knock(f"{KEY_PROTOCOL}{key}")[0] == 400
+    evil = {"Origin": "http://evil.example", "Sec_WebSocket_Protocol": f"amqp, {KEY_PROTOCOL}{key}"}
+    assert _knock(lone, "/amqp/outbox", **evil)[0] == 403
+    assert re.findall(rf".*{key}.*", lone.log) == [
+        f"the pages are at {_own(lone)}/#key={key}; process {lone.pid}, Ctrl-C ends it"
+    ]
+    assert read_key(lone.key).decode() not in lone.log
 
 
-def test_a_gateway_without_a_token_says_so_to_pages_from_the_disk(lone: Process) -> None:
-    status, text = _knock(lone, "/amqp/outbox", Origin="null", Sec_WebSocket_Protocol="amqp, barker-token.")
-    assert status == 403
-    assert "this gateway was started without one (BARKER_TOKEN)" in text
+def _show(gateway: Process, body: bytes, **headers: str) -> tuple[int, list[str]]:
+    """Status, and the cookies that are set, when a page shows a key."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
+        connection.request("POST", "/key", body, {"Origin": _own(gateway), **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get_all("Set-Cookie") or []
+
+
+def test_the_cookie_is_given_for_the_key_and_lets_a_page_of_ours_in(lone: Process) -> None:
+    key, name = shown_key(lone.key), f"barker-{lone.port}"
+    status, [cookie] = _show(lone, key.encode())
+    value = cookie.partition("; ")[0].removeprefix(f"{name}=")
+    assert (status, cookie) == (204, f"{name}={value}; HttpOnly; Path=/; SameSite=Strict")
+    assert key not in value
+    assert _show(lone, key.encode(), Origin=f"https://localhost:{lone.port}")[1] == [f"{cookie}; Secure"]
+    # Of others at this host there may be any.
+    for cookies in (f"{name}={value}", f'a:b="x; {name}=old; {name}={value}; \xff=1'):
+        both = {"Cookie": cookies, "Origin": _own(lone), "Sec_WebSocket_Protocol": "amqp"}
+        assert _knock(lone, "/amqp/outbox", **both)[0] == LET_IN
+        for origin in ("null", "file://", "http://evil.example", f"http://127.0.0.1:{(lone.port or 0) + 1}"):
+            assert _knock(lone, "/amqp/outbox", **{**both, "Origin": origin})[0] == 403
+        assert _show(lone, b"", Cookie=cookies)[0] == 204
+        assert _show(lone, b"", Cookie=cookies, Origin="null")[0] == 403
+    no_browser = {"Cookie": f"{name}={value}", "Sec_WebSocket_Protocol": "amqp"}
+    assert _knock(lone, "/amqp/outbox", **no_browser)[0] == 403
+    # It is no key, and the key is no cookie; nor is that of another suite one.
+    assert _show(lone, value.encode())[0] == 403
+    for wrong in (key, pages_cookie("another suite's"), "", f"{value}x"):
+        assert (
+            _knock(
+                lone,
+                "/amqp/outbox",
+                Origin=_own(lone),
+                Cookie=f"{name}={wrong}",
+                Sec_WebSocket_Protocol="amqp",
+            )[0]
+            == 403
+        )
+    assert value not in lone.log
+    assert "Traceback" not in lone.log
+
+
+def test_nobody_else_is_given_the_cookie(lone: Process) -> None:
+    key = shown_key(lone.key).encode()
+    for body in (b"", b"x" * 64, key[:-1], key + b"0", b"\xff" * 64, bytes(1 << 20)):
+        assert _show(lone, body) == (403, [])
+    for origin in ("null", "file://", "http://evil.example", f"http://127.0.0.1:{(lone.port or 0) + 1}"):
+        assert _show(lone, key, Origin=origin) == (403, [])
+    for name in ("gzip", "deflate"):
+        assert _show(lone, b"x" * 64, **{"Content-Encoding": name}) == (403, [])
+    host = f"localhost:{lone.port}"
+    head = f"POST /key HTTP/1.1\r\nHost: {host}\r\nContent-Length: 64\r\n".encode()
+    with _connect(lone) as raw:  # Without an origin it is no page.
+        raw.sendall(head + b"\r\n" + key)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 403 ")
+    for how in (socket.SHUT_WR, socket.SHUT_RDWR):
+        with _connect(lone) as raw:  # One that goes away on the way.
+            raw.sendall(head + f"Origin: http://{host}\r\n\r\nhalf".encode())
+            raw.shutdown(how)
+            while raw.recv(65536):
+                pass
+    assert _get(lone, "/")[0] == 200
+    assert "Traceback" not in lone.log
 
 
 @pytest.mark.parametrize(
@@ -402,10 +466,11 @@ def test_nothing_can_be_registered_through_the_gateway(lone: Process, path: str)
 
 @pytest.mark.parametrize("protocol", ["", "chat", "amqpx"])
 def test_a_websocket_for_something_else_is_refused(lone: Process, protocol: str) -> None:
-    status, text = _knock(lone, "/amqp/outbox", Sec_WebSocket_Protocol=protocol)
+    status, text = _get(lone, "/amqp/outbox", **_handshake(lone, protocol))
     assert status == 400
     assert "amqp or AMQPWSB10" in text
-    assert _get(lone, "/amqp/outbox")[0] == 400
+    only_get = {"Sec-WebSocket-Protocol": _handshake(lone)["Sec-WebSocket-Protocol"]}
+    assert _get(lone, "/amqp/outbox", **only_get)[0] == 400
 
 
 @pytest.mark.parametrize("protocol", ["amqp", "AMQPWSB10"])
@@ -479,7 +544,7 @@ def test_what_a_stopped_service_does_not_take_is_not_held(gateway: Process, outb
     frames = _frame(64 << 10) * 16
     before = psutil.Process(gateway.pid).memory_info().rss
     with _connect(gateway) as raw:
-        assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
+        assert _ask(raw, "/amqp/outbox", _handshake(gateway))[0] == 101
         outbox.kill(signal.SIGSTOP)
         raw.settimeout(2)
         with pytest.raises(TimeoutError):
@@ -619,7 +684,7 @@ def test_a_browser_that_does_not_read_is_cut_off(suite: Suite, service: Foreign)
     _reached(gateway)
     wait_for(lambda: _count(gateway) == 0, "that one is gone")
     with _connect(gateway) as raw:
-        assert _ask(raw, "/amqp/launcher", HANDSHAKE)[0] == 101
+        assert _ask(raw, "/amqp/launcher", _handshake(gateway))[0] == 101
         wait_for(lambda: _count(gateway) == 0, "its connection is closed")
     assert _get(gateway, "/session.js")[0] == 200
     assert "Traceback" not in gateway.log
@@ -686,7 +751,7 @@ def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
 )
 def test_a_message_too_large_ends_its_websocket(reached: Reached, sent: bytes) -> None:
     with _connect(reached.gateway) as raw:
-        assert _ask(raw, "/amqp/outbox", HANDSHAKE)[0] == 101
+        assert _ask(raw, "/amqp/outbox", _handshake(reached.gateway))[0] == 101
         raw.sendall(sent)
         answer = raw.recv(65536)
     # RFC 6455 §5.5.1: a close frame, and 1009 for a message that is too big.

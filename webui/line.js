@@ -1,5 +1,5 @@
-/* AMQP over a WebSocket through the gateway, for both pages: where the gateway is, and a line to a service
- * behind it that comes back by itself.
+/* AMQP over a WebSocket through the gateway, for both pages: a line to a service behind it that comes back by itself.
+ * Where the gateway is, and what lets the page in there, key.js knows.
  *
  * Of rhea nothing is known but here: the pages (barker.js, monitoring/dashboard.js) make a Line, are handed
  * messages, and send some. A classic script, for pages from the disk too.
@@ -11,45 +11,6 @@ const LONGEST_WAIT = 2000;      // up to so many
 const STEADY = 1000;            // a link that stood for so many milliseconds has worked
 const PATIENCE = 5000;          // milliseconds in which a try reaches its service, or is given up
 const CREDIT = 200;             // messages on their way to a page
-
-const asked = new URLSearchParams(location.search);
-const here = location.protocol.startsWith("http") ? location.host : "127.0.0.1:5673";
-const GATEWAY = asked.get("gateway") || (window.BARKER_SESSION || {}).gateway || here;
-
-// What a page from the disk shows the gateway, to be told from other sites' pages: the token of its run.
-const FROM_DISK = location.protocol === "file:";
-const PORT = Number(GATEWAY.slice(GATEWAY.lastIndexOf(":") + 1));
-const SESSIONS = ["session.js", `session-${PORT}.js`].map((file) => new URL(file, document.currentScript.src).href);
-const noToken = () => `From the disk, this page needs the token of the run at ${GATEWAY}, and webui/session-${PORT}.js has `
-    + `none: start it with ${startWith()}, or open http://${GATEWAY}/ instead. `;
-
-/* The command that starts a suite whose gateway is there. */
-function startWith(...options) {
-    const all = PORT === 5673 ? options : [`--port-offset ${PORT - 5673}`, ...options];
-    return all.length ? `make run ARGS="${all.join(" ")}"` : "make run";
-}
-
-function runToken() {
-    const {gateway, token} = window.BARKER_SESSION || {};
-    return gateway === GATEWAY && token || "";
-}
-
-/* Call `then` when the token of the run was read once more: the next run has another one. It is in session.js, or,
- * when another suite was started since, in the file that this one has for itself. */
-function readSession(then, files = SESSIONS) {
-    const script = document.createElement("script");
-    script.src = files[0];
-    script.onload = script.onerror = () => {
-        script.remove();
-        if (runToken() || files.length === 1) {
-            then();
-        } else {
-            readSession(then, files.slice(1));
-        }
-    };
-    document.head.append(script);
-}
-
 
 /* rhea's heartbeats go on while a socket closes, and Chromium would complain of each. */
 class Socket extends WebSocket {
@@ -109,13 +70,13 @@ class Line {
         return goes;
     }
 
-    /* Dial for the first time. */
-    begin() {
-        const dial = () => this.dial();
-        if (FROM_DISK && !runToken()) {
-            readSession(dial);
+    /* Dial, if the gateway lets this page in; else try again in a while. */
+    async begin() {
+        const {admitted: may, reason} = await admitted();
+        if (may) {
+            this.dial();
         } else {
-            dial();
+            this.away("away", reason);
         }
     }
 
@@ -123,8 +84,8 @@ class Line {
         const scheme = location.protocol === "https:" ? "wss" : "ws";
         const url = `${scheme}://${GATEWAY}/amqp/${this.path}`;
         const protocols = ["amqp", "AMQPWSB10"];
-        if (runToken()) {
-            protocols.push(`barker-token.${runToken()}`);       // a header: URLs are logged, headers are not
+        if (FROM_DISK) {
+            protocols.push(`barker-key.${keyOnDisk()}`);        // a header: URLs are logged, headers are not
         }
         const connection = this.connection = rheaUmd.create_connection({
             connection_details: rheaUmd.websocket_connect(Socket)(url, protocols),
@@ -194,22 +155,26 @@ class Line {
         if (connection !== this.connection) {
             return;     // one loss has several events
         }
-        const stood = this.state === "open" && Date.now() - this.since > STEADY;
         const error = (context.receiver || context.sender || {}).error || context.error, said = inWords(error);
-        this.reason = said ? `The ${this.service}: ${said}. ` : FROM_DISK && !runToken() ? noToken() : "";
-        // There is no such user: that is so tomorrow, too.
-        this.state = error?.info?.user === undefined ? "away" : "refused";
         this.connection = this.sender = undefined;
         this.outcomes.clear();      // rhea forgets what was in flight
         if (connection.socket) {
             connection.socket_ready = false;    // rhea has nothing more to say there
             connection.socket.end();
         }
+        // There is no such user: that is so tomorrow, too.
+        this.away(error?.info?.user === undefined ? "away" : "refused", said ? `The ${this.service}: ${said}. ` : "");
+    }
+
+    /* It does not stand; unless it is refused for good, it is tried again. */
+    away(state, reason) {
+        const stood = this.state === "open" && Date.now() - this.since > STEADY;
+        this.state = state;
+        this.reason = reason;
         this.wait = stood ? FIRST_WAIT : Math.min(2 * this.wait, LONGEST_WAIT);
         clearTimeout(this.timer);
-        if (this.state === "away") {
-            const again = () => this.dial();
-            this.timer = setTimeout(FROM_DISK ? () => readSession(again) : again, this.wait * (0.5 + Math.random() / 2));
+        if (state === "away") {
+            this.timer = setTimeout(() => this.begin(), this.wait * (0.5 + Math.random() / 2));
         }
         this.onLost?.();
         this.onChange?.();

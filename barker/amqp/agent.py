@@ -33,9 +33,6 @@ REPORT_SECONDS = 1.0
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""
 
-TOKEN = "BARKER_TOKEN"
-"""The environment variable by which the launcher tells the gateway the run's token."""
-
 
 class Agent(ConnectionHandler):
     """One process's agent; the handler of a listener of its own where the process has no other."""

@@ -355,34 +355,32 @@ def decode_map(data: bytes) -> tuple[str, Any]:
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    subject, _, body = _fields(data)
-    return subject, body
+    return _fields(data)
 
 
-def _fields(data: bytes) -> tuple[str, dict[str, Any], Any]:
-    """Subject, application properties and body, as Python's own values."""
+def _fields(data: bytes) -> tuple[str, Any]:
+    """Subject and body, as Python's own values."""
     message = Message()
     try:
         message.decode(data)
-        subject, properties, body = owned(message.subject), owned(message.properties), owned(message.body)
-        return subject or "", properties if isinstance(properties, dict) else {}, body
+        return owned(message.subject) or "", owned(message.body)
     except Exception as error:
         # As above: whatever Proton raises, these bytes are the peer's fault.
         raise DecodeError(f"this is no AMQP 1.0 message: {error}") from None
 
 
-def encode_command(verb: str, token: str, arguments: dict[str, Any]) -> bytes:
+def encode_command(verb: str, arguments: dict[str, Any]) -> bytes:
     """A command to the launcher."""
-    return bytes(Message(subject=verb, properties={"token": token}, body=arguments).encode())
+    return bytes(Message(subject=verb, body=arguments).encode())
 
 
-def decode_command(data: bytes) -> tuple[str, object, dict[str, Any]]:
-    """A command's verb, token (None if there is none) and arguments.
+def decode_command(data: bytes) -> tuple[str, dict[str, Any]]:
+    """A command's verb and arguments.
 
     :raises DecodeError: when the bytes are no AMQP message.
     """
-    verb, properties, body = _fields(data)
-    return verb, properties.get("token"), body if isinstance(body, dict) else {}
+    verb, body = _fields(data)
+    return verb, body if isinstance(body, dict) else {}
 
 
 # AMQP's types, as far as they are written here (AMQP 1.0 §1.6)

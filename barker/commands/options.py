@@ -131,7 +131,7 @@ session = click.option(
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
     callback=lambda ctx, param, value: _keep(ctx, SESSION, value),
-    help="The file with the run's token, as the launcher wrote it (default: of the suite at --directory).",
+    help="The file that tells of a suite, as its launcher wrote it (default: of the suite at --directory).",
 )
 _key = click.option(
     "--key",

@@ -155,6 +155,19 @@ def proof(key: bytes, *words: object) -> str:
     return hmac.digest(key, " ".join(map(str, words)).encode(), "sha256").hex()
 
 
+def pages_key(key: bytes) -> str:
+    """What a page shows to be let in by the gateway; the suite's key itself is no page's business."""
+    return proof(key, "pages")
+
+
+def pages_cookie(pages: str) -> str:
+    """What the gateway gives a page that has shown the `pages`' key, and knows it by from then on.
+
+    A browser sends it to whoever serves at another port of the same host, too: so it is not that key.
+    """
+    return proof(pages.encode(), "cookie")
+
+
 def identified(who: Identity, ours: Credentials, properties: dict[str, Any], *words: object) -> Identity:
     """Who attaches a link with these properties: an operator, if they prove it; else who is connected.
 

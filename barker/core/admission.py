@@ -2,16 +2,19 @@
 
 A browser tells both (``Host`` and ``Origin``), and a page cannot change them. A host that is none of ours
 is a name that somebody has made to resolve here (DNS rebinding); an origin that is none of ours is another
-site's page. The origin ``null`` is a page from the disk, and any sandboxed frame as well: the run's token
-tells them apart.
+site's page. The origin ``null`` is a page from the disk, and any sandboxed frame as well: it gives no right.
+
+Who wants more than to see the files of the pages has to show the pages' key (`access.py`), or, if it is one
+of our own pages that has shown it before, the cookie that it was given for it.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
-import secrets
 from collections.abc import Iterable
 
+from barker.core.access import pages_cookie
 from barker.core.errors import Mistake
 
 FROM_DISK = ("null", "file://")
@@ -24,16 +27,22 @@ _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 class Admission:
-    """The hosts that a gateway goes by, and the run's token if it has one."""
+    """The hosts that a gateway goes by, and what shows that a page is of who runs the suite."""
 
-    def __init__(self, host: str, port: int, also: Iterable[str] = (), token: str = "") -> None:
+    def __init__(self, host: str, port: int, key: str, also: Iterable[str] = ()) -> None:
         """It listens at `host` and `port`, and goes by the names `also` (NAME or NAME:PORT), too.
+
+        `key` is the pages'.
 
         :raises Mistake: for one that is no name.
         """
         self.home = f"{_bracketed(host)}:{port}"
         """The first of its names, with its port."""
-        self._token = token
+        self.cookie_name = f"barker-{port}"
+        """What its cookie is called: at another port of the host another gateway may have one."""
+        self.cookie = pages_cookie(key)
+        """What is in the cookie of a page that was let in."""
+        self._key = key
         self._hosts = {f"{_bracketed(name)}:{port}".lower() for name in (host, *LOOPBACK)}
         if port == 80:  # A browser leaves out the port that is the scheme's own.
             self._hosts |= {_bracketed(name).lower() for name in (host, *LOOPBACK)}
@@ -44,40 +53,46 @@ class Admission:
             # Without a port: ours, or that of a proxy before us, 80 or 443, which browsers leave out.
             self._hosts |= {name} if match[1] else {name, f"{name}:{port}"}
 
-    def refusal(self, host: str | None, origin: str | None, token: str = "") -> str:
+    def refusal(
+        self,
+        host: str | None,
+        origin: str | None,
+        key: str = "",
+        cookies: Iterable[str] = (),
+        open_to_all: bool = True,
+    ) -> str:
         """Why a request is refused, in a sentence that says what to do; empty when it may come in.
 
         `host` and `origin` are its headers, None where there is none: who sends no origin is no browser.
+        `key` and `cookies` are what it shows to have. What is `open_to_all` takes neither, but for pages of
+        the origin ``null``.
         """
         if (host or "").lower() not in self._hosts:
             return (
                 f"{host or '(no Host)'!r:.100} is no name of this gateway: open http://{self.home}/, "
                 "or start the gateway with --allow-host and that name"
             )
-        if origin is None:
+        ours, from_disk = self.is_ours(origin), origin in FROM_DISK
+        if origin is not None and not ours and not from_disk:
+            return (
+                f"pages of {origin!r:.100} may not come here: open http://{self.home}/, "
+                "or start the gateway with --allow-host and the page's host"
+            )
+        if (open_to_all and not from_disk) or _same(key, self._key):
             return ""
-        if origin in FROM_DISK:
-            return self._refusal_from_disk(token)
-        scheme, _, there = origin.lower().partition("://")
-        if scheme in ("http", "https") and there in self._hosts:
+        if ours and any(_same(cookie, self.cookie) for cookie in cookies):
             return ""
-        return (
-            f"pages of {origin!r:.100} may not come here: open http://{self.home}/, "
-            "or start the gateway with --allow-host and the page's host"
-        )
+        if from_disk:
+            return (
+                "a page from the disk needs the pages' key, which the launcher writes to webui/session.js: "
+                "load the page again, or open the link that the launcher prints, or 'barker pages'"
+            )
+        return "this takes the pages' key: open the link that the launcher prints, or 'barker pages'"
 
-    def _refusal_from_disk(self, token: str) -> str:
-        if not self._token:
-            return (
-                "a page from the disk needs the run's token, and this gateway was started without one "
-                f"(BARKER_TOKEN): open http://{self.home}/"
-            )
-        if not secrets.compare_digest(_bytes(token), _bytes(self._token)):
-            return (
-                "a page from the disk needs this run's token, which the launcher writes to webui/session.js: "
-                f"load the page again, or open http://{self.home}/"
-            )
-        return ""
+    def is_ours(self, origin: str | None) -> bool:
+        """Whether it is that of our own pages."""
+        scheme, _, there = (origin or "").lower().partition("://")
+        return scheme in ("http", "https") and there in self._hosts
 
 
 def _bracketed(host: str) -> str:
@@ -85,5 +100,6 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")  # As a header was that is no UTF-8.
+def _same(given: str, wanted: str) -> bool:
+    """Whether they are the same; how long that takes tells nothing of where they differ."""
+    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())

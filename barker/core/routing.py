@@ -229,13 +229,13 @@ class _Node:
 
 
 class Ages:
-    """How old each service is held to be: when it started is its own word, and that decides who is first.
+    """How old each service is held to be, which decides who is first: by the directory's own clock.
 
-    Nobody starts later than now, which is also when those did who do not say. Who registers has started at
-    most :data:`START_SECONDS` ago, as services register at once; but one that comes again, to the same place
-    and from the same container, is as old as it was. So nobody comes before those who were there, whatever
-    it says. A directory that has just begun knows nobody: for its first :data:`START_SECONDS` it believes
-    what it is told, as all come again then, and the order survives its restart on their word.
+    Who registers has started now, as services register at once; but one that comes again, to the same place
+    and from the same container, is as old as it was, or younger if it says so. So nobody comes before those
+    who were there, whatever it says. A directory that has just begun knows nobody: for its first
+    :data:`START_SECONDS` it believes what it is told, as all come again then, and the order survives its
+    restart on their word.
     """
 
     def __init__(self, now: float) -> None:
@@ -247,9 +247,8 @@ class Ages:
         """`route` with the age that it is held to have."""
         key = route.place, container
         young = 0 <= now - self._began < START_SECONDS
-        known = self._known.pop(key, 0.0)
-        since = min(route.since, now) or known or now
-        since = max(since, known or (0.0 if young else now - START_SECONDS))
+        told, known = min(route.since, now), self._known.pop(key, 0.0)
+        since = max(told, known) if known else (young and told) or now
         self._known[key] = since
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
@@ -284,7 +283,7 @@ class Shared:
 
 
 START_SECONDS = 30.0
-"""A service registers within so long of its start, and all of them within so long of the directory's."""
+"""All services have registered again within so long of the directory's start."""
 
 REMEMBERED = 10_000
 """So many places' ages are remembered, the last ones that registered."""

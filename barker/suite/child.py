@@ -21,18 +21,9 @@ def _inherited() -> dict[str, str]:
 class Child:
     """One program that was started, and may be started again."""
 
-    def __init__(
-        self,
-        program: Program,
-        environment: dict[str, str] | None = None,
-        pipe: Callable[[str], int] | None = None,
-    ) -> None:
-        """`environment` is what it finds in its own besides the launcher's.
-
-        `pipe`, with its name, makes a file for its standard error; without, that is the launcher's.
-        """
-        self.program = program
-        self._environment, self._pipe = environment or {}, pipe
+    def __init__(self, program: Program, pipe: Callable[[str], int] | None = None) -> None:
+        """`pipe`, with its name, makes a file for its standard error; without, that is the launcher's."""
+        self.program, self._pipe = program, pipe
         self.frozen = False
         self.stopped = False
         """Whether it was told to end: then nobody starts it again by himself."""
@@ -75,7 +66,7 @@ class Child:
             self.program.command,
             stdin=subprocess.PIPE,
             stderr=stderr,
-            env={**_inherited(), **self._environment, LAUNCHED: self.program.name},
+            env={**_inherited(), LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
 

@@ -6,16 +6,13 @@ A service is ready when the directory knows it; nothing sleeps. What is done to 
 from __future__ import annotations
 
 import logging
-import secrets
 import shlex
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
-from urllib.parse import urlencode
 
-from barker.amqp.agent import TOKEN
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
@@ -25,8 +22,8 @@ from barker.amqp.watch import Watcher
 from barker.commands.keys import certified
 from barker.commands.options import DATA
 from barker.commands.output import OutputLost, show
-from barker.commands.session import file_of, remove_session, write_session
-from barker.core.access import Credentials, service
+from barker.commands.session import file_of, page_link, query, remove_session, write_session
+from barker.core.access import Credentials, pages_key, service
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.kennel import STAR
 from barker.core.printable import printable
@@ -35,7 +32,7 @@ from barker.environment import INSTALLED, PAGES
 from barker.store.key import made_key
 from barker.suite.browser import browse
 from barker.suite.ports import check_ports
-from barker.suite.shape import Program, Shape
+from barker.suite.shape import Shape
 from barker.suite.supervisor import SIGNALS, Supervisor, say
 
 log = logging.getLogger(__name__)
@@ -54,11 +51,11 @@ COMMAND_BYTES = 64 * 1024
 
 
 class Launcher(Service):
-    """A running suite. At ``launcher``, who has the run's token kills, freezes and starts its processes.
+    """A running suite. At ``launcher``, an operator or the gateway kills, freezes and starts its processes.
 
-    A command is a message with the command for subject, the application property ``token``, and a map for
-    body: ``name`` of the process, ``kind`` for add, ``rate`` (barks/s) for rate. It is accepted when it is
-    done (when something is started: as soon as that is ready), or rejected with the reason; ``rate`` is
+    A command is a message with the command for subject, and a map for body: ``name`` of the process, ``kind``
+    for add, ``rate`` (barks/s) for rate. Who may send it is known by the connection. It is accepted when done
+    (when something is started: as soon as that is ready), or rejected with the reason; ``rate`` is
     accepted at once, and each autobark begins anew as soon as it has ended. A receiver from ``launcher`` gets
     the list of processes at each change, and one from ``launcher/logs`` what they write.
     """
@@ -82,13 +79,13 @@ class Launcher(Service):
         """
         self._sessions, self._star, self._open_pages = sessions, star, open_pages
         self._browser: Popen[bytes] | None = None
-        self.token = secrets.token_urlsafe(24)
         check_ports(shape)
         key = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
+        self._key = pages_key(key.key)
         credentials = certified(key, shape.tls)
         place = "launcher", shape.host, shape.launcher.port, shape.directory, "ordered"
         super().__init__(Serving(*place, credentials=credentials))
-        self.suite = Supervisor(shape, self.reactor, self._environment, keep_alive, self._tell, self._on_line)
+        self.suite = Supervisor(shape, self.reactor, keep_alive, self._tell, self._on_line)
         self._ready = False
         self._begun = self.reactor.clock()
         self._readers = Broadcast(lambda: [self._list()], Lag.NEWEST)
@@ -113,7 +110,7 @@ class Launcher(Service):
         more = {"directory": str(shape.directory), "launcher": str(shape.launcher), "data": str(shape.data)}
         more["tls"] = str(shape.tls or "")
         for file in self._sessions:
-            self._written = write_session(file, shape.gateway, self.token, pid=self.agent.process.pid, **more)
+            self._written = write_session(file, shape.gateway, self._key, pid=self.agent.process.pid, **more)
         self.register()
         signal.signal(signal.SIGCHLD, lambda *_: self.reactor.call_from_thread(self._on_child))
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.call_from_thread(self.stop))
@@ -126,9 +123,6 @@ class Launcher(Service):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.suite.end()
         remove_session(file_of(self.suite.shape.directory), self._written)
-
-    def _environment(self, program: Program) -> dict[str, str]:
-        return {TOKEN: self.token} if program.kind == "gateway" else {}
 
     # Until it is ready, and when something ends
 
@@ -163,8 +157,7 @@ class Launcher(Service):
             port = process["port"] or "-"
             show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
         shape = self.suite.shape
-        page = _page("", "webui", shape, self._star)
-        dashboard = _page("monitoring/", "monitoring", shape, key=self.token)
+        page, dashboard = self._links()
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
             show(f"The dashboard: {'  or  '.join(dashboard)}")
@@ -174,8 +167,24 @@ class Launcher(Service):
             show(f"In another terminal, for its commands: export {variables}")
         show("Kill what you like; Ctrl-C ends it all.")
         if self._open_pages:
-            # Of the dashboard the one on the disk, which has the run's token.
-            self._browser = browse([page[0], *(dashboard[-1:] if shape.monitoring else [])])
+            try:
+                self._browser = browse([page[0], *(dashboard[:1] if shape.monitoring else [])], shape.data)
+            except BarkerError as error:
+                say(str(error))
+
+    def _links(self) -> tuple[list[str], list[str]]:
+        """The page's addresses and the dashboard's: at the gateway; on the disk, if there is a checkout."""
+        shape = self.suite.shape
+        who = {} if self._star == STAR else {"user": self._star}
+        where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
+
+        def links(path: str, folder: str, who: dict[str, str]) -> list[str]:
+            on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{query(where | who)}"
+            served = page_link(shape.gateway, self._key, shape.tls is not None, path, **who)
+            # Those on the disk speak no TLS.
+            return [served] if INSTALLED or shape.tls else [served, on_disk]
+
+        return links("", "webui", who), links("monitoring/", "monitoring", {})
 
     def _on_child(self) -> None:
         for name, how in self.suite.bury().items():
@@ -205,16 +214,13 @@ class Launcher(Service):
         self.only_own(address)
         return self._readers
 
-    def command(self, verb: str, token: object, arguments: dict[str, Any]) -> str | None:
+    def command(self, verb: str, arguments: dict[str, Any]) -> str | None:
         """Do what a command says; the process that is started, if it has to be waited for.
 
-        :raises NotAllowed: without the run's token, or when the process is in no state for it.
+        :raises NotAllowed: when the process is in no state for it.
         :raises NotFound: for a process or a command that is not there.
         :raises InvalidField: for an argument that is wrong.
         """
-        given = token.encode(errors="replace") if isinstance(token, str) else b""
-        if not secrets.compare_digest(given, self.token.encode()):
-            raise NotAllowed("this takes the run's token: see session.js beside the pages")
         order = self._orders.get(verb)
         if order is None:
             raise NotFound(f"there is no command {_shown(verb)}; there are {', '.join(self._orders)}")
@@ -278,29 +284,13 @@ class _Commander(LinkHandler):
         link.window = 10
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        verb, token, arguments = decode_command(data)
-        started = self._launcher.command(verb, token, arguments)
+        verb, arguments = decode_command(data)
+        started = self._launcher.command(verb, arguments)
         log.info("%s: %s %s", link.connection.peer, verb, arguments)
         if started is None:
             delivery.accept()
         else:
             self._launcher.accept_when_ready(started, delivery)
-
-
-def _page(path: str, folder: str, shape: Shape, user: str = STAR, key: str = "") -> list[str]:
-    """A page's address at the gateway, with the run's `key`; and that on the disk, if there is a checkout."""
-    who = {} if user == STAR else {"user": user}
-    where = {"gateway": str(shape.gateway)} if shape.port_offset else {}
-    # Behind the # nobody is sent it, and it is in no log.
-    scheme = "https" if shape.tls else "http"
-    served = f"{scheme}://{shape.gateway}/{path}{_search(who)}{key and f'#key={key}'}"
-    on_disk = f"{(PAGES / folder / 'index.html').as_uri()}{_search(where | who)}"
-    # Those on the disk speak no TLS.
-    return [served] if INSTALLED or shape.tls else [served, on_disk]
-
-
-def _search(fields: dict[str, str]) -> str:
-    return f"?{urlencode(fields, safe=':')}" if fields else ""
 
 
 def _text(arguments: dict[str, Any], key: str) -> str:

@@ -21,7 +21,7 @@ from barker.core.printable import printable
 from barker.store.contents import messages_in
 from barker.suite.child import Child
 from barker.suite.lines import Lines
-from barker.suite.shape import Program, Shape, another, autobark, plan
+from barker.suite.shape import Shape, another, autobark, plan
 
 END_SECONDS = 5.0
 """How long a service may take to end before it is killed."""
@@ -42,21 +42,19 @@ class Supervisor:
         self,
         shape: Shape,
         reactor: Reactor,
-        environment: Callable[[Program], dict[str, str]],
         keep_alive: bool,
         on_change: Callable[[], None],
         on_line: Callable[[str, str], None],
     ) -> None:
-        """`environment` is what a program finds in its own besides ours.
+        """With `keep_alive`, what dies is started again; `on_change` is called when that was done.
 
-        With `keep_alive`, what dies is started again; `on_change` is called when that was done, and
-        `on_line(name, line)` with what a process writes on standard error.
+        `on_line(name, line)` is called with what a process writes on standard error.
         """
         self.shape, self._reactor, self._keep_alive = shape, reactor, keep_alive
         self._on_change = on_change
         self.lines = Lines(reactor, on_line)
         pipe = self.lines.pipe
-        self.children = {program.name: Child(program, environment(program), pipe) for program in plan(shape)}
+        self.children = {program.name: Child(program, pipe) for program in plan(shape)}
         self.stage = 0
         """What was started last: programs of this stage, and all before it."""
 
@@ -121,10 +119,8 @@ class Supervisor:
         :raises InvalidField: when there cannot be more of it.
         :raises NotAllowed: when it cannot be started.
         """
-        child = Child(
-            another(kind, self.shape, [child.program for child in self.children.values()]),
-            pipe=self.lines.pipe,
-        )
+        there = [child.program for child in self.children.values()]
+        child = Child(another(kind, self.shape, there), self.lines.pipe)
         child.added = True
         started = self._begin_at_port(child)
         self.children[child.program.name] = child

@@ -25,7 +25,7 @@ class BoundedServer(web.Server):
     """aiohttp's server, with bounds."""
 
     def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], most: int) -> None:
-        super().__init__(answer, access_log=None, keepalive_timeout=ASK_SECONDS)
+        super().__init__(answer, access_log=None, keepalive_timeout=ASK_SECONDS, auto_decompress=False)
         self._most = most
         self._ends: dict[RequestHandler, asyncio.TimerHandle | None] = {}
         """Every connection, with what will cut it off; None for WebSockets."""

@@ -106,7 +106,7 @@ class Bridge:
         socket = web.WebSocketResponse(
             protocols=SUBPROTOCOLS, compress=False, max_msg_size=MOST_BYTES, timeout=CLOSE_SECONDS
         )
-        # Looked at before aiohttp does, which would log them: one may be the token.
+        # Looked at before aiohttp does, which would log them: one may be the key.
         if not set(protocols) & set(SUBPROTOCOLS) or not socket.can_prepare(request).ok:
             return line(400, f"this is for WebSockets of subprotocol {' or '.join(SUBPROTOCOLS)}")
         if self._taken >= self._most:

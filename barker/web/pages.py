@@ -7,12 +7,13 @@ from aiohttp import web
 from barker.environment import PAGES
 from barker.web.files import FILES
 
-SESSION = "window.BARKER_SESSION = {gateway: location.host};\n"
-"""What ``/session.js`` says here. The file of that name holds the run's token, for who may read the disk."""
+SESSION = "// A page from the gateway has no use for it.\n"
+"""What ``/session.js`` says here. The file of that name holds the pages' key, for those from the disk."""
 
 HEADERS = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'self'; connect-src ws: wss:; img-src data:",
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self'; img-src data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 

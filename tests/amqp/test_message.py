@@ -526,13 +526,13 @@ def test_a_message_without_a_subject_has_an_empty_one() -> None:
 
 
 def test_a_command_is_the_same_after_coding() -> None:
-    data = encode_command("stop", "t0ken", {"name": "bizlogic-1", "pid": 7})
-    assert decode_command(data) == ("stop", "t0ken", {"name": "bizlogic-1", "pid": 7})
+    data = encode_command("stop", {"name": "bizlogic-1", "pid": 7})
+    assert decode_command(data) == ("stop", {"name": "bizlogic-1", "pid": 7})
 
 
-def test_what_a_command_lacks_is_none_or_empty() -> None:
-    assert decode_command(encoded(Message())) == ("", None, {})
-    assert decode_command(encoded(Message(body=["no", "map"], properties={"other": 1}))) == ("", None, {})
+def test_what_a_command_lacks_is_empty() -> None:
+    assert decode_command(encoded(Message())) == ("", {})
+    assert decode_command(encoded(Message(body=["no", "map"], properties={"other": 1}))) == ("", {})
 
 
 @pytest.mark.parametrize("decode", [decode_map, decode_command])
@@ -541,19 +541,13 @@ def test_a_subject_that_is_not_utf_8_is_refused(decode: Callable[[bytes], object
         decode(bent(b"\xa1\x04bark", b"\xa1\x04b\xffrk"))
 
 
-@pytest.mark.parametrize("properties", [b"\x40", b"\x45", b"\x50\x07", b"\xa1\x05token", b"\xc1\x01\x00"])
-def test_a_command_whose_properties_are_no_map_has_no_token(properties: bytes) -> None:
-    with contextlib.suppress(DecodeError):
-        assert decode_command(b"\x00\x53\x74" + properties + BARE)[1] is None
-
-
 def test_bytes_that_were_decoded_stay_what_they_were() -> None:
     # Proton gives views into its own memory, which is freed with the decoder.
     value = bytes(range(200))
     annotated = encoded(Message(instructions={symbol("k"): value}))
     annotations = annotations_in(cut(annotated).delivery_annotations)
     _, body = decode_map(encode_map("state", {"k": value, "l": [value]}))
-    _, _, arguments = decode_command(encode_command("stop", "t0ken", {"k": value}))
+    _, arguments = decode_command(encode_command("stop", {"k": value}))
     for _ in range(50):
         decode_map(encode_map("other", {"k": b"x" * 200}))
     assert plain(annotations) == {"k": value}

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from benchmarks import dashboard as browsers
-from tests.harness import ROOT, Process, Suite, wait_for
+from tests.harness import ROOT, Process, Suite, shown_key, wait_for
 
 expect.set_options(timeout=30_000)  # A machine may have other things to do.
 
@@ -34,8 +34,9 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     def on_console(message: ConsoleMessage) -> None:
         refused = message.text.startswith("WebSocket connection to 'ws://")
-        no_session = re.search(r"/webui/session(-\d+)?\.js$", message.location["url"])
-        if message.type in ("error", "warning") and not refused and not no_session:
+        # Of a page without session.js, or that the gateway does not let in, or that finds none.
+        expected = re.search(r"/webui/session(-\d+)?\.js$|:\d+/key$", message.location["url"])
+        if message.type in ("error", "warning") and not refused and not expected:
             errors.append(f"{message.type}: {message.text}")
 
     context = chromium.new_context(viewport={"width": 900, "height": 800})
@@ -54,13 +55,18 @@ def from_disk(gateway: Process, user: str) -> str:
     return f"{(ROOT / 'webui' / 'index.html').as_uri()}?{search}"
 
 
-TOKEN = "the-runs-token"
-"""What gateways that tests start take pages from the disk by."""
+def link_to(gateway: Process, path: str = "") -> str:
+    """The address of a page at the gateway, with the key that lets it in."""
+    scheme = "https" if "--tls" in gateway.command else "http"
+    return f"{scheme}://127.0.0.1:{gateway.port}/{path}#key={shown_key(gateway.key)}"
 
 
-def give_session(page: Page, gateway: str, token: str) -> None:
-    """Have a page from the disk know what the launcher writes for it, save the user's own file."""
-    session = json.dumps({"gateway": gateway, "token": token})
+def give_session(page: Page, gateway: str, key: Path) -> None:
+    """Have a page from the disk know what the launcher writes for it, save the user's own file.
+
+    `key`: the file with the suite's.
+    """
+    session = json.dumps({"gateway": gateway, "key": shown_key(key)})
     page.add_init_script(f"Object.defineProperty(window, 'BARKER_SESSION', {{value: {session}}})")
 
 
@@ -83,16 +89,14 @@ def whole(
     folder: Path, follows: list[tuple[str, str]], history: int = 25, tls: Path | None = None
 ) -> Iterator[Suite]:
     """All that a bark needs: a suite of directory, inbox, outbox, bizlogic and gateway, in this order."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BARKER_TOKEN", TOKEN)
-        suite = Suite(folder, tls)
-        try:
-            suite.users(follows).close()
-            suite.start("manifold", "inbox", "--history", str(history))
-            suite.outbox()
-            suite.bizlogic()
-            gateway = suite.start("gateway")
-            wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
-            yield suite
-        finally:
-            suite.end()
+    suite = Suite(folder, tls)
+    try:
+        suite.users(follows).close()
+        suite.start("manifold", "inbox", "--history", str(history))
+        suite.outbox()
+        suite.bizlogic()
+        gateway = suite.start("gateway")
+        wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
+        yield suite
+    finally:
+        suite.end()

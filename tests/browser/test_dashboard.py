@@ -22,7 +22,6 @@ from proton.utils import BlockingConnection
 
 from barker.amqp.message import encode_bark
 from barker.amqp.system import new_id
-from barker.commands.session import read_session
 from barker.core.barks import Bark
 from benchmarks.dashboard import SECOND, heap, simulate
 from tests.browser.conftest import audited, give_session
@@ -37,10 +36,10 @@ class Dashboard:
     """The page, and what it says it has drawn."""
 
     def __init__(self, page: Page, suite: Launched) -> None:
-        """From the disk, with the run's token."""
+        """From the disk, with the key."""
         self.page, self.suite = page, suite
         gateway = f"127.0.0.1:{5673 + suite.offset}"
-        give_session(page, gateway, read_session(suite.session).token)
+        give_session(page, gateway, suite.data / "key")
         page.set_viewport_size({"width": 1400, "height": 1000})
         page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?{urlencode({'gateway': gateway})}")
 
@@ -195,7 +194,7 @@ def pid_of(page: Page, name: str) -> int:
 
 
 def link_of(suite: Launched) -> str:
-    """The dashboard's, with the run's key, as the launcher prints it."""
+    """The dashboard's, with the key, as the launcher prints it."""
     found = wait_for(lambda: re.search(r"The dashboard: (http://\S+)", suite.output), "the link is printed")
     return str(found[1])
 
@@ -383,31 +382,20 @@ def test_figures_say_what_the_monitor_says(dashboard: Dashboard) -> None:
     dashboard.until(lambda: any(float(figures(name)["journal MB"]) > 0 for name in outboxes), "one has grown")
 
 
-def test_without_the_runs_key_it_only_watches_and_says_how_to_get_one(page: Page, suite: Launched) -> None:
+def test_without_the_key_it_says_how_to_get_in_and_with_it_buttons_work(page: Page, suite: Launched) -> None:
     name, gateway = f"bizlogic-{5680 + suite.offset}", f"127.0.0.1:{5673 + suite.offset}"
-    keys, kill = page.locator("#keys"), page.locator(f"#suite [data-name='{name}'] [data-verb='kill']")
-
-    def watches(why: str) -> None:
-        expect(keys).to_contain_text(why)
-        expect(keys).to_contain_text(f"http://{gateway}/monitoring/#key=")
-        expect(page.locator("#break")).to_be_hidden()
-        expect(page.locator("#suite [data-verb='kill']:visible")).to_have_count(0)
-
+    kill = page.locator(f"#suite [data-name='{name}'] [data-verb='kill']")
     # Without the slash, as one types it.
     page.goto(f"http://{gateway}/monitoring")
-    expect(page.locator("#launcher")).to_have_text("launcher connected", timeout=60_000)
-    page.locator(f"#suite [data-name='{name}']").wait_for()
-    watches("This page only watches. To break things from here it needs the run's key.")
-    page.fill("#token", "of-an-earlier-run")
-    page.press("#token", "Enter")
-    expect(keys).to_be_hidden()
-    kill.click()
-    expect(page.locator("#events")).to_contain_text("this takes the run's token")
-    watches("The launcher does not take this page's key, as it is of another run.")
-    assert psutil.pid_exists(pid_of(page, name))
+    expect(page.locator("#status")).to_contain_text(f"This page needs the key of the suite at {gateway}")
+    for service in ("monitor", "launcher"):
+        expect(page.locator(f"#{service}")).to_have_text(f"{service} reconnecting")
+    assert amiss(page) == []
+    page.goto(f"http://{gateway}/monitoring/#key={'0' * 64}")
+    expect(page.locator("#status")).to_contain_text("The key in this page's link is that of another suite.")
     page.goto(link_of(suite))  # The same page, as only what is behind the # is another.
     kill.wait_for()
-    expect(keys).to_be_hidden()
+    expect(page.locator("#status")).to_be_hidden()
     assert page.url == f"http://{gateway}/monitoring/", "the key is not left in the address"
     page.goto("about:blank")
     page.goto(f"http://{gateway}/monitoring")
@@ -417,7 +405,7 @@ def test_without_the_runs_key_it_only_watches_and_says_how_to_get_one(page: Page
     page.click(f"#suite [data-name='{name}'] [data-verb='thaw']")
 
 
-def test_after_a_restart_of_the_suite_buttons_work_or_it_says_what_to_do(page: Page, tmp_path: Path) -> None:
+def test_after_a_restart_of_the_suite_buttons_work(page: Page, tmp_path: Path) -> None:
     suite = Launched(tmp_path, "launch.py", "--monitoring", "--autobarks", "1")
     first, second = (f"bizlogic-{port + suite.offset}" for port in (5680, 5681))
     from_disk = page.context.new_page()
@@ -436,13 +424,7 @@ def test_after_a_restart_of_the_suite_buttons_work_or_it_says_what_to_do(page: P
         for each, name in ((page, first), (from_disk, second)):
             expect(each.locator("#launcher")).to_have_text("launcher connected", timeout=60_000)
             each.click(f"#suite [data-name='{name}'] [data-verb='kill']")
-        expect(page.locator("#keys")).to_contain_text("it is of another run")
-        expect(page.locator("#keys")).to_contain_text("Open the link that the launcher prints")
-        gone = from_disk.locator(f"#suite [data-name='{second}'][data-state='gone']")
-        gone.wait_for()
-        expect(from_disk.locator("#keys")).to_be_hidden()
-        assert f"{second} (pid" in suite.output
-        assert f"{first} (pid" not in suite.output
+            wait_for(lambda name=name: f"{name} (pid" in suite.output, f"{name} is killed")
     finally:
         suite.end()
 
@@ -553,9 +535,8 @@ def test_it_is_sound_in_each_state_at_each_width_by_day_and_by_night(dashboard: 
 
 
 def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched) -> None:
-    page.goto(f"http://127.0.0.1:{5673 + suite.offset}/monitoring/")
+    page.goto(link_of(suite))
     expect(page.locator("#monitor")).to_have_text("monitor connected", timeout=60_000)
-    expect(page.locator("#keys")).to_be_visible()
     name = f"monitor-{6000 + suite.offset}"
     places = ("--directory", suite.directory, "--session", str(suite.session))
     subprocess.run(
@@ -570,8 +551,6 @@ def test_from_the_gateway_and_with_the_monitor_gone(page: Page, suite: Launched)
     expect(inbox.locator(".says")).to_have_text("the monitor is away")
     expect(page.locator("#counted")).to_have_text("Without the monitor nothing of this is known.")
     assert amiss(page) == []
-    page.fill("#token", read_session(suite.session).token)
-    page.press("#token", "Enter")
     page.click(f"#suite [data-name='{name}'] [data-verb='start']")
     expect(page.locator("#status")).to_be_hidden(timeout=60_000)
     line = f"dashboard.plotted().rates['inbox-{5820 + suite.offset}']"
@@ -600,7 +579,7 @@ def alone(page: Page) -> None:
         """for (const line of [monitor, launcher]) {
             clearTimeout(line.timer);
             line.connection = undefined;
-            line.dial = () => {};
+            line.begin = () => {};
         }
         events.quiet = 0;"""
     )
@@ -705,7 +684,7 @@ def test_services_that_are_gone_for_long_leave_nothing(page: Page) -> None:
 
 def test_twenty_minutes_take_no_more_memory_than_ten_minutes(page: Page) -> None:
     page.goto(f"{(ROOT / 'monitoring' / 'index.html').as_uri()}?gateway=127.0.0.1:1")
-    expect(page.locator("#status")).to_contain_text("Barker does not answer at 127.0.0.1:1")
+    expect(page.locator("#status")).to_contain_text("needs the key of the suite at 127.0.0.1:1")
     session = page.context.new_cdp_session(page)
     now = time.time()
     simulate(page, 660, now - 600)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from barker.amqp.links import Place
 from barker.commands.session import write_session
+from barker.core.access import pages_key
 from barker.core.barks import LAST_TIME, Bark
-from tests.browser.conftest import TOKEN, from_disk, give_session, whole
-from tests.harness import ROOT, Client, Suite, wait_for
+from tests.browser.conftest import from_disk, give_session, link_to, whole
+from tests.harness import ROOT, Client, Suite, shown_key, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -63,8 +61,8 @@ def cast(suite: Suite) -> Iterator[Cast]:
 
 @pytest.fixture
 def page(page: Page, cast: Cast) -> Page:
-    """An empty page that knows the run's token."""
-    give_session(page, f"127.0.0.1:{cast.gateway.port}", TOKEN)
+    """An empty page that has the key, if it is opened from the disk."""
+    give_session(page, f"127.0.0.1:{cast.gateway.port}", cast.gateway.key)
     return page
 
 
@@ -118,76 +116,44 @@ def test_the_bark_is_made_by_the_rules(barker: Page, cast: Cast, client: Client)
 
 
 def test_it_works_from_the_gateway_too(cast: Cast, page: Page) -> None:
-    page.goto(f"http://127.0.0.1:{cast.gateway.port}/?user={cast.user}")
+    page.goto(link_to(cast.gateway, f"?user={cast.user}"))
     connected(page)
     say(page, "over HTTP")
     arrived(page, "over HTTP")
 
 
-def test_from_the_disk_without_the_runs_token_it_says_what_to_do(cast: Cast, chromium: Browser) -> None:
-    page = chromium.new_page()
+def test_without_the_key_it_says_what_to_do(cast: Cast, chromium: Browser) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
     page.goto(from_disk(cast.gateway, cast.user))
-    there = f"http://127.0.0.1:{cast.gateway.port}/"
-    expect(page.locator("#status")).to_contain_text(f"or open {there} instead. Trying again.")
-    page.goto(there)
+    expect(page.locator("#status")).to_contain_text("open the link that “barker pages” prints. Trying again.")
+    page.goto(link_to(cast.gateway).partition("#")[0])
+    expect(page.locator("#status")).to_have_text(
+        f"This page needs the key of the suite at 127.0.0.1:{cast.gateway.port}: open the link with #key= "
+        "that the launcher printed, or that “barker pages” prints. Trying again."
+    )
+    expect(page.locator("#inbox")).to_have_text("inbox reconnecting")
+    # The same page, as only what is behind the # is another.
+    page.goto(link_to(cast.gateway))
     connected(page)
-    page.close()
+    context.close()
 
 
-def test_a_page_from_the_disk_finds_the_next_run_by_its_token(
-    cast: Cast, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_page_from_the_disk_finds_the_next_suite_by_its_key(
+    cast: Cast, suite: Suite, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The pages as they are, with a session.js of their own beside them.
     shutil.copytree(ROOT / "webui", tmp_path / "webui")
+    monkeypatch.setattr("barker.commands.session.PAGES", tmp_path)
     session = tmp_path / "webui" / "session.js"
     gateway = Place("127.0.0.1", cast.gateway.port or 0)
-    write_session(session, gateway, TOKEN)
+    write_session(session, gateway, pages_key(b"another suite's"))
     page = chromium.new_page()
     page.goto(f"{(tmp_path / 'webui' / 'index.html').as_uri()}?user={cast.user}")
-    connected(page)
-    cast.gateway.kill()
-    logged = len(cast.gateway.log)
-    with monkeypatch.context() as patch:
-        patch.setenv("BARKER_TOKEN", "another-token")
-        cast.gateway.restart()
-    wait_for(lambda: "needs this run's token" in cast.gateway.log[logged:], "the page tries with the old one")
-    write_session(session, gateway, "another-token")
+    wait_for(lambda: "needs the pages' key" in cast.gateway.log, "the page tries with that")
+    write_session(session, gateway, shown_key(cast.gateway.key))
     connected(page)
     page.close()
-    cast.gateway.kill()  # Its next start is with the token of all tests.
-
-
-FRAME = """
-<iframe sandbox="allow-scripts" srcdoc="<script>
-    const socket = new WebSocket('ws://{gateway}/amqp/outbox', {protocols});
-    socket.onopen = () => parent.postMessage('in', '*');
-    socket.onclose = () => parent.postMessage('out', '*');
-</script>"></iframe>
-<p></p>
-<script>addEventListener("message", ({{data}}) => document.querySelector("p").textContent = data)</script>
-"""
-
-
-def test_a_sandboxed_frame_of_another_sites_page_stays_out(
-    cast: Cast, suite: Suite, chromium: Browser, tmp_path: Path
-) -> None:
-    suite.wait_for_state(cast.outbox)
-    logged = len(cast.gateway.log)
-    gateway = f"127.0.0.1:{cast.gateway.port}"
-    # The second has what no other site's page can have: it shows that the token is all that is lacking.
-    for name, protocols in (("evil", ["amqp"]), ("knows", ["amqp", f"barker-token.{TOKEN}"])):
-        (tmp_path / f"{name}.html").write_text(FRAME.format(gateway=gateway, protocols=protocols))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        page = chromium.new_page()
-        page.goto(f"http://127.0.0.1:{site.server_port}/evil.html")
-        expect(page.locator("p")).to_have_text("out")
-        assert "is refused: a page from the disk needs" in cast.gateway.log[logged:]
-        page.goto(f"http://127.0.0.1:{site.server_port}/knows.html")
-        expect(page.locator("p")).to_have_text("in")
-        page.close()
-        site.shutdown()
 
 
 def test_own_barks_mentions_and_others_are_told_apart(barker: Page, cast: Cast, client: Client) -> None:

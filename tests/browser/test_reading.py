@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from barker.amqp.system import new_id, now
 from barker.core.barks import Bark
-from tests.browser.conftest import TOKEN, audited, give_session, whole
+from tests.browser.conftest import audited, give_session, link_to, whole
 from tests.harness import ROOT, Client, Suite, wait_for
 
 pytestmark = pytest.mark.browser
@@ -42,7 +42,7 @@ class Stage:
 
     def open(self, page: Page, **search: str) -> Page:
         """The user's page, from the disk."""
-        give_session(page, f"127.0.0.1:{self.gateway.port}", TOKEN)
+        give_session(page, f"127.0.0.1:{self.gateway.port}", self.gateway.key)
         search = {"gateway": f"127.0.0.1:{self.gateway.port}", "user": self.user, **search}
         page.goto(f"{(ROOT / 'webui' / 'index.html').as_uri()}?{urlencode(search)}")
         return page
@@ -282,7 +282,7 @@ def test_a_user_who_is_not_there_is_said_once(suite: Suite, page: Page) -> None:
     suite.outbox()
     gateway = suite.start("gateway")
     wait_for(lambda: "gateway serves" in gateway.log, "the gateway listens")
-    page.goto(f"http://127.0.0.1:{gateway.port}/?user=nobody")
+    page.goto(link_to(gateway, "?user=nobody"))
     expect(page.locator("#status")).to_contain_text("there is no user 'nobody'", timeout=60_000)
     expect(page.locator("#status")).to_contain_text("Choose another name above.")
     expect(page.locator("#inbox")).to_have_text("inbox refused")

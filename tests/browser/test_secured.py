@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import whole
+from tests.browser.conftest import link_to, whole
 from tests.certified import certificates
 from tests.harness import Suite
 
@@ -32,7 +32,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 def test_a_bark_comes_to_the_page(page: Page, suite: Suite) -> None:
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
-    page.goto(f"https://127.0.0.1:{suite.processes[-1].port}/?user=ark3")
+    page.goto(link_to(suite.processes[-1], "?user=ark3"))
     for service in ("inbox", "outbox"):
         expect(page.locator(f"#{service}")).to_have_text(f"{service} connected", timeout=60_000)
     page.fill("#text", "Woof, behind a lock!")

@@ -109,12 +109,12 @@ def test_in_an_empty_folder_the_suite_starts_and_both_pages_work(
         wait_for(lambda: "Ready after" in output.read_text(), "the suite is ready", 60)
         assert str(ROOT) not in output.read_text()
         assert "file://" not in output.read_text()
-        home = f"http://127.0.0.1:{5673 + offset}"
-        page.goto(f"{home}/?user=ark3")
+        link, dashboard = re.findall(r"http://\S+", output.read_text())
+        page.goto(link)
         page.fill("#text", "Woof from a wheel")
         page.press("#text", "Enter")
         expect(page.locator("#barks")).to_contain_text("Woof from a wheel")
-        page.goto(f"{home}/monitoring/")
+        page.goto(dashboard)
         expect(page.locator("body")).to_contain_text("bizlogic", timeout=60_000)
         killed = subprocess.run(
             ["barker", "kill", f"bizlogic-{5680 + offset}", "--directory", f"127.0.0.1:{5672 + offset}"],

@@ -25,6 +25,7 @@ ENDING = {
     "ps": "",
     "routes": "",
     "queues": "",
+    "pages": "",
     "top --once": "",
     "listen ann --count 2": "interrupted: 2 of 2 barks have not come",
     "autobark 5 --user ann --count 3": "interrupted: 0 of 3 barks accepted",
@@ -33,10 +34,7 @@ ENDING = {
 
 
 def start(log: Path, command: str, place: str) -> Process:
-    session = log.with_name("session.js")
-    session.write_text('window.BARKER_SESSION = {gateway: "127.0.0.1:5673", token: "t"};\n')
-    words = [sys.executable, "-m", "barker", *command.split(), "--directory", place]
-    return Process(log, words + (["--session", str(session)] if command.startswith("kill") else []))
+    return Process(log, [sys.executable, "-m", "barker", *command.split(), "--directory", place])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -26,7 +26,7 @@ def where(directory_place: Place) -> None:
 
 
 def suite(port: int) -> Session:
-    return Session("127.0.0.1:1", "token", f"127.0.0.1:{port}", "127.0.0.1:2", os.getpid(), f"/data-{port}")
+    return Session("127.0.0.1:1", "key", f"127.0.0.1:{port}", "127.0.0.1:2", os.getpid(), f"/data-{port}")
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_a_file_that_a_launcher_has_left_behind_is_of_no_suite(tmp_path: Path) -
     write_session(tmp_path / "session-3.js", Place("127.0.0.1", 1), "t")
     (tmp_path / "session-4.js").write_text("nonsense")
     assert running(tmp_path) == []
-    with pytest.raises(Mistake, match="no token"):
+    with pytest.raises(Mistake, match="tells of no suite"):
         read_session(tmp_path / "session-4.js")

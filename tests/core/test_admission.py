@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from barker.core.access import pages_cookie, pages_key, proof
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
 
 HOME = "127.0.0.1:5673"
 
 
-def admission(*also: str, host: str = "127.0.0.1", port: int = 5673, token: str = "") -> Admission:
-    return Admission(host, port, also, token)
+KEY = pages_key(b"0" * 32)
+COOKIE = pages_cookie(KEY)
+
+
+def admission(*also: str, host: str = "127.0.0.1", port: int = 5673) -> Admission:
+    return Admission(host, port, KEY, also)
 
 
 @pytest.mark.parametrize(
@@ -73,24 +78,43 @@ def test_a_request_is_for_a_host_that_the_gateway_goes_by(
     ],
 )
 def test_a_page_is_one_of_the_gateways_own(origin: str | None, welcome: bool) -> None:
-    refusal = admission("barker.example", token="secret").refusal(HOME, origin, "secret")
-    assert bool(refusal) is not welcome
-    assert welcome or f"open http://{HOME}/" in refusal
+    for key in (KEY, ""):
+        refusal = admission("barker.example").refusal(HOME, origin, key)
+        assert bool(refusal) is not welcome
+        assert welcome or f"open http://{HOME}/" in refusal
+    assert admission("barker.example").is_ours(origin) is (welcome and origin is not None)
 
 
 def test_a_host_that_is_not_ours_is_refused_whatever_the_origin() -> None:
     for origin in (None, "null", "http://evil.example:5673", f"http://{HOME}"):
-        assert admission(token="secret").refusal("evil.example:5673", origin, "secret")
+        assert admission().refusal("evil.example:5673", origin, KEY, [COOKIE])
+
+
+WRONG = ("", KEY.upper(), f"{KEY} ", KEY[:-1], "sécret", "secret\udcff", pages_key(b"another suite's"))
 
 
 @pytest.mark.parametrize("origin", ["null", "file://"])
-def test_a_page_from_the_disk_shows_the_runs_token(origin: str) -> None:
-    run = admission(token="secret")
-    assert run.refusal(HOME, origin, "secret") == ""
-    for token in ("", "Secret", "secret ", "sécret", "secret\udcff"):
-        assert "needs this run's token" in run.refusal(HOME, origin, token)
-    for token in ("", "secret"):
-        assert "started without one" in admission().refusal(HOME, origin, token)
+def test_a_page_from_the_disk_shows_the_key_whatever_it_asks_for(origin: str) -> None:
+    for open_to_all in (True, False):
+        assert admission().refusal(HOME, origin, KEY, open_to_all=open_to_all) == ""
+        for key in (*WRONG, COOKIE):
+            refusal = admission().refusal(HOME, origin, key, [COOKIE], open_to_all)
+            assert "a page from the disk needs the pages' key" in refusal
+
+
+@pytest.mark.parametrize("origin", [None, f"http://{HOME}"])
+def test_what_is_not_open_to_all_takes_the_key_or_a_page_of_ours_with_its_cookie(origin: str | None) -> None:
+    assert admission().refusal(HOME, origin) == ""
+    assert admission().refusal(HOME, origin, KEY, open_to_all=False) == ""
+    for key in (*WRONG, COOKIE):
+        refusal = admission().refusal(HOME, origin, key, [KEY, pages_cookie("another")], open_to_all=False)
+        assert "this takes the pages' key: open the link" in refusal
+    with_cookie = admission().refusal(HOME, origin, "", ["", COOKIE], open_to_all=False)
+    assert bool(with_cookie) is (origin is None)
+
+
+def test_the_key_the_cookie_and_the_proofs_of_links_are_not_the_same() -> None:
+    assert len({KEY, COOKIE, proof(b"0" * 32, "cookie"), proof(b"0" * 32, "launcher")}) == 4
 
 
 def test_what_it_says_of_a_strange_header_is_one_short_line() -> None:

@@ -496,18 +496,25 @@ def age(ages: Ages, since: float, now: float, port: int = 1, container: str = "o
     ("since", "now", "believed"),
     [
         (NOW - 5_000, NOW + 1, NOW - 5_000),  # The directory is new: it was there before.
-        (NOW - 5_000, NOW + START_SECONDS, NOW),
+        (NOW - 5_000, NOW + START_SECONDS, NOW + START_SECONDS),
         (NOW + 5_000, NOW + 1, NOW + 1),
         (0.0, NOW + 1, NOW + 1),
-        (OLD - 1, OLD, OLD - 1),
+        (OLD - 1, OLD, OLD),
         (OLD + 1, OLD, OLD),
         (0.0, OLD, OLD),
-        (1.0, OLD, OLD - START_SECONDS),
-        (NOW - 5_000, NOW - 5, NOW - 5 - START_SECONDS),  # The clock was put back.
+        (1.0, OLD, OLD),
+        (NOW - 5_000, NOW - 5, NOW - 5),  # The clock was put back.
     ],
 )
 def test_what_is_believed(since: float, now: float, believed: float) -> None:
     assert age(Ages(NOW), since, now) == believed
+
+
+@pytest.mark.parametrize("claimed", [0.0, 1.0, OLD - START_SECONDS, OLD - 6])
+def test_who_comes_later_wins_nothing_by_what_it_claims(claimed: float) -> None:
+    ages = Ages(NOW)
+    there = age(ages, OLD - 5, OLD - 5)
+    assert age(ages, claimed, OLD, port=2, container="liar") > there
 
 
 @pytest.mark.parametrize("again", [OLD + 5, OLD + 5_000, NOW - 5_000])
@@ -521,14 +528,14 @@ def test_who_comes_again_is_as_old_as_it_was(again: float) -> None:
 
 def test_one_that_was_started_again_is_new() -> None:
     ages = Ages(NOW)
-    assert age(ages, OLD - 10, OLD) == OLD - 10
+    assert age(ages, OLD - 10, OLD) == OLD
     assert age(ages, OLD + 4, OLD + 5) == OLD + 4
 
 
 def test_a_stranger_at_the_same_place_is_not_as_old() -> None:
     ages = Ages(NOW)
     age(ages, NOW - 100, NOW)
-    assert age(ages, NOW - 100, OLD, container="two") == OLD - START_SECONDS
+    assert age(ages, NOW - 100, OLD, container="two") == OLD
 
 
 def test_few_ages_are_remembered() -> None:
@@ -536,7 +543,7 @@ def test_few_ages_are_remembered() -> None:
     for port in range(1, REMEMBERED + 2):
         age(ages, NOW - port, NOW, port)
     assert age(ages, 1.0, OLD, port=REMEMBERED + 1) == NOW - REMEMBERED - 1
-    assert age(ages, 1.0, OLD, port=1) == OLD - START_SECONDS
+    assert age(ages, 1.0, OLD, port=1) == OLD
 
 
 @given(st.lists(st.floats(1, NOW), min_size=1, max_size=8, unique=True), st.randoms(use_true_random=False))

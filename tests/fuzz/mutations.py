@@ -28,7 +28,7 @@ MESSAGES = [
         "report", {"name": "x-1", "type": "x", "host": "127.0.0.1", "port": 1, "depth": 0, "cpu": 0.5}
     ),
     encode_map("routes", [{"address": "a", "host": "h", "port": 1, "policy": "ordered", "since": 1.5}]),
-    encode_command("kill", "token", {"name": "bizlogic-5680", "rate": 5.0}),
+    encode_command("kill", {"name": "bizlogic-5680", "rate": 5.0}),
     pack([encode_bark(bark) for bark in BARKS]),
 ]
 """One of each message that a service reads."""

@@ -8,6 +8,7 @@ import {script} from "./script.mjs";
 
 const connections = [];         // that were made, the newest last
 let timers = [];                // {then, wait}: as they were set; time passes by hand
+let admission;                  // whether the gateway lets the page in, and why not (key.js)
 
 function added(list, item) {
     list.push(item);
@@ -40,7 +41,9 @@ class Connection extends EventEmitter {
 const globals = {
     window: globalThis,
     location: new URL("http://localhost:5673/?user=rex"),
-    document: {currentScript: {src: "http://localhost:5673/line.js"}},
+    GATEWAY: "localhost:5673",
+    FROM_DISK: false,
+    admitted: async () => admission,
     WebSocket: class {},
     rheaUmd: {
         create_connection: () => added(connections, new Connection()),
@@ -69,15 +72,16 @@ function dialled(address, more) {
 const open = () => newest().emit("receiver_open", {receiver: {source: {}}});
 
 /* Let the time come that is waited for; how many milliseconds that is. */
-function pass() {
+async function pass() {
     const [{then, wait}] = timers.splice(0);
-    then();
+    await then();
     return wait;
 }
 
 beforeEach(() => {
     timers = [];
     connections.length = 0;
+    admission = {admitted: true};
 });
 
 describe("a line", () => {
@@ -96,35 +100,35 @@ describe("a line", () => {
         assert.deepEqual([line.state, calls], ["open", ["open", "open"]]);
     });
 
-    test("that is lost is told of once, and comes back", () => {
+    test("that is lost is told of once, and comes back", async () => {
         const {line, calls} = dialled("inbox/rex", {onMessage() {}});
         const first = newest();
         open();
         first.emit("connection_close", {});
         first.emit("disconnected", {});
         assert.deepEqual(calls.slice(2), ["lost", "away"]);
-        pass();
+        await pass();
         assert.notEqual(newest(), first);
         open();
         assert.equal(line.state, "open");
     });
 
-    test("waits longer after each failure, up to a limit", () => {
+    test("waits longer after each failure, up to a limit", async () => {
         dialled("inbox/rex", {onMessage() {}});
         for (const most of [200, 400, 800, 1600, 2000, 2000]) {
             newest().emit("disconnected", {});
-            const wait = pass();
+            const wait = await pass();
             assert.ok(wait >= most / 2 && wait <= most, `${wait} of ${most} ms`);
         }
     });
 
-    test("gives a try up that does not reach its service", () => {
+    test("gives a try up that does not reach its service", async () => {
         const {calls} = dialled("inbox/rex", {onMessage() {}});
-        assert.equal(pass(), PATIENCE);
+        assert.equal(await pass(), PATIENCE);
         assert.deepEqual(calls, ["lost", "away"]);
     });
 
-    test("says why it was refused, in words or by the error's name, until it is open", () => {
+    test("says why it was refused, in words or by the error's name, until it is open", async () => {
         const {line} = dialled("inbox/a b", {onMessage() {}});
         for (const [error, reason] of [
             [{condition: "amqp:not-found", description: "'a b' is no name"}, "The inbox: 'a b' is no name. "],
@@ -133,8 +137,22 @@ describe("a line", () => {
         ]) {
             newest().emit("receiver_close", {receiver: {error}});
             assert.equal(line.reason, reason);
-            pass();
+            await pass();
         }
+    });
+
+    test("dials nobody while the gateway does not let the page in, and says why", async () => {
+        const {line, calls} = dialled("inbox/rex", {onMessage() {}});
+        newest().emit("disconnected", {});
+        connections.length = 0;
+        admission = {admitted: false, reason: "Open the link. "};
+        await pass();
+        assert.deepEqual([connections.length, line.state, line.reason], [0, "away", "Open the link. "]);
+        assert.deepEqual(calls, ["lost", "away", "lost", "away"]);
+        admission = {admitted: true};
+        await pass();
+        open();
+        assert.deepEqual([line.state, line.reason], ["open", ""]);
     });
 });
 

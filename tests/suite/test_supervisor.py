@@ -29,7 +29,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def suite(tmp_path: Path) -> Supervisor:
     nobody: Any = None
     shape = Shape(data=tmp_path, port_offset=free_offset())
-    return Supervisor(shape, nobody, lambda program: {}, False, lambda: None, lambda name, line: None)
+    return Supervisor(shape, nobody, False, lambda: None, lambda name, line: None)
 
 
 def at(suite: Supervisor, port: int) -> str:

@@ -20,12 +20,12 @@ from typing import Any
 import psutil
 import pytest
 from proton import Message
-from proton.utils import BlockingConnection, LinkDetached, SendException
+from proton.utils import BlockingConnection, LinkDetached
 
 from barker.amqp.message import decode_map, encode_command
-from barker.commands.session import read_session
+from barker.store.key import made_key
 from barker.suite.supervisor import END_SECONDS
-from tests.harness import ROOT, Client, Launched, Proof, wait_for
+from tests.harness import ROOT, Client, Launched, Proof, shown_key, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -165,11 +165,10 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
     holder.start()
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=30)
     sender = connection.create_sender("launcher", options=Proof(suite.data / "key", "launcher"))
-    token = read_session(suite.session).token
 
     def command(verb: str, **arguments: Any) -> float:
         begun = time.monotonic()
-        sender.send(Message(subject=verb, properties={"token": token}, body=arguments))
+        sender.send(Message(subject=verb, body=arguments))
         return time.monotonic() - begun
 
     waits = [command("rate", rate=60.0)]
@@ -193,11 +192,7 @@ def test_nobody_waits_for_an_autobark_that_does_not_end(suite: Launched, reports
 
 def test_an_autobark_that_is_stopped_while_it_is_to_begin_anew_stays_away(suite: Launched) -> None:
     with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
-        token = read_session(suite.session).token
-        commands = [
-            encode_command("rate", token, {"rate": 30.0}),
-            encode_command("stop", token, {"name": "autobark-1"}),
-        ]
+        commands = [encode_command("rate", {"rate": 30.0}), encode_command("stop", {"name": "autobark-1"})]
         for data in commands:
             client.send_raw("launcher", data)
         wait_for(lambda: len(client.accepted) == 2, "both are accepted")
@@ -227,14 +222,13 @@ RATELESS = [
 
 
 def test_whatever_a_command_holds_it_is_refused_in_a_sentence(suite: Launched) -> None:
-    token = read_session(suite.session).token
     messages = [
-        *(encode_command("kill", token, {"name": name}) for name in NAMELESS),
-        *(encode_command("start", token, {"name": name}) for name in NAMELESS),
-        *(encode_command("add", token, {"kind": kind}) for kind in NAMELESS),
-        *(encode_command("rate", token, {"rate": rate}) for rate in RATELESS),
-        *(encode_command(verb, token, {}) for verb in ["kill", "start", "add", "rate", "", "x" * 60_000]),
-        *(bytes(Message(subject="kill", properties={"token": other}, body=5).encode()) for other in NAMELESS),
+        *(encode_command("kill", {"name": name}) for name in NAMELESS),
+        *(encode_command("start", {"name": name}) for name in NAMELESS),
+        *(encode_command("add", {"kind": kind}) for kind in NAMELESS),
+        *(encode_command("rate", {"rate": rate}) for rate in RATELESS),
+        *(encode_command(verb, {}) for verb in ["kill", "start", "add", "rate", "", "x" * 60_000]),
+        *(bytes(Message(subject="kill", body=other).encode()) for other in NAMELESS),
     ]
     with closing(Client(f"127.0.0.1:{5674 + suite.offset}")) as client:
         for data in messages:
@@ -264,9 +258,9 @@ def test_a_wrong_command_says_what_is_wrong(suite: Launched, arguments: list[str
     assert "Traceback" not in done.stderr
 
 
-def test_without_the_key_and_the_token_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
+def test_without_the_key_nothing_is_done(suite: Launched, tmp_path: Path) -> None:
     other = tmp_path / "other.js"
-    other.write_text('window.BARKER_SESSION = {gateway: "x", token: "guessed"};\n')
+    other.write_text('window.BARKER_SESSION = {gateway: "x"};\n')
     command = [sys.executable, "-m", "barker", "kill", bizlogic(suite), "--session", str(other)]
     done = subprocess.run(
         [*command, "--directory", suite.directory], capture_output=True, text=True, timeout=30, check=False
@@ -276,14 +270,50 @@ def test_without_the_key_and_the_token_nothing_is_done(suite: Launched, tmp_path
     connection = BlockingConnection(f"127.0.0.1:{5674 + suite.offset}", timeout=5)
     with pytest.raises(LinkDetached, match="unauthorized-access"):
         connection.create_sender("launcher")
-    sender = connection.create_sender(
-        "launcher", name="operator", options=Proof(suite.data / "key", "launcher")
-    )
-    for properties in (None, {"token": ""}, {"token": 5}):
-        with pytest.raises(SendException):
-            sender.send(Message(subject="kill", body={"name": bizlogic(suite)}, properties=properties))
     connection.close()
     assert processes(suite)[bizlogic(suite)][1] == "running"
+
+
+def test_pages_prints_the_links_and_opens_them_with_no_key_on_a_command_line(
+    suite: Launched, tmp_path: Path
+) -> None:
+    gateway, key = f"127.0.0.1:{5673 + suite.offset}", shown_key(suite.data / "key")
+    links = [f"http://{gateway}/#key={key}", f"http://{gateway}/monitoring/#key={key}"]
+    printed = f"The page: {links[0]}\nThe dashboard: {links[1]}\n"
+    for session in (True, False):
+        done = barker(suite, "pages", session=session)
+        assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+    assert all(link in suite.output for link in links)
+    script, asked = tmp_path / "browser", tmp_path / "asked"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    script.chmod(0o700)
+    command = [sys.executable, "-m", "barker", "pages", "--open", "--session", str(suite.session)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env={**os.environ, "BROWSER": str(script)}
+    )
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    assert key not in asked.read_text()
+    for door, link in zip(asked.read_text().split(), links, strict=True):
+        file = Path(door.removeprefix("file://"))
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert f'content="0; url={link}"' in file.read_text()
+
+
+def test_pages_without_the_key_or_a_gateway_says_so(suite: Launched, tmp_path: Path) -> None:
+    other = tmp_path / "key"
+    made_key(other)
+    command = [sys.executable, "-m", "barker", "pages"]
+    for environment, says in (
+        ({}, f"this takes the key of the suite at {suite.directory}, which is in its data folder"),
+        ({"BARKER_KEY": str(other)}, "the peer does not know the key that was shown"),
+    ):
+        done = subprocess.run(
+            [*command, "--directory", suite.directory], capture_output=True, text=True, timeout=30, cwd=ROOT,
+            env={**os.environ, "BARKER_DATA": str(tmp_path), **environment},
+        )  # fmt: skip
+        assert done.returncode in (2, 69)
+        assert says in done.stderr
+        assert done.stdout == ""
 
 
 def test_the_monitor_tells_how_every_service_does(suite: Launched, reports: Reports) -> None:

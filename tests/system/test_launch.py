@@ -20,7 +20,7 @@ import pytest
 from barker.store.social import FILE_NAME, Users
 from barker.suite.ports import OUTGOING, among_outgoing
 from barker.suite.shape import Shape
-from tests.harness import ROOT, Client, Launched, wait_for
+from tests.harness import ROOT, Client, Launched, shown_key, wait_for
 from tests.seed import seeded
 
 pytestmark = pytest.mark.system
@@ -59,7 +59,8 @@ def test_everything_starts_is_shown_and_ends_on_ctrl_c(launch: Callable[..., Lau
     names = re.findall(r"^(\S+)\s+\d+\s+(?:\d+|-) ", suite.output, re.MULTILINE)
     kinds = [name.rpartition("-")[0] for name in names]
     assert kinds == ["directory", "gateway", "inbox", *["outbox"] * 3, *["bizlogic"] * 2, *["autobark"] * 5]
-    assert f"http://127.0.0.1:{5673 + suite.offset}/" in suite.output
+    link = f"http://127.0.0.1:{5673 + suite.offset}/#key={shown_key(suite.data / 'key')}"
+    assert f"Open {link}  or  " in suite.output
     assert (ROOT / "webui" / "index.html").as_uri() in suite.output
     assert stat.S_IMODE(suite.session.stat().st_mode) == 0o600
     assert f'"127.0.0.1:{5673 + suite.offset}"' in suite.session.read_text()
@@ -91,9 +92,9 @@ def test_the_pages_are_opened_in_the_browser_or_it_is_said_that_they_are_not(
     suite.wait_until_ready()
     wait_for(lambda: "no browser can be opened from here" in suite.output, "it is said")
     page, dashboard = asked.read_text().splitlines()
-    assert page == f"http://127.0.0.1:{5673 + suite.offset}/"
-    assert dashboard.startswith((ROOT / "monitoring" / "index.html").as_uri())
-    assert f"  or  {dashboard}\n" in suite.output
+    links = re.findall(r"(?:Open|dashboard:) (http://\S+)", suite.output)
+    for file, link in zip((page, dashboard), links, strict=True):
+        assert f'content="0; url={link}"' in Path(file.removeprefix("file://")).read_text()
 
 
 def test_children_do_not_outlive_a_launcher_that_is_killed(launch: Callable[..., Launched]) -> None:
@@ -292,7 +293,7 @@ def test_in_a_real_network_every_bark_reaches_exactly_whom_it_should(
     suite = launch("launch.py", "--graph", str(file), "--mutual", "--autobarks", "0")
     suite.wait_until_ready()
     most = max(map(len, friends.values()))
-    pages = re.findall(r"/(?:index\.html)?\?(?:\S+&)?user=(\S+)", suite.output)
+    pages = re.findall(r"/(?:index\.html)?\?(?:\S+&)?user=([^\s#]+)", suite.output)
     assert [len(friends[name]) for name in pages] == [most] * 2, "nobody here is ark3"
     users = Users(tmp_path / "data" / FILE_NAME)
     with closing(users):

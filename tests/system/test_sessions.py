@@ -129,7 +129,7 @@ def test_each_suite_has_a_file_until_it_ends(checkout: Checkout) -> None:
     offset, webui = checkout.launch(), checkout.folder / "webui"
     found = {session.directory: session for session in running(webui)}
     assert set(found) == {f"127.0.0.1:{5672 + other}" for other in checkout.suites}
-    assert len({session.token for session in found.values()}) == 3
+    assert len({session.key for session in found.values()}) == 3
     place = f"127.0.0.1:{5672 + offset}"
     assert read_session(webui / "session.js") == found[place]
     assert (
