@@ -30,7 +30,7 @@ from barker.core.access import Credentials, pages_cookie
 from barker.core.partitions import number_of
 from barker.core.routing import Route
 from barker.store.key import read_key
-from barker.web.server import KEY_PROTOCOL
+from barker.web.door import KEY_PROTOCOL
 from tests.harness import ROOT, Process, Suite, credentials_at, free_port, shown_key, wait_for
 
 pytestmark = pytest.mark.system

@@ -420,6 +420,16 @@ at("back").hidden = OWNER === USER;
 at("back").href = timelineOf(USER);
 setDraft(stored(() => sessionStorage.getItem(DRAFT)) || "");
 
+/* Who has signed in is that user, and no other. */
+function onPerson(person) {
+    at("user").readOnly = Boolean(person);
+    if (person && person !== USER) {
+        location.search = pageOf(person, OWNER === USER ? person : OWNER);
+    }
+}
+
+watchAdmission(onPerson);
+
 const inbox = new Line(`inbox/${OWNER}`, {
     onMessage, onReport: (report) => onReport("inbox", report), onChange: showLines});
 const outbox = new Line("outbox", {

@@ -1,4 +1,5 @@
-/* What lets a page in at the gateway, for both pages: the pages' key, which is made of the suite's.
+/* What lets a page in at the gateway, for both pages: the pages' key, which is made of the suite's; or the password of a
+ * person, where people have one (sign_in.js).
  *
  * Over HTTP the page has it by the link that the launcher prints, behind the #, where no server is sent it. It is taken
  * out of the address at once, and exchanged at the gateway for a cookie that no script can read; a page that comes later
@@ -74,19 +75,30 @@ async function admittedByFile() {
 }
 
 async function admittedByCookie() {
-    const shown = linkKey;
-    let status = 0;
-    try {
-        ({status} = await fetch("/key", {method: "POST", body: shown, signal: AbortSignal.timeout(1000 * LET_IN_SECONDS)}));
-    } catch {
-        // The gateway is away; the key is kept until it is there.
-    }
-    const admitted = status === 204, answered = admitted || status === 403;
+    const shown = linkKey, {status, text} = await atDoor("/key", shown);
+    const admitted = status === 204 || status === 200, answered = admitted || status === 401 || status === 403;
     if (answered && shown === linkKey) {
         linkKey = "";
         refused = !admitted && (refused || shown !== "");
     }
-    return {admitted, reason: status !== 403 ? ""
+    if (answered) {
+        onAdmission({person: status === 200 ? text : "", asks: status === 401});
+    }
+    return {admitted, reason: admitted || !answered ? "" : status === 401 && !refused ? "Sign in to bark and to read. "
         : `${refused ? "The key in this page's link is that of another suite. " : ""}This page needs the key of the suite at `
         + `${GATEWAY}: open the link with #key= that the launcher printed, or that “barker pages” prints. `};
+}
+
+/* Over HTTP, called when the gateway has said who this page is: a `person`, or nobody in particular; and whether it `asks`
+ * for a name and a password. */
+let onAdmission = () => {};
+
+/* What the gateway answers to something that this page shows: status 0 while it is away; then what was shown is kept. */
+async function atDoor(path, body) {
+    try {
+        const answer = await fetch(path, {method: "POST", body, signal: AbortSignal.timeout(1000 * LET_IN_SECONDS)});
+        return {status: answer.status, text: (await answer.text()).trim()};
+    } catch {
+        return {status: 0, text: ""};
+    }
 }

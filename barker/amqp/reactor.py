@@ -88,7 +88,8 @@ class Reactor:
         self.credentials = credentials
         self._verifier = None
         self._certificates: Certificates | None = None
-        self._sign_in: SignIn | None = None
+        self.sign_in: SignIn | None = None
+        """Looks at the passwords of people, with TLS."""
         self.system = system = system or System()
         self.clock, self.wall, self.chance = system.clock, system.wall, system.chance
         if credentials is not None and credentials.authority:
@@ -96,7 +97,7 @@ class Reactor:
 
             self._certificates = Certificates(credentials, self.clock)
             if credentials.passwords is not None:
-                self._sign_in = SignIn(credentials.passwords, self.call_from_thread)
+                self.sign_in = SignIn(credentials.passwords, self.call_from_thread)
         elif credentials is not None:
             self._verifier = credentials.verifier()
         self.connections: dict[Connection, None] = {}
@@ -445,9 +446,9 @@ class Reactor:
     def _sasl_server(self, peer: str) -> Sasl:
         if self._certificates is None:
             return SaslServer(self._verifier, self.system.nonce)
-        if self._sign_in is None or not self._sign_in.there:
+        if self.sign_in is None or not self.sign_in.there:
             return CertifiedServer()
-        return CertifiedServer(functools.partial(self._sign_in.ask, peer.rpartition(":")[0]))
+        return CertifiedServer(functools.partial(self.sign_in.ask, peer.rpartition(":")[0]))
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:

@@ -337,10 +337,12 @@ class CertifiedClient(Sasl):
             self.send(_INIT, symbol(EXTERNAL), str(self._speaks_for or "").encode())
 
 
-def client(credentials: Credentials | None, nonce: Callable[[], str]) -> Sasl:
-    """The side that dials, of somebody with these."""
+def client(
+    credentials: Credentials | None, nonce: Callable[[], str], speaks_for: Identity | None = None
+) -> Sasl:
+    """The side that dials, of somebody with these, who with TLS may speak for somebody else."""
     if credentials is not None and credentials.authority:
-        return CertifiedClient(credentials)
+        return CertifiedClient(credentials, speaks_for)
     return SaslClient(credentials, nonce)
 
 

@@ -39,6 +39,10 @@ class SignIn:
         """Whether people can sign in."""
         return self._passwords.there
 
+    def knows(self, name: str) -> bool:
+        """Whether `name` has a password."""
+        return self._passwords.knows(name)
+
     def ask(self, host: str, name: str, password: str, then: Callable[[str], None]) -> None:
         """Have it looked at; `then` is told, in the reactor's thread, why it is refused: empty if it is not.
 

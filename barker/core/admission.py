@@ -14,7 +14,7 @@ import hmac
 import re
 from collections.abc import Iterable
 
-from barker.core.access import pages_cookie
+from barker.core.access import OPERATOR, STRANGER, Identity, pages_cookie, proof
 from barker.core.errors import Mistake
 
 FROM_DISK = ("null", "file://")
@@ -22,6 +22,9 @@ FROM_DISK = ("null", "file://")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names of this machine that resolve nowhere else."""
+
+SIGNED_IN_SECONDS = 12 * 3600
+"""So long a person who has signed in on a page is known by its cookie."""
 
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
@@ -44,7 +47,7 @@ class Admission:
         """What is in the cookie of a page that was let in."""
         self._key = key
         self._hosts = {f"{_bracketed(name)}:{port}".lower() for name in (host, *LOOPBACK)}
-        if port == 80:  # A browser leaves out the port that is the scheme's own.
+        if port in (80, 443):  # A browser leaves out the port that is the scheme's own.
             self._hosts |= {_bracketed(name).lower() for name in (host, *LOOPBACK)}
         for name in map(str.lower, map(_bracketed, also)):
             match = _HOST.fullmatch(name)
@@ -53,41 +56,54 @@ class Admission:
             # Without a port: ours, or that of a proxy before us, 80 or 443, which browsers leave out.
             self._hosts |= {name} if match[1] else {name, f"{name}:{port}"}
 
-    def refusal(
-        self,
-        host: str | None,
-        origin: str | None,
-        key: str = "",
-        cookies: Iterable[str] = (),
-        open_to_all: bool = True,
-    ) -> str:
+    @property
+    def wants(self) -> str:
+        """What is said to who shows nothing that lets in."""
+        return "this takes the pages' key: open the link that the launcher prints, or 'barker pages'"
+
+    def refusal(self, host: str | None, origin: str | None, who: Identity, open_to_all: bool = True) -> str:
         """Why a request is refused, in a sentence that says what to do; empty when it may come in.
 
         `host` and `origin` are its headers, None where there is none: who sends no origin is no browser.
-        `key` and `cookies` are what it shows to have. What is `open_to_all` takes neither, but for pages of
-        the origin ``null``.
+        `who` makes it (:meth:`who`). What is `open_to_all` needs to be nobody, but for pages of the origin
+        ``null``.
         """
         if (host or "").lower() not in self._hosts:
             return (
                 f"{host or '(no Host)'!r:.100} is no name of this gateway: open http://{self.home}/, "
                 "or start the gateway with --allow-host and that name"
             )
-        ours, from_disk = self.is_ours(origin), origin in FROM_DISK
-        if origin is not None and not ours and not from_disk:
+        from_disk = origin in FROM_DISK
+        if origin is not None and not self.is_ours(origin) and not from_disk:
             return (
                 f"pages of {origin!r:.100} may not come here: open http://{self.home}/, "
                 "or start the gateway with --allow-host and the page's host"
             )
-        if (open_to_all and not from_disk) or _same(key, self._key):
-            return ""
-        if ours and any(_same(cookie, self.cookie) for cookie in cookies):
+        if (open_to_all and not from_disk) or who != STRANGER:
             return ""
         if from_disk:
             return (
                 "a page from the disk needs the pages' key, which the launcher writes to webui/session.js: "
                 "load the page again, or open the link that the launcher prints, or 'barker pages'"
             )
-        return "this takes the pages' key: open the link that the launcher prints, or 'barker pages'"
+        return self.wants
+
+    def who(self, origin: str | None, key: str, cookies: Iterable[str], now: float) -> Identity:
+        """Who makes a request that shows this key and these cookies, at `now` in seconds since 1970."""
+        if _same(key, self._key):
+            return OPERATOR
+        for cookie in cookies if self.is_ours(origin) else ():
+            if _same(cookie, self.cookie):
+                return OPERATOR
+            name, _, end = cookie.rpartition("~")[0].rpartition("~")
+            if end.isdecimal() and _same(cookie, self.cookie_of(name, int(end))) and now < int(end):
+                return Identity("person", name)
+        return STRANGER
+
+    def cookie_of(self, name: str, end: float) -> str:
+        """The cookie of the person `name`, good until `end`, in seconds since 1970."""
+        said = f"{name}~{int(end)}"
+        return f"{said}~{proof(self._key.encode(), 'person', name, int(end))}"
 
     def is_ours(self, origin: str | None) -> bool:
         """Whether it is that of our own pages."""

@@ -28,6 +28,9 @@ class Passwords(Protocol):
     def there(self) -> bool:
         """Whether anybody has ever had one."""
 
+    def knows(self, name: str) -> bool:
+        """Whether `name` has one."""
+
     def check(self, name: str, password: str) -> bool:
         """Whether that is the password of `name`. It takes a processor for some 50 ms, and any thread."""
 

@@ -58,6 +58,13 @@ class Accounts:
             raise Mistake(f"{name} has no password in {self.file}")
         self._write(name, _NOBODY)
 
+    def knows(self, name: str) -> bool:
+        """Whether `name` has a password; not, while the file cannot be read."""
+        try:
+            return name in self._read()
+        except Mistake:
+            return False
+
     def check(self, name: str, password: str) -> bool:
         """Whether that is the password of `name`.
 

@@ -21,7 +21,7 @@ from barker.amqp.certificates import Certificates
 from barker.amqp.links import Place
 from barker.amqp.sasl import SaslServer, client
 from barker.amqp.watch import Watcher
-from barker.core.access import Credentials, certified, may_serve
+from barker.core.access import Credentials, Identity, certified, may_serve
 from barker.core.errors import NotAuthentic
 from barker.web.bounds import BoundedServer
 from barker.web.pages import line
@@ -97,9 +97,9 @@ class Bridge:
             writer.transport.abort()
 
     async def answer(
-        self, request: web.BaseRequest, service: str, protocols: list[str]
+        self, request: web.BaseRequest, service: str, protocols: list[str], who: Identity
     ) -> web.StreamResponse:
-        """Dial the service that the path names; only when it answers, take the WebSocket."""
+        """Dial the service that the path names, for `who`; only when it answers, take the WebSocket."""
         if service.partition("/")[0] not in SERVICES:
             there_are = ", ".join(f"/amqp/{name}" for name in SERVICES)
             return line(404, f"there is no {request.path!r:.100} here; there are {there_are}")
@@ -113,7 +113,7 @@ class Bridge:
             return line(503, f"{self._most} WebSockets are all there may be; try again later")
         self._taken += 1
         try:
-            return await self._serve(request, service, socket)
+            return await self._serve(request, service, socket, who)
         except Unreachable as error:
             # A WebSocket that is taken tells its client all is well, and the client's back-off begins anew.
             log.info("%s", error)
@@ -122,13 +122,13 @@ class Bridge:
             self._taken -= 1
 
     async def _serve(
-        self, request: web.BaseRequest, service: str, socket: web.WebSocketResponse
+        self, request: web.BaseRequest, service: str, socket: web.WebSocketResponse, who: Identity
     ) -> web.StreamResponse:
         """A WebSocket, from the dial of its service to the end of both.
 
         :raises Unreachable: when there is nobody to dial; the WebSocket is not taken then.
         """
-        reader, writer = await self._dial(service)
+        reader, writer = await self._dial(service, who)
         self._dialled[writer] = None
         try:
             await socket.prepare(request)
@@ -140,7 +140,7 @@ class Bridge:
             writer.transport.abort()
         return socket
 
-    async def _dial(self, service: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _dial(self, service: str, who: Identity) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to an instance of `service`; after one that is away, to the next.
 
         :raises Unreachable: when none answers.
@@ -156,7 +156,7 @@ class Bridge:
                     reader, writer = await asyncio.open_connection(
                         place.host, place.port, limit=READ_BYTES, ssl=tls
                     )
-                    await self._introduce(reader, writer, service)
+                    await self._introduce(reader, writer, service, who)
                     return reader, writer
             except TimeoutError:
                 why = f"{service} at {place} takes no connection"
@@ -170,13 +170,13 @@ class Bridge:
         raise Unreachable(why)
 
     async def _introduce(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: str, who: Identity
     ) -> None:
-        """Show a service that this is the gateway, and see that it belongs to the suite.
+        """Show a service that this is the gateway, and for whom it speaks; see that it belongs to the suite.
 
         :raises NotAuthentic: when one of the two does not know the other.
         """
-        sasl = client(self._credentials, secrets.token_urlsafe)
+        sasl = client(self._credentials, secrets.token_urlsafe, who if who.kind == "person" else None)
         sasl.certificate = certified(writer.get_extra_info("peercert"))
         while not sasl.done:
             writer.write(bytes(sasl.output))

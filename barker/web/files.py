@@ -13,6 +13,7 @@ FILES = {
     "/numbers.js": "webui/numbers.js",
     "/outgoing.js": "webui/outgoing.js",
     "/shown.js": "webui/shown.js",
+    "/sign_in.js": "webui/sign_in.js",
     "/timeline.js": "webui/timeline.js",
     "/node_modules/rhea/dist/rhea-umd.js": "webui/node_modules/rhea/dist/rhea-umd.js",
     "/monitoring/": "monitoring/index.html",

@@ -33,22 +33,13 @@ from barker.core.errors import Mistake
 from barker.core.routing import Route
 from barker.web.bounds import MOST_PAGES, BoundedServer
 from barker.web.bridge import CLOSE_SECONDS, Bridge, Unreachable
+from barker.web.door import PATHS, Door
 from barker.web.metrics import CONTENT_TYPE, Reports, exposition
 from barker.web.pages import HEADERS, line, page
 
 log = logging.getLogger(__name__)
 
 ADDRESS = "gateway"
-
-KEY_PROTOCOL = "barker-key."
-"""Who has no cookie, as a page from the disk, offers this and the pages' key as one subprotocol more: headers
-are in no log, and neither in a browser's console, where each URL is."""
-
-KEY_PATH = "/key"
-"""Where a page of ours shows its key, and is given the cookie by which it is known from then on."""
-
-KEY_LENGTH = 64
-"""How many characters the pages' key has."""
 
 REACTOR_SECONDS = 2.0
 """How long the reactor may take to say what it knows of the routes."""
@@ -79,7 +70,7 @@ class Gateway(Process):
         self.host, self.port, self.directory = host, port, directory
         self._max_connections, self._allow = max_connections, allow
         self._key = pages_key(credentials.key)
-        self._admission = Admission(host, port, self._key, allow)
+        self._door = self._made_door()
         self.watcher = Watcher(self.network, lambda change, route: None)
         self.reports = Reports(self.network)
 
@@ -94,8 +85,8 @@ class Gateway(Process):
         listening.result()
         self._register()
         secure = self._certificates is not None
-        announce(f"the pages are at {page_link(self._admission.home, self._key, secure)}")
-        log.info("gateway serves http%s://%s/", "s" * secure, self._admission.home)
+        announce(f"the pages are at {page_link(self._door.admission.home, self._key, secure)}")
+        log.info("gateway serves http%s://%s/", "s" * secure, self._door.admission.home)
         super().run()
         log.info("gateway at port %d has ended", self.port)
 
@@ -137,7 +128,12 @@ class Gateway(Process):
         except OSError as error:
             raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]
-        self._admission = Admission(self.host, self.port, self._key, self._allow)
+        self._door = self._made_door()  # By the port that it has got.
+
+    def _made_door(self) -> Door:
+        admission = Admission(self.host, self.port, self._key, self._allow)
+        reactor = self.reactor
+        return Door(admission, reactor.sign_in, reactor.call_from_thread, reactor.wall)
 
     def _register(self) -> None:
         """Have the directory know this gateway, and its agent. The port is known by now."""
@@ -159,24 +155,21 @@ class Gateway(Process):
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         host, origin = request.headers.get("Host"), request.headers.get("Origin")
         protocols = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        lets_in = request.method == "POST" and request.path == KEY_PATH
-        if lets_in:
-            key = await _body(request) if self._admission.is_ours(origin) else ""
-        else:
-            keys = [name for name in protocols if name.startswith(KEY_PROTOCOL)]
-            key = keys[0].removeprefix(KEY_PROTOCOL) if keys else ""
-        open_to_all = not lets_in and not request.path.startswith("/amqp/")
-        cookies = _cookies(request, self._admission.cookie_name)
-        refusal = self._admission.refusal(host, origin, key, cookies, open_to_all)
+        at_door = request.method == "POST" and request.path in PATHS
+        who = self._door.who(request, protocols)
+        open_to_all = at_door or not request.path.startswith("/amqp/")
+        refusal = self._door.admission.refusal(host, origin, who, open_to_all)
+        if not refusal and at_door and not self._door.admission.is_ours(origin):
+            refusal = "only the gateway's own pages are let in here"
         if refusal:
             log.info("%s is refused: %s", request.remote, refusal)
             return line(403, refusal)
-        if lets_in:
-            return self._let_in(origin)
+        if at_door:
+            return await self._door.answer(request)
         if request.method not in ("GET", "HEAD"):
             return line(405, "there is only GET here")
         if request.path.startswith("/amqp/"):
-            return await self._bridge.answer(request, request.path.removeprefix("/amqp/"), protocols)
+            return await self._bridge.answer(request, request.path.removeprefix("/amqp/"), protocols, who)
         if request.path == "/healthz":
             return await self._on_health()
         if request.path == "/metrics":
@@ -185,15 +178,6 @@ class Gateway(Process):
                 body=exposition(self.reports.newest()), headers={"Content-Type": CONTENT_TYPE}
             )
         return page(request.path, request.rel_url.raw_query_string)
-
-    def _let_in(self, origin: str | None) -> web.StreamResponse:
-        """A page of ours has shown the key, or the cookie: it has the cookie from now on."""
-        response = web.Response(status=204)
-        # Over HTTPS, be it ours or that of a proxy before us, the browser never sends it otherwise.
-        secure = (origin or "").startswith("https:")
-        name, value = self._admission.cookie_name, self._admission.cookie
-        response.set_cookie(name, value, path="/", httponly=True, samesite="Strict", secure=secure)
-        return response
 
     # For those who watch
 
@@ -236,22 +220,6 @@ class Gateway(Process):
                 return await asyncio.wrap_future(answer)
         except TimeoutError:
             raise Unreachable("the gateway has too much to do; try again later") from None
-
-
-async def _body(request: web.BaseRequest) -> str:
-    """What a page says, if it may be a key: no more than that is read."""
-    if request.content_length != KEY_LENGTH:
-        return ""
-    try:
-        return (await request.content.readexactly(KEY_LENGTH)).decode(errors="replace")
-    except (ConnectionError, asyncio.IncompleteReadError):
-        return ""  # It has gone.
-
-
-def _cookies(request: web.BaseRequest, name: str) -> list[str]:
-    """What is in the cookies of that name. Those of others at this host come too, and may be anything."""
-    pairs = (pair.strip().partition("=") for pair in request.headers.get("Cookie", "").split(";"))
-    return [value for each, _, value in pairs if each == name]
 
 
 def tell_in_a_line(record: logging.LogRecord) -> bool:

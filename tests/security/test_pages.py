@@ -22,7 +22,7 @@ from barker.amqp.links import Place
 from barker.commands.session import write_session
 from barker.core.access import pages_cookie, pages_key
 from barker.store.key import read_key
-from barker.web.server import KEY_PROTOCOL
+from barker.web.door import KEY_PROTOCOL
 from tests.browser.conftest import chromium as chromium
 from tests.harness import ROOT, Launched, Suite, shown_key, wait_for
 
