@@ -253,6 +253,11 @@ function avatar(user) {
     return face;
 }
 
+function showSelf(change) {
+    setText(at("self"), `You bark as ${USER}. To be somebody else, ${change}. `
+        + "To look at somebody, follow the name on a bark: you stay who you are.");
+}
+
 /* The page's address for who one is, and whose timeline is shown if that is not one's own. */
 function pageOf(user, owner) {
     const search = new URLSearchParams(location.search);
@@ -412,8 +417,7 @@ setInterval(() => at("heard").replaceChildren(timeline.tell(mentionsMe)), TELL_E
 
 at("me").append(avatar(USER));
 at("user").value = USER;
-at("self").textContent = `You bark as ${USER}. `
-    + "To be somebody else, change the name above. To look at somebody, follow the name on a bark: you stay who you are.";
+showSelf("change the name above");
 at("dashboard").href = (FROM_DISK ? "../monitoring/index.html" : "/monitoring/") + location.search;
 at("whose").textContent = OWNER === USER ? "Your timeline" : `Timeline of ${OWNER}`;
 at("back").hidden = OWNER === USER;
@@ -423,6 +427,7 @@ setDraft(stored(() => sessionStorage.getItem(DRAFT)) || "");
 /* Who has signed in is that user, and no other. */
 function onPerson(person) {
     at("user").readOnly = Boolean(person);
+    showSelf(person ? "sign out" : "change the name above");
     if (person && person !== USER) {
         location.search = pageOf(person, OWNER === USER ? person : OWNER);
     }

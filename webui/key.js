@@ -84,7 +84,7 @@ async function admittedByCookie() {
     if (answered) {
         onAdmission({person: status === 200 ? text : "", asks: status === 401});
     }
-    return {admitted, reason: admitted || !answered ? "" : status === 401 && !refused ? "Sign in to bark and to read. "
+    return {admitted, reason: admitted || !answered ? ""
         : `${refused ? "The key in this page's link is that of another suite. " : ""}This page needs the key of the suite at `
         + `${GATEWAY}: open the link with #key= that the launcher printed, or that “barker pages” prints. `};
 }

@@ -12,6 +12,7 @@ function watchAdmission(onPerson) {
         at("sign-in").hidden = !asks;
         at("sign-out").hidden = !person;
         document.body.classList.toggle("asks", asks);
+        document.body.classList.toggle("person", Boolean(person));
         onPerson(person);
     };
     at("sign-in").addEventListener("submit", async (event) => {

@@ -26,7 +26,7 @@ const globals = {
         if (status === "away") {
             throw new TypeError("failed to fetch");
         }
-        return {status};
+        return {status, text: async () => status === 200 ? "ark3\n" : "said"};
     },
 };
 for (const [name, value] of Object.entries(globals)) {
@@ -83,4 +83,18 @@ test("a key of another suite is said to be one, until there is another", async (
     assert.equal((await admitted()).admitted, true);
     assert.match((await admitted()).reason, /^This page needs/);
     assert.deepEqual(bodies(), ["k2", "k2", "", "k3", ""]);
+});
+
+test("who is signed in is told, and that somebody has to", async () => {
+    const told = [];
+    onAdmission = (admission) => told.push(admission);
+    answers = [401, "away", 200, 204, 403];
+    const may = [];
+    for (let n = 0; n < 5; n += 1) {
+        may.push((await admitted()).admitted);
+    }
+    onAdmission = () => {};
+    assert.deepEqual(may, [false, false, true, true, false]);
+    assert.deepEqual(told, [{person: "", asks: true}, {person: "ark3", asks: false}, {person: "", asks: false},
+        {person: "", asks: false}]);
 });
