@@ -24,7 +24,7 @@ from barker.amqp.message import decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import now
-from barker.core.access import OPERATOR, Credentials
+from barker.core.access import OPERATOR, Credentials, pages_key
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.store.key import made_key
@@ -155,7 +155,10 @@ class Stand(Clients):
 
     def __init__(self, data: Path) -> None:
         self._key = data / "key"
-        super().__init__(Credentials(OPERATOR, made_key(self._key)))
+        credentials = Credentials(OPERATOR, made_key(self._key))
+        self.page_key = pages_key(credentials.key)
+        """What lets a page in at its gateway."""
+        super().__init__(credentials)
         self.data = data
         self.services: list[Service] = []
         self.directory = self.start("directory")
