@@ -22,6 +22,7 @@ from barker.amqp.links import Network, PeerHandler, receiver_from
 from barker.amqp.message import decode_bark, encode_bark
 from barker.amqp.outbound import Outbound
 from barker.amqp.system import now
+from barker.commands.session import page_link
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
 from benchmarks.dashboard import ARGUMENTS, chromium
@@ -188,7 +189,7 @@ def _page(suite: Suite, user: str) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page()
         readers = suite.readers
-        page.goto(f"http://{gateway.place}/?user={user}")
+        page.goto(page_link(gateway.place, suite.stage.page_key, user=user))
         until(lambda: suite.readers > readers, lambda: None, "the page follows its timeline")
         page.evaluate(WATCH)
         yield page

@@ -25,7 +25,7 @@ from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import now, wall
 from barker.commands.keys import certified
-from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity
+from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity, pages_key
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.environment import extra
@@ -159,6 +159,8 @@ class Stand(Clients):
         """With `tls` they speak it with each other, and with the clients."""
         self._secrets = ["--key", str(data / "key")]
         credentials = Credentials(OPERATOR, made_key(data / "key"))
+        self.page_key = pages_key(credentials.key)
+        """What lets a page in at its gateway."""
         if tls:
             with extra("tls"):
                 from barker.store.authority import Authority

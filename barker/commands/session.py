@@ -84,17 +84,16 @@ def write_session(file: Path, gateway: Place, key: str, **more: Any) -> Session:
     """Write it, readable by this user only; `more`: the other fields of :class:`Session`."""
     session = Session(str(gateway), key, **more)
     fields = ", ".join(f"{name}: {json.dumps(getattr(session, name))}" for name in Session.__slots__)
-    # Only ===, and only on what no page can have given another value before: names of its own would be
-    # called in place of anything else here.
+    # Only ===, and only on what no page can define anew: a hostile one may have replaced any function before.
     ours = " || ".join(f"location.pathname === {json.dumps(path)}" for path in _paths())
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(f'if (location.protocol === "file:" && ({ours})) {{\n')
+            out.write(f'if (location.protocol === "file:" && location.host === "" && ({ours})) {{\n')
             out.write(f"    window.BARKER_SESSION = {{{fields}}};\n}}\n")
     except OSError as error:
-        show(f"barker: {file}: {error.strerror}; open the pages with ?gateway={gateway}", err=True)
+        show(f"barker: {file}: {error.strerror}; pages from the disk lack the key: open the links", err=True)
     return session
 
 

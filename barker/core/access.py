@@ -157,7 +157,7 @@ def proof(key: bytes, *words: object) -> str:
 
 def pages_key(key: bytes) -> str:
     """What a page shows to be let in by the gateway; the suite's key itself is no page's business."""
-    return proof(key, "pages")
+    return proof(key, "", "pages")  # No address begins with a blank: it proves nothing about a link.
 
 
 def pages_cookie(pages: str) -> str:

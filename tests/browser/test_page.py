@@ -140,7 +140,7 @@ def test_without_the_key_it_says_what_to_do(cast: Cast, chromium: Browser) -> No
 
 
 def test_a_page_from_the_disk_finds_the_next_suite_by_its_key(
-    cast: Cast, suite: Suite, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The pages as they are, with a session.js of their own beside them.
     shutil.copytree(ROOT / "webui", tmp_path / "webui")
@@ -148,9 +148,10 @@ def test_a_page_from_the_disk_finds_the_next_suite_by_its_key(
     session = tmp_path / "webui" / "session.js"
     gateway = Place("127.0.0.1", cast.gateway.port or 0)
     write_session(session, gateway, pages_key(b"another suite's"))
+    logged = len(cast.gateway.log)
     page = chromium.new_page()
     page.goto(f"{(tmp_path / 'webui' / 'index.html').as_uri()}?user={cast.user}")
-    wait_for(lambda: "needs the pages' key" in cast.gateway.log, "the page tries with that")
+    wait_for(lambda: "needs the pages' key" in cast.gateway.log[logged:], "the page tries with that")
     write_session(session, gateway, shown_key(cast.gateway.key))
     connected(page)
     page.close()

@@ -206,7 +206,9 @@ def test_the_printed_links_let_both_pages_in_and_from_then_on_no_link_is_needed(
     for verb in ("freeze", "thaw"):
         dashboard.click(f"#suite [data-name='{name}'] [data-verb='{verb}']")
         expect(dashboard.locator("#events")).to_contain_text(f"you: {verb} {name}")
-    page.goto(f"{home}?user=rex1")
+    page.fill("#user", "rex1")
+    page.press("#user", "Enter")
+    page.wait_for_url(f"{home}?user=rex1")
     let_in(page)
     dashboard.goto("about:blank")
     dashboard.goto(links(suite)[1])
