@@ -79,7 +79,7 @@ def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
     try:
         plain = _plain_bark(data)
         if plain is not None:
-            return checked(*plain, any_time=any_time)
+            return checked(*plain, any_time)
         message = _decode(data)
         subject = lib.pn_message_get_subject(message)
         return checked(
