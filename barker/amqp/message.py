@@ -12,6 +12,7 @@ import re
 import struct
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proton import Data, Message
@@ -78,7 +79,7 @@ def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
     try:
         plain = _plain_bark(data)
         if plain is not None:
-            return checked(*plain, any_time=any_time)
+            return checked(*plain, any_time)
         message = _decode(data)
         subject = lib.pn_message_get_subject(message)
         return checked(
@@ -216,12 +217,12 @@ def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) ->
 
     :raises DecodeError: when the bytes are no row of AMQP sections.
     """
-    sections = cut(data)
-    pairs = b"".join(
-        _symbol(key) + (_string(value) if isinstance(value, str) else struct.pack(">BQ", 0x80, value))
-        for key, value in annotations.items()
-    )
-    return b"".join((sections.header, b"\x00\x53\x71", _map(pairs, len(annotations) * 2), sections.rest))
+    header, _, rest = cut(data)
+    pairs = b""
+    for key, value in annotations.items():
+        pairs += _symbol(key)
+        pairs += _string(value) if isinstance(value, str) else struct.pack(">BQ", 0x80, value)
+    return b"".join((header, b"\x00\x53\x71", _map(pairs, len(annotations) * 2), rest))
 
 
 def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
@@ -388,11 +389,11 @@ def decode_command(data: bytes) -> tuple[str, dict[str, Any]]:
 
 def _string(text: str) -> bytes:
     encoded = text.encode()
-    if len(encoded) < 256:
-        return struct.pack("BB", 0xA1, len(encoded)) + encoded
-    return struct.pack(">BI", 0xB1, len(encoded)) + encoded
+    size = len(encoded)
+    return (b"\xa1%c" % size if size < 256 else b"\xb1" + size.to_bytes(4, "big")) + encoded
 
 
+@lru_cache(maxsize=64)  # They are few, and our own.
 def _symbol(text: str) -> bytes:
     return struct.pack("BB", 0xA3, len(text)) + text.encode("ascii")
 

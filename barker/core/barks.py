@@ -116,8 +116,6 @@ def mentions(text: str) -> list[str]:
     A name may end in a dot and so may a sentence, so "@rex." gives both "rex." and "rex": whoever of them
     exists is meant.
     """
-    if "@" not in text:
-        return []
     names: list[str] = []
     for name in _MENTION.findall(text):
         bare = name.rstrip(".-")

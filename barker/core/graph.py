@@ -53,11 +53,16 @@ class SocialGraph:
 
     def mentioned(self, author: str, text: str) -> list[str]:
         """Who must see `text` for no other reason than to be mentioned in it: each once."""
+        named = self.named(text)
+        if not named:
+            return named
         followers = self._followers.get(author, {})
-        return [name for name in self.named(text) if name != author and name not in followers]
+        return [name for name in named if name != author and name not in followers]
 
     def named(self, text: str) -> list[str]:
         """Who is mentioned in `text` and exists: each once."""
+        if "@" not in text:  # As in most.
+            return []
         return list(dict.fromkeys(name for name in mentions(text) if name in self._followers))
 
     def recipients(self, author: str, text: str) -> list[str]:

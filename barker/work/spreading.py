@@ -13,7 +13,6 @@ Who must see what is `following.py` beside this; in which transfers, `core/fan_o
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
 from collections import deque
@@ -60,8 +59,8 @@ TRANSFER = max(BYTES + MESSAGES * HELD, LARGEST + HELD)
 TRANSFERS = MEMORY // 2 // TRANSFER
 """So many transfers all outboxes together may have unsettled here."""
 
-MOST_TRANSFERS = TRANSFERS // 4
-"""So many of them one outbox has at most."""
+MOST_TRANSFERS = 8
+"""So many of them one outbox has at most: what waits here longer has left the processor's caches."""
 
 ON_THEIR_WAY = MEMORY // 4
 """Above so many bytes of fan-outs that the inboxes have not accepted, no more are begun."""
@@ -93,12 +92,26 @@ class Course:
         self.parts_left = 0
         """How many the inboxes have not accepted."""
 
-    def part(self, share: Share) -> bytes | None:
-        """One transfer; None when the outbox is lost, which sends the bark again, here or elsewhere."""
-        if not self.delivery.live:
+
+class Part:
+    """One transfer of a bark's."""
+
+    __slots__ = ("_bizlogic", "_course", "_share")
+
+    def __init__(self, bizlogic: Bizlogic, course: Course, share: Share) -> None:
+        self._bizlogic, self._course, self._share = bizlogic, course, share
+
+    def message(self) -> bytes | None:
+        """Its bytes; None when the outbox is lost, which sends the bark again, here or elsewhere."""
+        course = self._course
+        if not course.delivery.live:
             return None
-        key = part_key(self.bark.user, self.bark.id, share.part)
-        return with_delivery_annotations(self.data, {RECIPIENTS: share.recipients, KEY: key})
+        key = part_key(course.bark.user, course.bark.id, self._share.part)
+        return with_delivery_annotations(course.data, {RECIPIENTS: self._share.recipients, KEY: key})
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """What has become of it."""
+        self._bizlogic.on_outcome(self._course, outcome)
 
 
 class Word(NamedTuple):
@@ -198,12 +211,12 @@ class Bizlogic(Service):
                 return False
             course.begun += 1
             size = len(course.data) + len(share.names) + len(share.also) + HELD
-            inbox.send(
-                functools.partial(course.part, share), functools.partial(self._on_outcome, course), size
-            )
+            part = Part(self, course, share)
+            inbox.send(part.message, part.on_outcome, size)
         return True
 
-    def _on_outcome(self, course: Course, outcome: Outcome) -> None:
+    def on_outcome(self, course: Course, outcome: Outcome) -> None:
+        """One part of a bark has gone, or cannot."""
         self.sent += not isinstance(outcome, Dropped)
         if isinstance(outcome, Accepted):
             course.parts_left -= 1

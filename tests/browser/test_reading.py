@@ -82,7 +82,7 @@ def tops(page: Page) -> dict[str, float]:
     """Where the barks in the document are, by their texts."""
     found: dict[str, float] = page.evaluate(
         "Object.fromEntries([...elements.values()].map((element) =>"
-        " [element.innerText, element.getBoundingClientRect().top]))"
+        " [element.querySelector('.text').innerText, element.getBoundingClientRect().top]))"
     )
     return found
 
@@ -101,9 +101,11 @@ def test_what_one_reads_stays_where_it_is_while_barks_come(stage: Stage, page: P
     fresh = page.locator("#fresh")
     expect(fresh).to_have_text("12 new barks")
     after = tops(page)
-    assert before
-    assert after.keys() == before.keys()
-    moved = {text: after[text] - before[text] for text in before}
+    # Of those out of sight, another one more or less may be in the document.
+    seen = {text for text, top in before.items() if 0 <= top < 600}
+    assert len(seen) > 3
+    assert seen <= after.keys()
+    moved = {text: after[text] - before[text] for text in seen}
     # A browser scrolls by whole pixels, and barks are not whole pixels high.
     assert all(abs(pixels) < 1 for pixels in moved.values()), moved
     expect(fresh).to_be_in_viewport(ratio=1)
