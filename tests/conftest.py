@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests import seed
+from tests import harness, seed
+from tests.certified import certificates
 from tests.harness import Client, Suite
 
 # How long an example takes says nothing on a machine that has other things to do.
@@ -19,6 +21,19 @@ settings.load_profile("barker")
 
 # Many processes are started here: none is to compile Barker anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tls", action="store_true", help="Have the suites that tests start speak TLS.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """By the variable of the environment all programs, and commands, know the certificates."""
+    if config.getoption("--tls") and harness.TLS is None:
+        folder = tempfile.TemporaryDirectory(prefix="barker-tls-")
+        config.add_cleanup(folder.cleanup)
+        harness.TLS = certificates(Path(folder.name))
+        os.environ["BARKER_TLS"] = folder.name
 
 
 def pytest_report_header() -> str:

@@ -70,6 +70,10 @@ CERTIFICATES: dict[str, Path] = {}
 """Likewise, for those that speak TLS: the folder with its certificates."""
 
 
+TLS = Path(os.environ["BARKER_TLS"]) if "BARKER_TLS" in os.environ else None
+"""The certificates that every suite has that is not given its own; None: it speaks no TLS."""
+
+
 def shown_key(key: Path) -> str:
     """What a page of the suite with that key shows at the gateway."""
     return pages_key(read_key(key))
@@ -77,8 +81,8 @@ def shown_key(key: Path) -> str:
 
 def credentials_at(place: str) -> Credentials | None:
     """What an operator of the suite has whose directory is there; None for a suite that no test has begun."""
-    if place in CERTIFICATES:
-        return certified(CERTIFICATES[place], OPERATOR)
+    if folder := CERTIFICATES.get(place, TLS):
+        return certified(folder, OPERATOR)
     return Credentials(OPERATOR, read_key(KEYS[place])) if place in KEYS else None
 
 
@@ -161,6 +165,7 @@ class Suite:
 
     def __init__(self, folder: Path, tls: Path | None = None) -> None:
         """With certificates in the folder `tls`, it speaks TLS."""
+        tls = tls or TLS
         self.folder, self.data = folder, folder / "data"
         self.processes: list[Process] = []
         self.key, self.tls = folder / "key", tls

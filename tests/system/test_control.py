@@ -387,6 +387,10 @@ def test_keep_alive_starts_again_what_dies_but_not_what_was_stopped(kept: Launch
     new, state = processes(kept)[name]
     assert state == "running"
     assert new != pid
+    with closing(Client(kept.directory)) as client:
+        # Before it hears signals, one that is stopped is killed by it.
+        told_by_itself = client.receive_raw(f"agents/127.0.0.1-{5680 + kept.offset}")
+        wait_for(lambda: told_by_itself, "it works again")
     barker(kept, "stop", name)
     gone = f"{name} (pid {new}) is gone: ended with status 0"
     wait_for(lambda: gone in kept.output, "it has ended")
