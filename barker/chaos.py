@@ -18,12 +18,11 @@ import click
 
 from barker.amqp.system import System
 from barker.commands import options
-from barker.core.access import OPERATOR, Credentials
+from barker.commands.keys import operator_of_new_suite
 from barker.core.errors import Mistake
 from barker.core.faults import schedule
 from barker.core.ledger import Verdict
 from barker.environment import extra
-from barker.store.key import made_key
 from barker.trial.population import FAULTS, Population, Victims
 from barker.trial.run import Run
 
@@ -83,6 +82,7 @@ def _gap(alone: float | None, shared: float) -> str:
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep its data here, an empty folder."
 )
+@click.option("--tls", is_flag=True, help="Have it speak TLS, with certificates of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @options.program
 def main(
@@ -94,6 +94,7 @@ def main(
     readers: int,
     inboxes: int,
     data: Path | None,
+    tls: bool,
     as_json: bool,
 ) -> None:
     """Break a suite of its own, again and again, and see whether all that was accepted is delivered.
@@ -109,10 +110,11 @@ def main(
     console.print(f"seed {seed}; data in {folder}")
     chance = random.Random(seed)
     population = Population(authors, readers, chance)
-    suite = Victims(folder, population, int(rate * minutes * 60) + 1000, inboxes)
+    credentials = operator_of_new_suite(folder, tls)
+    certificates = Path(credentials.authority).parent if tls else None
+    suite = Victims(folder, population, int(rate * minutes * 60) + 1000, inboxes, certificates)
     kinds = {name: child.program.kind for name, child in suite.children.items()}
     struck = schedule(seed, kinds, minutes * 60, faults, FAULTS)
-    credentials = Credentials(OPERATOR, made_key(suite.shape.key))
     run = Run(suite, population, rate, minutes * 60, struck, credentials=credentials)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[says]}"))
     kept = False

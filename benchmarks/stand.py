@@ -23,13 +23,11 @@ from barker.amqp.links import Network, PeerHandler, Place, receiver_from
 from barker.amqp.message import decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
-from barker.amqp.system import now, wall
-from barker.commands.keys import certified
-from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity, pages_key
+from barker.amqp.system import now
+from barker.commands.keys import operator_of_new_suite
+from barker.core.access import Credentials, pages_key
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.environment import extra
-from barker.store.key import made_key
 from barker.suite.child import Child
 from barker.suite.shape import Program
 
@@ -158,15 +156,10 @@ class Stand(Clients):
     def __init__(self, data: Path, tls: bool = False) -> None:
         """With `tls` they speak it with each other, and with the clients."""
         self._secrets = ["--key", str(data / "key")]
-        credentials = Credentials(OPERATOR, made_key(data / "key"))
+        credentials = operator_of_new_suite(data, tls)
         self.page_key = pages_key(credentials.key)
         """What lets a page in at its gateway."""
         if tls:
-            with extra("tls"):
-                from barker.store.authority import Authority
-            who = [*(Identity("service", name) for name in CERTIFIED), OPERATOR]
-            Authority.make(data / "tls", who, (), 1, wall())
-            credentials = certified(credentials, data / "tls")
             self._secrets += ["--tls", str(data / "tls")]
         super().__init__(credentials)
         self.data = data

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from barker.amqp.links import Place
+from barker.amqp.system import wall
 from barker.commands.session import Session, read_session, running
-from barker.core.access import AUTHORITY, OPERATOR, Credentials, Identity, service
+from barker.core.access import AUTHORITY, CERTIFIED, OPERATOR, Credentials, Identity, service
 from barker.core.barks import user_name
 from barker.core.errors import Mistake
-from barker.environment import DATA
+from barker.environment import DATA, extra
 from barker.store import accounts
 from barker.store.accounts import Accounts
 from barker.store.key import FILE_NAME, made_key, read_key
@@ -114,3 +115,18 @@ def terminal_credentials(directory: Place, certificate: Identity = OPERATOR) -> 
     if guessed and not file.exists():
         return None
     return Credentials(OPERATOR, read_key(file), str(file), guessed=guessed)
+
+
+def operator_of_new_suite(data: Path, tls: bool) -> Credentials:
+    """Those of the operator of a suite that is made for a trial in the folder `data`; with certificates, too.
+
+    :raises Mistake: when they cannot be written.
+    """
+    credentials = Credentials(OPERATOR, made_key(data / FILE_NAME))
+    if not tls:
+        return credentials
+    with extra("tls"):
+        from barker.store.authority import Authority
+    who = [*(Identity("service", name) for name in CERTIFIED), OPERATOR]
+    Authority.make(data / "tls", who, (), days=1, now=wall())
+    return certified(credentials, data / "tls")

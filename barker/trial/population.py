@@ -67,11 +67,14 @@ class Population:
 class Victims:
     """The processes that are broken."""
 
-    def __init__(self, data: Path, population: Population, history: int, inboxes: int) -> None:
-        """`history`: how many barks a timeline holds."""
+    def __init__(
+        self, data: Path, population: Population, history: int, inboxes: int, tls: Path | None = None
+    ) -> None:
+        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, if they have some."""
         population.write(data)
+        offset = free_offset()
         self.shape = Shape(
-            port_offset=free_offset(), inboxes=inboxes, autobarks=0, data=data, log_level="error"
+            port_offset=offset, inboxes=inboxes, autobarks=0, data=data, log_level="error", tls=tls
         )
         self.children: dict[str, Child] = {}
         self._full: set[str] = set()

@@ -40,6 +40,15 @@ def test_some_seconds_of_chaos(tmp_path: Path) -> None:
     assert (folder / "users.sqlite3").exists()
 
 
+@pytest.mark.timeout(180)
+def test_some_seconds_of_chaos_over_tls() -> None:
+    done = chaos("--minutes", "0.1", "--faults", "90", "--json", "--tls")
+    assert done.returncode == 0, done.stderr + done.stdout
+    figures = json.loads(done.stdout)
+    assert figures["kept"] is True
+    assert figures["accepted"] > 0.3 * 6 * 500
+
+
 def test_a_gap_that_several_faults_overlapped_is_told_once_and_held_against_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
