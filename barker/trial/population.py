@@ -70,7 +70,7 @@ class Victims:
     def __init__(
         self, data: Path, population: Population, history: int, inboxes: int, tls: Path | None = None
     ) -> None:
-        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, if they have some."""
+        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, with TLS."""
         population.write(data)
         offset = free_offset()
         self.shape = Shape(
