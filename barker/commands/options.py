@@ -149,8 +149,8 @@ tls = click.option(
     metavar="DIR",
     expose_value=False,
     callback=lambda ctx, param, value: _keep(ctx, TLS, value),
-    help="Speak TLS, with the certificates in this folder, which 'barker certs' makes (default: as the suite "
-    "at --directory).",
+    help="Speak TLS, with the certificates in this folder, which 'barker certs' makes; commands find that of "
+    "a suite that runs here.",
 )
 _certificate = click.option(
     "--certificate",
