@@ -162,7 +162,8 @@ class Disk:
             had = held(path) if self.sync == "normal" else set()
             log = under_way[1] if under_way and under_way[0] == path else None
             lose_power(path, self.sync, self._chance, log, self.bounds.log_pages)
-            self.excused |= had - held(path)
+            if had:
+                self.excused |= had - held(path)
 
     def flip(self) -> str:
         """A bit in a journal is another from now on: which, in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import selectors
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from barker.sim.disk import Disk, SimulatedQueueJournal
 from barker.sim.network import Network, Port
 from barker.sim.plan import Plan
 from barker.sim.simulation import simulate
-from barker.sim.sockets import Socket
+from barker.sim.sockets import HEARTBEAT, Socket
 from barker.sim.world import World
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
@@ -242,6 +243,20 @@ def test_who_sips_reads_little_at_a_time() -> None:
     pair.near.send(b"hello")
     pair.settle()
     assert [received(pair.far) for _ in range(4)] == [b"he", b"ll", b"o", None]
+
+
+def test_nobody_is_woken_for_a_heartbeat_alone() -> None:
+    pair, woken = Pair(), []
+    pair.other.wake = lambda: woken.append(pair.world.now)
+    pair.other.selector().register(pair.far, selectors.EVENT_READ)
+    pair.near.send(HEARTBEAT)
+    pair.settle()
+    assert not woken
+    assert pair.other.ready, "who has a turn reads it"
+    pair.near.send(b"hello")
+    pair.settle()
+    assert woken
+    assert [received(pair.far) for _ in range(2)] == [HEARTBEAT, b"hello"]
 
 
 def test_no_more_sockets_than_there_may_be() -> None:
