@@ -18,7 +18,7 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.chance import PRODUCTION, Chosen
 from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
-from barker.sim.looks import beyond, contradictions, forgotten, unhealed, waits
+from barker.sim.looks import beyond, contradictions, forgotten, sleeps, unhealed, waits
 from barker.sim.network import WAYS, Network
 from barker.sim.simulated import PowerFails, Simulated
 from barker.sim.world import World
@@ -250,10 +250,8 @@ class SimulatedSuite:
             process = child.simulated.process
             if process is not None and child.simulated.between_turns:
                 most = MOST_ORDERS if child.program is ORDERS else 1 << 62
-                found += [
-                    f"{name}: {what}"
-                    for what in (*contradictions(process), *beyond(process, most), *waits(process))
-                ]
+                looks = (contradictions(process), beyond(process, most), waits(process), sleeps(process))
+                found += [f"{name}: {what}" for look in looks for what in look]
         return found
 
     def look_at_last(self) -> list[str]:
