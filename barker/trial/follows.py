@@ -178,4 +178,5 @@ class _Reader(PeerHandler[Receiver]):
         self._seen.clear()
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
         self._seen.append(message_id(data))

@@ -180,7 +180,13 @@ class Run:
             receiver_from(
                 self.network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
             )
-        yield lambda: all(len(set(self.timelines[user])) >= wanted[user] for user in due), "timelines"
+        # Who has lost his link meanwhile, and come again, sees all of it once more.
+        yield (
+            lambda: (
+                not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due)
+            ),
+            "timelines",
+        )
 
     def _next(self) -> None:
         step = next(self._steps, None)
@@ -219,7 +225,8 @@ class Run:
 
     def _left(self) -> int:
         """How much the workloads wait for."""
-        return sum(workload.left for workload in self.workloads) if self._step == "clients" else 0
+        asked = self._step in ("clients", "timelines")
+        return sum(workload.left for workload in self.workloads) if asked else 0
 
     def _read(self) -> int:
         return sum(map(len, self.timelines.values()))
