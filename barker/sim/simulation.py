@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from barker.core.access import OPERATOR
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_DISKS, SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
@@ -19,7 +21,7 @@ from barker.sim.loads import manifolds, workloads
 from barker.sim.plan import LOADS, Plan
 from barker.sim.record import Record
 from barker.sim.simulated import OutOfMemory, Simulated
-from barker.sim.suite import SimulatedSuite, programs
+from barker.sim.suite import SimulatedSuite, credentials, programs
 from barker.sim.world import World
 from barker.suite.shape import Shape
 from barker.trial.follows import Follows
@@ -118,13 +120,16 @@ def simulate(
                     most=plan.most,
                     left_out=frozenset(plan.left_out),
                     system=system,
+                    credentials=credentials(OPERATOR),
                 )
             )
             run[0].workloads += workloads(plan, suite, run[0])
             run[0].begin(show)
             return _Client(run[0], world.stop)
 
-        clients = Simulated(suite.network, "clients", client, wake_seconds=CLIENT_SECONDS)
+        # With another's patience they would give up services that are well.
+        bounds = replace(DEFAULT_BOUNDS, idle_seconds=plan.bounds.idle_seconds)
+        clients = Simulated(suite.network, "clients", client, bounds, wake_seconds=CLIENT_SECONDS)
         clients.start()
         seen: dict[str, None] = {}
         counts: deque[int] = deque(maxlen=1 + round(BUSY_SECONDS / EACH_SECONDS))

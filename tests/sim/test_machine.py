@@ -11,7 +11,7 @@ import pytest
 
 from barker.amqp.message import encode_bark
 from barker.core.barks import Bark
-from barker.core.errors import StorageError
+from barker.core.errors import Damaged, StorageError
 from barker.core.faults import SIMULATED_KINDS, Fault
 from barker.sim.damage import flip, held, log_at, lose_power
 from barker.sim.disk import Disk, SimulatedQueueJournal
@@ -129,6 +129,26 @@ def test_what_a_disk_says_when_it_takes_nothing(tmp_path: Path, disk: Disk) -> N
     disk.read_only = True
     with pytest.raises(StorageError, match="cannot be written"):
         disk.open(SimulatedQueueJournal, tmp_path / "j.sqlite3")
+
+
+def test_what_cannot_be_read_now_can_be_later(tmp_path: Path, disk: Disk) -> None:
+    path = killed(tmp_path, disk, 3)
+    journal = disk.open(SimulatedQueueJournal, path)
+    users_path = tmp_path / "users.sqlite3"
+    Users(users_path, create=True).close()
+    users = disk.open_users(users_path)
+    disk.unreadable = True
+    with pytest.raises(Damaged, match="disk I/O error"):
+        list(journal.load("outbox", 0, 10))
+    with pytest.raises(Damaged, match="disk I/O error"):
+        users.news()
+    assert disk.misread == 2
+    disk.vanish()
+    with pytest.raises(StorageError, match="the disk fails"):
+        disk.open(SimulatedQueueJournal, path)
+    disk.unreadable = False
+    assert len(list(disk.open(SimulatedQueueJournal, path).load("outbox", 0, 10))) == 3
+    disk.vanish()
 
 
 def test_a_slow_disk_takes_time(tmp_path: Path) -> None:
