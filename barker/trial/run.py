@@ -182,9 +182,7 @@ class Run:
             )
         # Who has lost his link meanwhile, and come again, sees all of it once more.
         yield (
-            lambda: (
-                not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due)
-            ),
+            lambda: not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due),
             "timelines",
         )
 
