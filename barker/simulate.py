@@ -24,6 +24,7 @@ from barker.sim.plan import Plan, read
 from barker.sim.record import Record
 from barker.sim.shrink import shrink
 from barker.sim.simulation import Outcome, figures_of, simulate
+from barker.store.journal import SYNC
 
 with extra("terminal"):
     from rich.console import Console
@@ -86,6 +87,13 @@ def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram
     "--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow them."
 )
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
+@click.option(
+    "--sync",
+    type=click.Choice(tuple(SYNC)),
+    default="full",
+    show_default=True,
+    help="How sure a commit is; what power loss takes with normal is excused.",
+)
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."
@@ -106,7 +114,7 @@ def main(
     replay: Path | None,
     diagram: Path | None,
     as_json: bool,
-    **people: int,
+    **more: Any,
 ) -> None:
     """Break a simulated suite, again and again, and see whether all that was accepted is delivered.
 
@@ -116,7 +124,7 @@ def main(
     """
     seed = System().chance.randrange(1_000_000) if seed is None else seed
     seconds = duration(hours, minutes)
-    wanted = [read(replay)] if replay else plans(seed, runs, seconds, rate, rates(faults), **people)
+    wanted = [read(replay)] if replay else plans(seed, runs, seconds, rate, rates(faults), **more)
     if diagram is not None and len(wanted) > 1:
         raise Mistake("--diagram is of one run of ten minutes at most, not of several")
     console = Console(stderr=as_json)

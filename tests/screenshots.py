@@ -18,10 +18,22 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from barker.core.faults import Fault
+from barker.sim.plan import Plan
 from benchmarks.dashboard import ARGUMENTS, chromium
 from tests.harness import ROOT, Launched, shown_key, wait_for
 
 PICTURES = ROOT / "docs"
+
+FAULTS = [
+    # Both bizlogics: which one has the work is a matter of luck.
+    Fault(0.85, "cut", ("bizlogic-1", "bizlogic-2", "inbox-1"), 1.3),
+    Fault(8.2, "reset", ("inbox-1",), 0.0),
+    Fault(12.0, "full", ("outbox-2",), 3.0),
+    Fault(17.95, "kill", ("bizlogic-1",), 1.5),
+    Fault(19.4, "freeze", ("directory-1",), 2.0),
+]
+"""What is seen in the diagram."""
 
 BARK = "Good evening, @rex1! Who has seen my ball?"
 
@@ -82,8 +94,9 @@ def dashboard(browser: Browser, suite: Launched) -> None:
 
 def diagram(browser: Browser, folder: Path) -> None:
     """A simulated run, where it has its first fault."""
-    file = folder / "diagram.html"
-    run = ["--seed", "3", "--minutes", "0.5", "--faults", "20", "--diagram", str(file)]
+    plan, file = folder / "run.json", folder / "diagram.html"
+    Plan(3, seconds=30, rate=2, faults=FAULTS).write(plan)
+    run = ["--replay", str(plan), "--diagram", str(file)]
     subprocess.run([sys.executable, "-m", "barker", "simulate", *run], cwd=ROOT, check=True, timeout=60)
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.goto(file.as_uri())

@@ -18,7 +18,7 @@ KINDS = ("kill", "restart", "freeze", "fresh", "full")
 SIMULATED_KINDS = (
     *KINDS,
     *("within", "vanish", "power"),
-    *("failing", "broken", "read-only", "slow", "flip"),
+    *("failing", "broken", "read-only", "unreadable", "slow", "flip"),
     *("reset", "cut", "cut from", "cut to", "stalled", "trickle"),
     *("descriptors", "memory", "set clock", "drift"),
 )
@@ -30,8 +30,9 @@ without a word, so that its connections stand until somebody misses it; started 
 again after 1 to 5 s.
 
 Disks: ``failing``: the next one to three writes fail. ``broken``: all fail, for 3 to 30 s or until the
-process is started again. ``read-only``: nothing is written, and no file opened, for 0.5 to 6 s. ``slow``:
-each write takes up to 3 s, for 1 to 10 s. ``flip``: a bit of a journal is another from now on.
+process is started again. ``read-only``: nothing is written, and no file opened, for 0.5 to 6 s.
+``unreadable``: nothing is read, and no file opened, for 0.5 to 6 s. ``slow``: each write takes up to 3 s, for
+1 to 10 s. ``flip``: a bit of a journal is another from now on.
 
 Networks: ``reset``: every connection of a process breaks. ``cut``: for 0.1 to 10 s nothing comes from or
 to it; ``cut from``, ``cut to``: one way only. ``stalled``: it reads nothing for 0.1 to 10 s, though it
@@ -63,7 +64,7 @@ DISKS = (("outbox",), ("inbox",), ("outbox", "inbox"), ("orders",), ("notes",))
 SIMULATED_DISKS = (*DISKS, ("bizlogic",))
 """The same in a simulation, with those who share the users' file: there, each has a disk of its own."""
 
-_OF_DISKS = frozenset(("full", "failing", "broken", "read-only", "slow"))
+_OF_DISKS = frozenset(("full", "failing", "broken", "read-only", "unreadable", "slow"))
 
 _JOURNALS = (("outbox",), ("inbox",))
 """Whose file a bit flips in."""
@@ -157,6 +158,7 @@ _LASTS = {
     "full": (0.5, 6.0),
     "broken": (3.0, 30.0),
     "read-only": (0.5, 6.0),
+    "unreadable": (0.5, 6.0),
     "slow": (1.0, 10.0),
     "trickle": (1.0, 10.0),
     "descriptors": (0.5, 10.0),

@@ -9,12 +9,13 @@ may be missing after a power loss, and with FULL the write that was under way.
 from __future__ import annotations
 
 import random
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
 from barker.amqp.message import message_id
 from barker.core.errors import DecodeError
-from barker.store.sqlite_pages import PAGE, frames, log_of, records
+from barker.store.sqlite_pages import PAGE, log_of, records
 
 CHECKPOINT = 1_000
 """SQLite's wal_autocheckpoint, in pages, if nothing else is said."""
@@ -22,7 +23,7 @@ CHECKPOINT = 1_000
 SECTOR = 512
 """So many bytes a disk writes wholly or not at all, in any order until it is told to sync."""
 
-_HEADER = 32
+_HEADER, _FRAME_HEAD = 32, 24
 
 
 class Log(NamedTuple):
@@ -37,12 +38,16 @@ class Log(NamedTuple):
 def log_at(path: Path) -> Log:
     """The log of the journal at `path`, as it is now."""
     log = log_of(path)
-    if not log.exists():
-        return Log(b"", 0, _HEADER)
-    with log.open("rb") as file:
-        header = file.read(_HEADER)
-    found = frames(path)
-    return Log(header, len(found), found[-1].at + PAGE if found else _HEADER)
+    data = log.read_bytes() if log.exists() else b""
+    header, salt, pages, end = data[:_HEADER], data[16:24], 0, _HEADER
+    # Only its heads: whether what follows one is whole is for who opens it, and takes long.
+    for number, at in enumerate(range(_HEADER, len(data) - PAGE, _FRAME_HEAD + PAGE), 1):
+        _, size = struct.unpack_from(">II", data, at)
+        if data[at + 8 : at + 16] != salt:
+            break  # Of an earlier round.
+        if size:
+            pages, end = number, at + _FRAME_HEAD + PAGE
+    return Log(header, pages, end)
 
 
 def lose_power(

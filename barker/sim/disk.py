@@ -1,8 +1,8 @@
 """The simulated disk: real SQLite files, before which stands what a disk can do to a process.
 
-Full, failing, broken, read-only: nothing is written. Slow: a write takes its time. A kill leaves the files as
-they are at that moment: what was committed is in them, what was not is not. What befalls the files themselves
-is `damage.py`.
+Full, failing, broken, read-only: nothing is written. Unreadable: nothing is read. Slow: a write takes its
+time. A kill leaves the files as they are at that moment: what was committed is in them, what was not is not.
+What befalls the files themselves is `damage.py`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import errno
 import math
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from barker.core.work_queue import WorkQueue
 from barker.sim.chance import PRODUCTION
 from barker.sim.damage import Log, flip, held, log_at, lose_power
 from barker.sim.record import Statement
 from barker.store.journal import Journal, QueueJournal, TimelineJournal
-from barker.store.social import SALVAGE, Users
+from barker.store.social import SALVAGE, News, Users
 from barker.store.sqlite_errors import storage_errors
 
 ENDS = ("", "-wal")
@@ -57,7 +58,9 @@ class Disk:
         """How many faults say that there is no room now."""
         self.failures = 0
         """So many of the next writes fail."""
-        self.broken = self.read_only = self.slow = False
+        self.broken = self.read_only = self.unreadable = self.slow = False
+        self.misread = 0
+        """How often something was to be read, and could not."""
         self.power_fails: Callable[[], None] | None = None
         """Is called within the next write, before it is synced, and may raise; None: there is power."""
         self.excused: set[tuple[str, int]] = set()
@@ -106,6 +109,19 @@ class Disk:
         """
         if self.read_only:
             raise OSError(errno.EROFS, "Read-only file system")
+        if self.unreadable:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def before_reading(self) -> None:
+        """Something is about to be read of a file that is open.
+
+        :raises sqlite3.OperationalError: when that cannot be, as SQLite says so.
+        """
+        if self.unreadable:
+            self.misread += 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+            raise error
 
     def before(self) -> None:
         """Something is about to be written.
@@ -162,7 +178,8 @@ class Disk:
             had = held(path) if self.sync == "normal" else set()
             log = under_way[1] if under_way and under_way[0] == path else None
             lose_power(path, self.sync, self._chance, log, self.bounds.log_pages)
-            self.excused |= had - held(path)
+            if had:
+                self.excused |= had - held(path)
 
     def flip(self) -> str:
         """A bit in a journal is another from now on: which, in words."""
@@ -190,6 +207,11 @@ class _Simulated(Journal):
         """Close it well."""
         self.disk.closed(self)
         super().close()
+
+    def _read(self, statement: str, *values: object) -> Generator[Any, None, None]:
+        with storage_errors(self.path):
+            self.disk.before_reading()
+        yield from super()._read(statement, *values)
 
     def _write(self, statements: Iterable[Statement]) -> None:
         statements = list(statements)
@@ -225,6 +247,12 @@ class _SimulatedUsers(Users):
         with storage_errors(path, SALVAGE):
             disk.before_opening()
         super().__init__(path, patience=0)
+
+    def news(self) -> News:
+        """What is new; see :meth:`Users.news`."""
+        with storage_errors(self.path, SALVAGE):
+            self._disk.before_reading()
+        return super().news()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from barker.amqp.agent import REPORT_SECONDS
 from barker.amqp.link import Sender
 from barker.amqp.process import Process
 from barker.core.timelines import Timelines
@@ -105,6 +106,13 @@ def waits(process: Process) -> Iterator[str]:
         for link, cursor in process._readers.items():
             if link.credit and link.in_flight < process.reactor.system.bounds.in_flight and cursor.behind:
                 yield f"a reader of {link.address} with credit waits for what is there"
+
+
+def sleeps(process: Process) -> Iterator[str]:
+    """Whether its timers have stopped: its agent has one that is due each second."""
+    patience = process.reactor.patience()
+    if patience is None or patience > 2 * REPORT_SECONDS:
+        yield "it would sleep through its next report"
 
 
 def unhealed(process: Process) -> Iterator[str]:

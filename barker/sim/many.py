@@ -79,13 +79,16 @@ def duration(hours: float | None, minutes: float | None) -> float:
 
 
 def plans(
-    seed: int, runs: int, seconds: float, rate: float, faults: float | dict[str, float], **people: int
+    seed: int, runs: int, seconds: float, rate: float, faults: float | dict[str, float], **more: Any
 ) -> list[Plan]:
-    """`runs` times so many virtual seconds, in runs that are not too long; the first with this seed."""
+    """`runs` times so many virtual seconds, in runs that are not too long; the first with this seed.
+
+    `more` as in a plan.
+    """
     count = math.ceil(seconds / RUN_SECONDS)
     lengths = [RUN_SECONDS] * (count - 1) + [seconds - RUN_SECONDS * (count - 1)]
     return [
-        planned(seed + number, length, rate, faults, **people) for number, length in enumerate(lengths * runs)
+        planned(seed + number, length, rate, faults, **more) for number, length in enumerate(lengths * runs)
     ]
 
 

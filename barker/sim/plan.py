@@ -121,6 +121,7 @@ _WORDS = {
     "failing": "the next writes of {} fail",
     "broken": "the disk of {} is broken",
     "read-only": "the disk of {} is read-only",
+    "unreadable": "the disk of {} cannot be read",
     "slow": "the disk of {} is slow",
     "flip": "a bit flips in the journal of {}",
     "reset": "every connection of {} breaks",

@@ -193,6 +193,7 @@ class Simulated:
 
     def _system(self) -> System:
         world, number = self.world, self._number
+        nonces = world.chance("nonces", self.name, number)
         return System(
             clock=world.clock,
             wall=world.wall,
@@ -200,6 +201,7 @@ class Simulated:
             sockets=self.port,  # type: ignore[arg-type]
             own=lambda: SimulatedOwn(number, world.wall()),
             bounds=self._bounds,
+            nonce=lambda: f"{nonces.getrandbits(128):032x}",
         )
 
     def _turn_by(self, at: float) -> None:
@@ -269,7 +271,7 @@ class Simulated:
 
     def _may_end(self, error: BarkerError | None) -> bool:
         """Whether it may end by itself with that error."""
-        return self._was_short or (isinstance(error, Damaged) and self.disk.flips > 0)
+        return self._was_short or (isinstance(error, Damaged) and self.disk.flips + self.disk.misread > 0)
 
     def _start_again(self, why: str) -> None:
         """It has ended by itself, and is kept alive."""

@@ -6,12 +6,14 @@ import logging
 import math
 import random
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from barker.core.access import OPERATOR
+from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_DISKS, SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
@@ -19,7 +21,7 @@ from barker.sim.loads import manifolds, workloads
 from barker.sim.plan import LOADS, Plan
 from barker.sim.record import Record
 from barker.sim.simulated import OutOfMemory, Simulated
-from barker.sim.suite import SimulatedSuite, programs
+from barker.sim.suite import SimulatedSuite, credentials, programs
 from barker.sim.world import World
 from barker.suite.shape import Shape
 from barker.trial.follows import Follows
@@ -40,6 +42,12 @@ MOMENT = 3.0
 
 PATIENCE = 600.0
 """So many virtual seconds after its last fault a run has to be over."""
+
+BUSY_SECONDS = 5
+"""Who goes in circles is as busy for so long, in virtual seconds."""
+
+MOST_EVENTS, MOST_OF_A_BARK = 4_000, 200
+"""In each of those so much may happen, and so much more for each bark/s: several times what does."""
 
 
 @dataclass(slots=True)
@@ -112,30 +120,38 @@ def simulate(
                     most=plan.most,
                     left_out=frozenset(plan.left_out),
                     system=system,
+                    credentials=credentials(OPERATOR),
                 )
             )
             run[0].workloads += workloads(plan, suite, run[0])
             run[0].begin(show)
             return _Client(run[0], world.stop)
 
-        clients = Simulated(suite.network, "clients", client, wake_seconds=CLIENT_SECONDS)
+        # With another's patience they would give up services that are well.
+        bounds = replace(DEFAULT_BOUNDS, idle_seconds=plan.bounds.idle_seconds)
+        clients = Simulated(suite.network, "clients", client, bounds, wake_seconds=CLIENT_SECONDS)
         clients.start()
         seen: dict[str, None] = {}
+        counts: deque[int] = deque(maxlen=1 + round(BUSY_SECONDS / EACH_SECONDS))
+        most = (MOST_EVENTS + MOST_OF_A_BARK * plan.rate) * BUSY_SECONDS
 
         def look() -> None:
             seen.update(dict.fromkeys(suite.look()))
+            counts.append(world.events)
+            busy = counts[-1] - counts[0]
+            if busy > most:
+                run[0].fail(f"something goes in circles: {busy} events within {BUSY_SECONDS} s")
             world.after(EACH_SECONDS, look)
 
         look()
         world.run(plan.seconds + PATIENCE)
         world.run(world.now + MOMENT)  # The clients' last words are on their way.
         verdict = run[0].judge(suite.excused)
-        wrong = [*bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
+        ended = [str(run[0].error)] if run[0].error is not None else []
+        wrong = [*ended, *bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
         if clients.runs:
             wrong.append(f"not over {PATIENCE:g} s after the last fault")
             clients.kill()
-        if run[0].error is not None:
-            wrong.append(str(run[0].error))
         world.record = None  # The end of the run is nothing that befalls it.
         suite.end()
         return Outcome(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BUFFER = 256 * 1024
 """So many bytes are on their way in one direction at most: what the kernel's buffers hold."""
 
+HEARTBEAT = bytes.fromhex("0000000802000000")
+"""An empty frame on channel 0 (AMQP 1.0 §2.4.5). Nobody is woken for one alone: the next turn reads it."""
+
 
 class Socket:
     """A stream socket, or one that listens."""
@@ -277,7 +280,8 @@ class Socket:
         if world.record is not None:
             world.record.came(world.now, self)
         self._came.append(data)
-        self.tell()
+        if self._look() and data != HEARTBEAT:
+            self.owner.wake()
 
     def _end(self) -> None:
         self._ended = True

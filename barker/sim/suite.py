@@ -11,6 +11,7 @@ from barker.amqp.message import decode_bark
 from barker.amqp.process import Process
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import System
+from barker.core.access import Credentials, Identity, service
 from barker.core.faults import Fault
 from barker.core.partitions import Partition
 from barker.directory import Directory
@@ -18,7 +19,7 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.chance import PRODUCTION, Chosen
 from barker.sim.disk import Disk, SimulatedQueueJournal, SimulatedTimelineJournal
-from barker.sim.looks import beyond, contradictions, forgotten, unhealed, waits
+from barker.sim.looks import beyond, contradictions, forgotten, sleeps, unhealed, waits
 from barker.sim.network import WAYS, Network
 from barker.sim.simulated import PowerFails, Simulated
 from barker.sim.world import World
@@ -26,6 +27,8 @@ from barker.store.social import FILE_NAME
 from barker.suite.shape import Program, Shape, numbered, plan
 from barker.trial.population import Population
 from barker.work.spreading import Bizlogic
+
+KEY = b"the key of a simulated suite"
 
 AN_HOUR = 3_600.0
 
@@ -43,7 +46,7 @@ RATES = (0.9, 1.1)
 
 LASTING = frozenset(
     (
-        *("full", "broken", "read-only", "slow"),
+        *("full", "broken", "read-only", "unreadable", "slow"),
         *("cut", "cut from", "cut to", "stalled", "trickle"),
         *("descriptors", "memory"),
     )
@@ -68,6 +71,11 @@ MOST_ORDERS = 60
 def programs(shape: Shape, *others: Program) -> dict[str, Program]:
     """What is simulated of a suite of that shape, and what else, by kind and number."""
     return numbered((*(program for program in plan(shape) if program.kind not in LEFT_OUT), *others))
+
+
+def credentials(who: Identity) -> Credentials:
+    """By what somebody shows who it is, who has the key."""
+    return Credentials(who, KEY)
 
 
 class Child(NamedTuple):
@@ -139,6 +147,8 @@ class SimulatedSuite:
                     disk.broken = simulated.runs
                 case "read-only":
                     disk.read_only = True
+                case "unreadable":
+                    disk.unreadable = True
                 case "slow":
                     disk.slow = True
                 case "flip":
@@ -188,6 +198,8 @@ class SimulatedSuite:
                     disk.broken = False
                 case "read-only":
                     disk.read_only = False
+                case "unreadable":
+                    disk.unreadable = False
                 case "slow":
                     disk.slow = False
                 case "cut" | "cut from" | "cut to":
@@ -244,16 +256,14 @@ class SimulatedSuite:
         )
 
     def look(self) -> list[str]:
-        """What is wrong with a process now, whatever befalls it (`looks.py`)."""
+        """What is wrong with a process now, whatever befalls it (`looks.py`); its journal has to be read."""
         found = []
         for name, child in self.children.items():
-            process = child.simulated.process
-            if process is not None and child.simulated.between_turns:
+            process, disk = child.simulated.process, child.simulated.disk
+            if process is not None and child.simulated.between_turns and not disk.unreadable:
                 most = MOST_ORDERS if child.program is ORDERS else 1 << 62
-                found += [
-                    f"{name}: {what}"
-                    for what in (*contradictions(process), *beyond(process, most), *waits(process))
-                ]
+                looks = (contradictions(process), beyond(process, most), waits(process), sleeps(process))
+                found += [f"{name}: {what}" for look in looks for what in look]
         return found
 
     def look_at_last(self) -> list[str]:
@@ -293,11 +303,14 @@ class SimulatedSuite:
     def _service(self, program: Program, number: int, system: System, disk: Disk) -> Service:
         assert program.port is not None
         host, directory = self.shape.host, self.shape.directory
+        own = credentials(service(program.kind))
         if program.kind == "directory":
-            return Directory(host, program.port, DEFAULT_LIMITS, system)
+            return Directory(host, program.port, DEFAULT_LIMITS, system, own)
         journal = self.data / f"{program.journal}.sqlite3"
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
-        serving = Serving(program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system)
+        serving = Serving(
+            program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system, credentials=own
+        )
         if program.kind == "outbox":
             queues = disk.open(SimulatedQueueJournal, journal)
             return QueueManifold(serving, queues, "bizlogic", decode_bark, max_depth=self._bounds.max_depth)

@@ -25,6 +25,9 @@ USERS = 3
 MOST_PENDING = 100
 """A user with so many words that are not accepted says no more."""
 
+SECOND_THOUGHTS = 0.3
+"""So often a user says the opposite in the same breath: a word that is done again then is one too many."""
+
 SETTLE_SECONDS = 2.0
 """So long after the last change every bizlogic has seen it, and what came of the last barks has come."""
 
@@ -99,18 +102,22 @@ class Follows:
     # Saying
 
     def _say_later(self) -> None:
-        self._reactor.after(self._chance.expovariate(self._rate), self._say_some)
+        self._reactor.after(self._chance.expovariate(self._rate / (1 + SECOND_THOUGHTS)), self._say_some)
 
     def _say_some(self) -> None:
         if not self._ended:
             self._say_later()
             user, other = self._chance.sample(self.users(), 2)
-            wanted, number = self._chance.random() < 0.5, self._number
-            self._number += 1
-            if number in self._which and len(self._outbounds[user]) < MOST_PENDING:
-                self._say(number, user, other, wanted)
+            wanted = self._chance.random() < 0.5
+            self._say(user, other, wanted)
+            if self._chance.random() < SECOND_THOUGHTS:
+                self._say(user, other, not wanted)
 
-    def _say(self, number: int, user: str, other: str, wanted: bool) -> None:
+    def _say(self, user: str, other: str, wanted: bool) -> None:
+        number = self._number
+        self._number += 1
+        if number not in self._which or len(self._outbounds[user]) >= MOST_PENDING:
+            return
         word = Follow(f"{user}:{number}", user, other, int(self._reactor.wall() * 1000), wanted)
         outbound = self._outbounds[user]
         self._ledger.say(word)
@@ -171,4 +178,5 @@ class _Reader(PeerHandler[Receiver]):
         self._seen.clear()
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
         self._seen.append(message_id(data))

@@ -139,6 +139,11 @@ class Run:
         self._next()
         self._look_later()
 
+    def fail(self, why: str) -> None:
+        """End it before its time."""
+        self.error = BarkerError(why)
+        self.reactor.stop()
+
     def _course(self) -> Iterator[tuple[Callable[[], bool], str]]:
         """One thing after the other; each step is what to wait for, and what it is."""
         for child in self.suite.children.values():
@@ -175,7 +180,11 @@ class Run:
             receiver_from(
                 self.network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
             )
-        yield lambda: all(len(set(self.timelines[user])) >= wanted[user] for user in due), "timelines"
+        # Who has lost his link meanwhile, and come again, sees all of it once more.
+        yield (
+            lambda: not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due),
+            "timelines",
+        )
 
     def _next(self) -> None:
         step = next(self._steps, None)
@@ -200,21 +209,22 @@ class Run:
         elif self._step == "timelines":
             self._show("timelines", self._read() / max(1, self.wanted))
         if self._step != "the suite is ready" and not self._healing and (dead := self.suite.dead()):
-            self._fail(f"nobody has struck it, and yet: {dead}")
+            self.fail(f"nobody has struck it, and yet: {dead}")
         elif self._done():
             self._next()
         elif self.reactor.clock() - self._moved[1] > HEAL_SECONDS:
             if self._step in ("clients", "timelines"):
                 self._next()  # What has not come is lost, and will be found to be.
             else:
-                self._fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
+                self.fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
 
     def _state(self) -> tuple[int, ...]:
         return self.ledger.accepted, self._read(), sum(self.depths.values()), self._left()
 
     def _left(self) -> int:
         """How much the workloads wait for."""
-        return sum(workload.left for workload in self.workloads) if self._step == "clients" else 0
+        asked = self._step in ("clients", "timelines")
+        return sum(workload.left for workload in self.workloads) if asked else 0
 
     def _read(self) -> int:
         return sum(map(len, self.timelines.values()))
@@ -258,10 +268,6 @@ class Run:
         """How much clients did besides barking, by what it is."""
         return {name: count for workload in self.workloads for name, count in workload.figures().items()}
 
-    def _fail(self, why: str) -> None:
-        self.error = BarkerError(why)
-        self.reactor.stop()
-
     # Barks
 
     def _bark(self, author: str) -> None:
@@ -278,7 +284,7 @@ class Run:
             if isinstance(outcome, Accepted):
                 self.ledger.accept(author, number, outbound.place)
             else:
-                self._fail(f"a bark was rejected: {outcome}")
+                self.fail(f"a bark was rejected: {outcome}")
 
         outbound.send(offered, then)
 

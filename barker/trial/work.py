@@ -227,5 +227,6 @@ class _Stored(PeerHandler[Receiver]):
     messages = 0
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
         report = decode_map(data)[1]
         self.messages = report["depth"] + report["dead_letters"]

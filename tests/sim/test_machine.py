@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import selectors
 from contextlib import closing
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import pytest
 
 from barker.amqp.message import encode_bark
 from barker.core.barks import Bark
-from barker.core.errors import StorageError
+from barker.core.errors import Damaged, StorageError
 from barker.core.faults import SIMULATED_KINDS, Fault
 from barker.sim.damage import flip, held, log_at, lose_power
 from barker.sim.disk import Disk, SimulatedQueueJournal
 from barker.sim.network import Network, Port
 from barker.sim.plan import Plan
 from barker.sim.simulation import simulate
-from barker.sim.sockets import Socket
+from barker.sim.sockets import HEARTBEAT, Socket
 from barker.sim.world import World
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
@@ -128,6 +129,26 @@ def test_what_a_disk_says_when_it_takes_nothing(tmp_path: Path, disk: Disk) -> N
     disk.read_only = True
     with pytest.raises(StorageError, match="cannot be written"):
         disk.open(SimulatedQueueJournal, tmp_path / "j.sqlite3")
+
+
+def test_what_cannot_be_read_now_can_be_later(tmp_path: Path, disk: Disk) -> None:
+    path = killed(tmp_path, disk, 3)
+    journal = disk.open(SimulatedQueueJournal, path)
+    users_path = tmp_path / "users.sqlite3"
+    Users(users_path, create=True).close()
+    users = disk.open_users(users_path)
+    disk.unreadable = True
+    with pytest.raises(Damaged, match="disk I/O error"):
+        list(journal.load("outbox", 0, 10))
+    with pytest.raises(Damaged, match="disk I/O error"):
+        users.news()
+    assert disk.misread == 2
+    disk.vanish()
+    with pytest.raises(StorageError, match="the disk fails"):
+        disk.open(SimulatedQueueJournal, path)
+    disk.unreadable = False
+    assert len(list(disk.open(SimulatedQueueJournal, path).load("outbox", 0, 10))) == 3
+    disk.vanish()
 
 
 def test_a_slow_disk_takes_time(tmp_path: Path) -> None:
@@ -242,6 +263,20 @@ def test_who_sips_reads_little_at_a_time() -> None:
     pair.near.send(b"hello")
     pair.settle()
     assert [received(pair.far) for _ in range(4)] == [b"he", b"ll", b"o", None]
+
+
+def test_nobody_is_woken_for_a_heartbeat_alone() -> None:
+    pair, woken = Pair(), []
+    pair.other.wake = lambda: woken.append(pair.world.now)
+    pair.other.selector().register(pair.far, selectors.EVENT_READ)
+    pair.near.send(HEARTBEAT)
+    pair.settle()
+    assert not woken
+    assert pair.other.ready, "who has a turn reads it"
+    pair.near.send(b"hello")
+    pair.settle()
+    assert woken
+    assert [received(pair.far) for _ in range(2)] == [HEARTBEAT, b"hello"]
 
 
 def test_no_more_sockets_than_there_may_be() -> None:

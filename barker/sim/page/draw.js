@@ -76,6 +76,7 @@ function drawPauses() {
 const STRETCHES = {
     "down": ["down"], "frozen": ["frozen", "frozen", 12], "full": ["disk full", "full", 7], "cut": ["cut off", "cut", 3],
     "broken": ["disk broken", "full", 7], "read-only": ["disk read-only", "full", 7], "slow": ["disk slow", "full", 7],
+    "unreadable": ["disk unreadable", "full", 7],
     "cut from": ["says nothing", "cut", 3], "cut to": ["hears nothing", "cut", 3],
     "stalled": ["reads nothing", "frozen", 7], "trickle": ["reads bit by bit", "frozen", 3],
     "descriptors": ["no more sockets", "full", 3], "memory": ["short of memory", "full", 3],

@@ -13,7 +13,7 @@ const SIGNS = {
     "cut to on": ["✂", "bad"], "cut to off": ["∪", "settled"], "stalled on": ["❄", "bark"],
     "stalled off": ["▸", "settled"], "trickle on": ["❄", "soft"], "trickle off": ["▸", "settled"],
     "descriptors on": ["▣", "link"], "descriptors off": ["▢", "settled"], "memory on": ["▣", "link"],
-    "memory off": ["▢", "settled"],
+    "memory off": ["▢", "settled"], "unreadable on": ["▣", "bad"], "unreadable off": ["▢", "settled"],
 };
 
 // Where the words beside marks are.

@@ -47,14 +47,14 @@ const FAULTS = {
     "vanish": "gone without a word", "power": "power lost", "flip": "a bit flips", "broken on": "disk broken",
     "read-only on": "disk read-only", "slow on": "disk slow", "cut from on": "says nothing",
     "cut to on": "hears nothing", "stalled on": "reads nothing", "trickle on": "reads bit by bit",
-    "descriptors on": "no more sockets", "memory on": "short of memory",
+    "descriptors on": "no more sockets", "memory on": "short of memory", "unreadable on": "disk unreadable",
 };
 const WORDS = {
     ...FAULTS, "start": "started", "end": "ended", "frozen off": "goes on", "full off": "disk has room",
     "cut off": "reached again", "commit": "commit", "broken off": "disk is whole", "read-only off": "disk takes writes",
     "slow off": "disk is fast", "cut from off": "heard again", "cut to off": "hears again",
     "stalled off": "reads again", "trickle off": "reads all", "descriptors off": "more sockets",
-    "memory off": "has memory",
+    "memory off": "has memory", "unreadable off": "disk is readable",
 };
 
 // What is shown: all, or what one bark's way is made of.
