@@ -21,15 +21,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from barker.amqp.agent import Agent, register
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Place
-from barker.amqp.process import Process
+from barker.amqp.process import Process, files_for_connections
 from barker.amqp.reactor import cannot_listen
 from barker.amqp.watch import Watcher
 from barker.commands.output import announce
 from barker.core.access import Credentials
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
+from barker.core.log_share import Peer
 from barker.core.routing import Route
-from barker.web.bounds import MOST_PAGES, BoundedServer
+from barker.web.bounds import BACKLOG, BoundedServer, places
 from barker.web.bridge import CLOSE_SECONDS, Bridge, Unreachable
 from barker.web.metrics import CONTENT_TYPE, Reports, exposition
 from barker.web.pages import HEADERS, line, page
@@ -68,7 +69,8 @@ class Gateway(Process):
         super().__init__(f"{ADDRESS}-{host}-{port}", directory, credentials=credentials)
         self._credentials = credentials
         self.host, self.port, self.directory = host, port, directory
-        self._max_connections, self._allow, self._token = max_connections, allow, token
+        self._allow, self._token = allow, token
+        self._websockets, self._connections = places(max_connections, files_for_connections())
         self._admission = Admission(host, port, allow, token)
         self.watcher = Watcher(self.network, lambda change, route: None)
         self.reports = Reports(self.network)
@@ -96,14 +98,14 @@ class Gateway(Process):
     async def _serve_http(self, listening: Future[None]) -> None:
         """All that runs on asyncio, in a thread of its own; `listening` is told when browsers may come."""
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self._server = BoundedServer(self._answer, MOST_PAGES + self._max_connections)
+        self._server = BoundedServer(self._answer, self._connections)
         self._bridge = Bridge(
             self._server,
             self.watcher,
             self.directory,
             self._ask_reactor,
             self.reactor.chance,
-            self._max_connections,
+            self._websockets,
             self._credentials,
         )
         runner = web.ServerRunner(self._server, shutdown_timeout=2 * CLOSE_SECONDS)
@@ -120,7 +122,7 @@ class Gateway(Process):
 
     async def _listen(self, runner: web.ServerRunner) -> None:
         try:
-            await web.TCPSite(runner, self.host, self.port, backlog=1024).start()
+            await web.TCPSite(runner, self.host, self.port, backlog=BACKLOG).start()
         except OSError as error:
             raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]
@@ -150,7 +152,7 @@ class Gateway(Process):
         token = tokens[0].removeprefix(TOKEN_PROTOCOL) if tokens else ""
         refusal = self._admission.refusal(host, origin, token)
         if refusal:
-            log.info("%s is refused: %s", request.remote, refusal)
+            log.info("%s is refused: %s", Peer(request.remote), refusal)
             return line(403, refusal)
         if request.method not in ("GET", "HEAD"):
             return line(405, "there is only GET here")
@@ -212,5 +214,6 @@ def tell_in_a_line(record: logging.LogRecord) -> bool:
     """A filter for aiohttp's log: what a peer got wrong needs no traceback."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
-        log.warning("%s: %s", record.getMessage(), error.message.partition("\n")[0])
+        about = Peer(record.args[0]) if isinstance(record.args, tuple) and record.args else "a peer"
+        log.warning("%s: no HTTP: %s", about, error.message.partition("\n")[0])
     return not isinstance(error, HttpProcessingError)
