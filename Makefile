@@ -59,8 +59,8 @@ simulate: setup ## simulate hour after hour, with a new seed each, until a promi
 
 dist: setup $(SUPPLY)/done ## build a wheel with the pages inside, and a list of what it is made of: dist/
 	@rm -rf build dist && $(PY) -m pip wheel -qq --no-deps --no-build-isolation -w dist . && rm -rf build
-	@$(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o dist/python.cdx.json requirements.txt
-	@cd webui && $(NPM) sbom --sbom-format cyclonedx --package-lock-only >../dist/pages.cdx.json
+	@PYTHONWARNINGS=ignore $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o dist/python.cdx.json requirements.txt
+	@cd webui && $(NPM) sbom --sbom-format cyclonedx --package-lock-only --omit dev >../dist/pages.cdx.json
 	@ls dist/*
 
 docs: $(VENV)/docs ## build the documentation: docs/_build/html/index.html

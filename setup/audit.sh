@@ -18,9 +18,9 @@ ask() { # what it is about, the words of a service that is not reached, the comm
 }
 
 for file in requirements*.txt; do
-  ask "$file" 'ServiceError|ConnectionError|HTTPError|Failed to connect|Max retries|Service Unavailable|Not Found' \
-    "$PYTHON" -m pip_audit --disable-pip --require-hashes --progress-spinner off -r "$file"
+  ask "$file" 'could not be audited|Max retries exceeded|requests\.exceptions' \
+    "$PYTHON" -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r "$file"
 done
-cd webui && ask webui/package-lock.json 'ENOTFOUND|ECONNREFUSED|ENOAUDIT|audit endpoint returned an error|ETIMEDOUT|EAI_AGAIN|network' \
+cd webui && ask webui/package-lock.json 'audit endpoint returned an error' \
   $NPM audit --package-lock-only
 exit $found
