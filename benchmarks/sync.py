@@ -26,7 +26,8 @@ def rate(sync: str, window: int, seconds: float, data: Path | None) -> float:
     :raises BarkerError: when it accepts none.
     """
     with stand(data) as stage:
-        stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", "--sync", sync)
+        accept = "--accept", "bark", "--max-rate", "0"
+        stage.start("manifold", "outbox", "--push", "bizlogic", *accept, "--sync", sync)
         producer = Producer(stage, "outbox", window=window)
         until(lambda: producer.accepted, lambda: producer.accepted, "the outbox accepts a bark")
         before, begun = producer.accepted, time.monotonic()

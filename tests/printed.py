@@ -43,10 +43,11 @@ RUN_ON = re.compile(
 
 NOT_RUN = {
     "python3 -m venv .venv": "make has made it",
-    "pip install -r requirements.txt": "make has done it; it needs the network",
-    "pip install --no-deps -e .": "make has done it; it would change the Python that runs the tests",
+    "pip install --require-hashes -r requirements-build.txt": "make has done it; it needs the network",
+    "pip install --require-hashes --no-build-isolation -r requirements.txt": "make has done it, likewise",
+    "pip install --no-deps --no-build-isolation -e .": "make has done it; it would change this Python",
     "(cd webui && npm ci)": "make has done it; it needs the network",
-    "pip install -r requirements-dev.txt": "make has done it; it needs the network",
+    "pip install --require-hashes -r requirements-dev.txt": "make has done it; it needs the network",
     "pytest": "it runs now",
     "make dist": "tests/browser/test_wheel.py builds a wheel",
     "pip install 'dist/barker-0.1.0-py3-none-any.whl[all]'": "tests/browser/test_wheel.py installs it",

@@ -726,7 +726,7 @@ def test_half_a_request_is_not_waited_for(suite: Suite, again: bytes) -> None:
 
 
 def test_one_connection_too_many_is_told_so(suite: Suite) -> None:
-    gateway = _altered(suite, "server.MOST_PAGES = 4", "--max-connections", "1")
+    gateway = _altered(suite, "bounds.MOST_PAGES = 4", "--max-connections", "1")
     with contextlib.ExitStack() as all_of_them:
         held = [all_of_them.enter_context(_connect(gateway)) for _ in range(5)]
         wait_for(lambda: _count(gateway) == 5, "they are there")

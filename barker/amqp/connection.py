@@ -34,7 +34,14 @@ from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
 from barker.amqp.sasl import Sasl
 from barker.core.access import STRANGER, Identity
 from barker.core.capacity import DEFAULT_BOUNDS, Bounds
-from barker.core.errors import InvalidField, LimitExceeded, NotAuthentic, NotSupported, PeerError
+from barker.core.errors import (
+    InvalidField,
+    LimitExceeded,
+    NotAuthentic,
+    NotSupported,
+    PeerError,
+    TransferLimitExceeded,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,17 +63,56 @@ LEAST_OUTGOING_BYTES = 16 * 1024
 ASKED_BYTES = 8 * 1024
 """After so many more bytes it is asked again how many wait."""
 
+ANSWER_BYTES = 1024
+"""So much at most, or little more, goes to a peer because of one frame of its own."""
+
+PARTIAL_BYTES = 64 * 1024 * 1024
+"""How much of unfinished messages (of several transfers) a connection may have us hold, in bytes."""
+
+PARTIAL_BYTES_IN_ALL = 256 * 1024 * 1024
+"""The same for all connections of a process together."""
+
 
 class Share:
-    """What each of a process's connections may have waiting for its socket, in bytes."""
+    """What the connections of a process may have it hold: each its part, and all of them together."""
 
     def __init__(self) -> None:
         self.bytes = OUTGOING_BYTES
+        """So much may wait for the socket of each."""
+        self._partial_bytes = 0
+        self._partial: dict[Connection, int] = {}
 
     def among(self, connections: int) -> None:
         """So many there are now."""
         share = OUTGOING_BYTES_IN_ALL // max(1, connections)
         self.bytes = min(OUTGOING_BYTES, max(LEAST_OUTGOING_BYTES, share))
+
+    def keep(self, connection: Connection, size: int) -> bool:
+        """Whether `connection` may have `size` more bytes of an unfinished message held; they count then.
+
+        If that is too much for all together, who has most loses what it has.
+        """
+        if self._partial.get(connection, 0) + size > PARTIAL_BYTES:
+            return False
+        self._count(connection, size)
+        while self._partial_bytes > PARTIAL_BYTES_IN_ALL:
+            most = max(self._partial, key=self._partial.__getitem__)
+            if most is connection:
+                self._count(connection, -size)
+                return False
+            most.give_up_parts()
+        return True
+
+    def forget(self, connection: Connection, size: int) -> None:
+        """So much of what :meth:`keep` has counted is held no more."""
+        if size:
+            self._count(connection, -size)
+
+    def _count(self, connection: Connection, size: int) -> None:
+        self._partial_bytes += size
+        left = self._partial.pop(connection, 0) + size
+        if left:
+            self._partial[connection] = left
 
 
 class Connection:
@@ -93,7 +139,7 @@ class Connection:
         self.bounds = bounds
         """How much its links have in hand, at most."""
         self.peer = ""
-        """Who is at the other end, for logs: host:port."""
+        """Who is at the other end, for logs: host:port; of one that has dialled, a :class:`Peer`."""
         self.identity = STRANGER
         """Who is at the other end, as far as it has proved that."""
         self.proved = False
@@ -106,7 +152,7 @@ class Connection:
         self._touched = False
         self._lost = False
         self._next_tick = 0
-        self._closed = False
+        self._closed = self._expelled = False
         self._opened = False
         self._condition: Condition | None = None
         self._links: dict[Any, Link] = {}
@@ -116,8 +162,8 @@ class Connection:
         self._sending: dict[Any, int] = {}  # How many senders each session has.
         self._share = share or Share()
         self._sent_since = 0
+        self._owing = 0
         self._limits = limits
-        self._partial_bytes = 0
         self.is_server, self.hostname = server, hostname
         self._default_session: Any = None
         self._names = itertools.count()
@@ -211,7 +257,21 @@ class Connection:
         self._touch()
         self._end_links(condition)
 
+    def give_up_parts(self) -> None:
+        """End the links that have part of a message here: it is too much, with those of others."""
+        for link in self.links:
+            if isinstance(link, Receiver):
+                link._give_up_part()
+
     # What the reactor calls
+
+    @property
+    def owes_much(self) -> bool:
+        """Whether a peer that dialled has caused many answers, and not taken them: it may ask no more yet.
+
+        Who was dialled may go on, or each could wait for the other to read.
+        """
+        return self.is_server and self._owing * ANSWER_BYTES > self._share.bytes
 
     def receive(self, data: bytes) -> bool:
         """Take bytes from the peer and call the handlers; False when the peer can send no more."""
@@ -228,7 +288,7 @@ class Connection:
                 return False
             offset += taken
         self._touch()
-        return not self._lost and lib.pn_transport_capacity(self._transport) >= 0
+        return not (self._lost or self._expelled) and lib.pn_transport_capacity(self._transport) >= 0
 
     def output(self) -> memoryview | None:
         """Bytes for the peer (valid until the next call); empty if there are none now, None after the end."""
@@ -256,9 +316,11 @@ class Connection:
             self._end_sasl()
         elif not self._lost:
             lib.pn_transport_pop(self._transport, count)
+            self._owing = max(0, self._owing - count // ANSWER_BYTES)
 
     def resume(self) -> None:
         """All output is written: senders that were held back may go on."""
+        self._owing = 0
         if self._held:
             self._held = False
             for link in self.links:
@@ -370,6 +432,7 @@ class Connection:
                     if link.live and lib.pn_link_get_drain(link._link):
                         self._draining.append(link)
             elif kind in _EVENTS:
+                self._owing += 1
                 try:
                     _EVENTS[kind](self, event)
                 except Exception:
@@ -382,7 +445,7 @@ class Connection:
         if impl not in self._ending or lib.pn_link_is_sender(impl):
             return
         if lib.pn_link_credit(impl) < lib.pn_link_queued(impl):
-            self.close(Condition("amqp:link:transfer-limit-exceeded", "over a link that has ended"))
+            self._expel(TransferLimitExceeded("over a link that has ended"))
             return
         while (delivery := lib.pn_link_current(impl)) != NULL:
             while lib.pn_link_recv(impl, buffers.read, READ_SIZE) > 0:
@@ -473,8 +536,7 @@ class Connection:
                 raise NotSupported("there is no browsing here (distribution-mode copy): receiving consumes")
             if not address:
                 raise InvalidField("attach to an address: this container has no anonymous node")
-            if len(self._links) > self._limits.links:
-                raise LimitExceeded(f"a connection may have {self._limits.links} links here")
+            self._check_links()
             link.properties = read_map(lib.pn_link_remote_properties(impl))
             link.handler = self.handler.on_attach(link)
         except PeerError as error:
@@ -494,6 +556,24 @@ class Connection:
             link.opened = True
             self._touch()
             self._call(link, link.handler.on_opened, link)
+
+    def _expel(self, error: PeerError) -> None:
+        """Close the connection, and read nothing more of a peer that does not keep to what it was told."""
+        self._expelled = True
+        self.close(Condition(error.condition, error.description))
+
+    def _check_links(self) -> None:
+        """See that the peer may attach one link more; with those that ended and that it did not detach.
+
+        :raises LimitExceeded: when it may not; who goes on then has no connection any more.
+        """
+        most = self._limits.links
+        count = len(self._links) + len(self._ending)
+        if count > most:
+            error = LimitExceeded(f"a connection may have {most} links here, and detaches those that ended")
+            if count > 2 * most:
+                self._expel(error)
+            raise error
 
     def _on_link_close(self, event: Any) -> None:
         impl = lib.pn_event_link(event)

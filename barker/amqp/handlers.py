@@ -25,8 +25,8 @@ class Limits:
 
     connections: int = 20_000
     """Connections at one time."""
-    links: int = 20_000
-    """Links that a peer may attach on one connection."""
+    links: int = 500
+    """Links that a peer may have attached on one connection, those that it does not detach included."""
     frame_size: int = 64 * 1024
     """The largest frame, in bytes (AMQP 1.0 §2.7.1)."""
     open_seconds: float = 5.0

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTIAL_BYTES = 64 * 1024 * 1024
-"""How much of unfinished messages (of several transfers) a connection may have us hold, in bytes."""
-
 MAX_MESSAGE = 16 * 1024 * 1024
 """The largest message a link takes unless told otherwise, in bytes."""
 
@@ -392,8 +389,10 @@ class Receiver(Link):
     def _returned(self) -> None:
         """One delivery was settled: the peer gets its credit back, a quarter of the window at a time."""
         self._owed += 1
-        if not self.connection._touched:
-            self.connection._touch()
+        connection = self.connection
+        connection._owing += 1
+        if not connection._touched:
+            connection._touch()
         if self._owed >= self._least:
             self._grant(self._least)
 
@@ -474,11 +473,9 @@ class Receiver(Link):
             self._drop_part()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
             return
-        if self.connection._partial_bytes + pending > PARTIAL_BYTES:
-            self._drop_part()
-            self.refuse(LimitExceeded(f"unfinished messages may have {PARTIAL_BYTES} bytes in all"))
+        if not self.connection._share.keep(self.connection, pending):
+            self._give_up_part(always=True)
             return
-        self.connection._partial_bytes += pending
         while pending > 0:
             got = lib.pn_link_recv(self._link, buffers.read, min(pending, READ_SIZE))
             if got <= 0:
@@ -486,11 +483,17 @@ class Receiver(Link):
             self._partial += buffers.read_bytes[:got]
             pending -= got
 
+    def _give_up_part(self, always: bool = False) -> None:
+        """End the link, if part of a message is here (or `always`), as too much is held of such."""
+        if self._partial or always:
+            self._drop_part()
+            self.refuse(LimitExceeded("too much is held here of unfinished messages: send fewer at a time"))
+
     def _end(self, condition: Condition | None) -> None:
         self._drop_part()
         super()._end(condition)
 
     def _drop_part(self) -> None:
         """What was kept of an unfinished message is done with."""
-        self.connection._partial_bytes -= len(self._partial)
+        self.connection._share.forget(self.connection, len(self._partial))
         self._partial.clear()

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 END_SECONDS = 2.0
 """How long a process that is told to end may take to finish what it has in hand."""
 
+OTHER_FILES = 100
+"""So many files are left for what is no connection of a peer's."""
+
 
 class Process:
     """One process; services, the commands at a terminal and the gateway are made of it."""
@@ -134,8 +137,14 @@ def end_with_launcher(reactor: Reactor, stop: Callable[[], None]) -> None:
         reactor.watch(sys.stdin.fileno(), on_input)
 
 
-def raise_file_limit() -> None:
-    """Every connection is an open file: take as many as this process may have."""
+def raise_file_limit() -> int:
+    """Every connection is an open file: take as many as this process may have; how many that are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def files_for_connections() -> int:
+    """How many connections there can be: files are left for journals, and for those that are dialled."""
+    return max(1, raise_file_limit() - OTHER_FILES)

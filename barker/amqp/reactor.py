@@ -30,6 +30,7 @@ from barker.amqp.sign_in import SignIn
 from barker.amqp.system import System
 from barker.core.access import Credentials
 from barker.core.errors import Mistake, NotAuthentic
+from barker.core.log_share import Peer
 
 if TYPE_CHECKING:
     from barker.amqp.certificates import Certificates
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """How many connections may wait to be accepted; the kernel's somaxconn caps it."""
+
+ACCEPTED = 100
+"""So many are accepted before others have their turn."""
 
 TURN_SECONDS = 0.05
 """So long a turn reads. Who has to wait then comes first in the next one."""
@@ -422,7 +426,7 @@ class Reactor:
         self._share.among(len(self._wires))
         self._mark(connection)
 
-    def _accepted(self, sock: socket.socket, peer: str, handler: ConnectionHandler, limits: Limits) -> None:
+    def _accepted(self, sock: socket.socket, peer: Peer, handler: ConnectionHandler, limits: Limits) -> None:
         if len(self._wires) >= limits.connections:
             # Before there is a connection, AMQP has no way to say why.
             sock.close()
@@ -532,6 +536,8 @@ class _Wire:
             self._reactor._drop(self._connection, _broken(error))
             return
         more = self.stream.receive(data) if data else False
+        if more and self._full and self._connection.owes_much:
+            self._set_full(True)
         if not more:
             # The end of the stream, or bytes that are no AMQP: say what is left to say, and go.
             self.flush()
@@ -544,7 +550,9 @@ class _Wire:
 
     def _set_full(self, full: bool) -> None:
         self._full = full
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if full else 0)
+        events = selectors.EVENT_WRITE if full else selectors.EVENT_READ
+        if full and not self._connection.owes_much:
+            events |= selectors.EVENT_READ
         self._reactor._selector.modify(self.socket, events, self._on_ready)
 
 
@@ -587,7 +595,7 @@ class Listener:
             self._reactor._selector.register(self._socket, selectors.EVENT_READ, self._on_ready)
 
     def _on_ready(self, mask: int) -> None:
-        while True:
+        for _ in range(ACCEPTED):
             try:
                 sock, peer = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -599,7 +607,7 @@ class Listener:
                 self._reactor._unregister(self._socket)
                 self._reactor.after(1.0, self._watch)
                 return
-            self._reactor._accepted(sock, f"{peer[0]}:{peer[1]}", self.handler, self._limits)
+            self._reactor._accepted(sock, Peer(f"{peer[0]}:{peer[1]}"), self.handler, self._limits)
 
 
 def _ended(sock: Any) -> bool:

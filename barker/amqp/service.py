@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from barker.amqp.agent import Agent, register
@@ -17,7 +17,7 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerLink, Place
-from barker.amqp.process import Process
+from barker.amqp.process import Process, files_for_connections
 from barker.amqp.system import System
 from barker.core.access import Credentials, check_receive, check_send, identified
 from barker.core.errors import BarkerError, MessageTooLarge, Mistake, NotAllowed, NotFound, not_here
@@ -63,8 +63,9 @@ class Service(Process, ConnectionHandler):
             serving.credentials,
         )
         self.serving = serving
+        limits = replace(serving.limits, connections=min(serving.limits.connections, files_for_connections()))
         try:
-            self.listener = self.reactor.listen(serving.host, serving.port, self, serving.limits)
+            self.listener = self.reactor.listen(serving.host, serving.port, self, limits)
         except Mistake:
             self.reactor.close()
             raise

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -22,6 +22,7 @@ from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.access import on_loopback
 from barker.core.errors import BarkerError, Mistake
+from barker.core.log_share import LogShare, Peer
 from barker.core.printable import printable, printable_lines
 from barker.core.routing import POLICIES
 from barker.environment import DATA as DATA
@@ -303,6 +304,25 @@ class Formatter(logging.Formatter):
         return "  " + printable_lines(super().formatException(ei)).replace("\n", "\n  ")
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes the log to standard error; about one peer so much and no more (`core/log_share.py`)."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(Formatter())
+        self._share = LogShare()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line, unless there are too many of its peer."""
+        for told in self._share.left_out(record.created):
+            super().emit(log.makeRecord(log.name, logging.WARNING, "", 0, told, (), None))
+        about = record.args if isinstance(record.args, tuple) else ()
+        peers = [each for each in about if isinstance(each, Peer)]
+        # Who wants to know everything is told everything.
+        if record.levelno < logging.INFO or all(map(self._share.admit, peers)):
+            super().emit(record)
+
+
 def _check_text(arguments: dict[str, Any]) -> None:
     """See that what was typed is text. (Paths may be any bytes.)
 
@@ -348,12 +368,10 @@ def program(command: Command) -> Command:
     @click.help_option("-h", "--help")
     @functools.wraps(command)
     def run(*args: Any, log_level: str, **kwargs: Any) -> Any:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(Formatter())
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # Also where not every letter can be shown.
-        logging.basicConfig(level=log_level.upper(), handlers=[handler])
+        logging.basicConfig(level=log_level.upper(), handlers=[Handler()])
         os.umask(0o077)  # What is written is this user's alone.
         try:
             _check_text(kwargs)

@@ -15,6 +15,9 @@ from barker.core.errors import InvalidField, Mistake
 MAX_TEXT = 280
 """The longest text of a bark, in Unicode code points."""
 
+LARGEST = 8 * 1024
+"""The largest message that is a bark, with all its sections, in bytes."""
+
 MAX_ID = 256
 """The longest id of a bark, in characters."""
 

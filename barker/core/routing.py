@@ -11,17 +11,23 @@ but for the same container over a new connection: its old connection is dead, an
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from barker.core.errors import Held, InvalidField, Mistake, OtherData
+from barker.core.errors import Held, InvalidField, LimitExceeded, Mistake, OtherData
 from barker.core.partitions import Partition
 
-MAX_ADDRESS = 512
-"""The longest address, in characters."""
+MAX_ADDRESS = 256
+"""The longest address, in bytes."""
+
+MAX_LEVELS = 8
+"""The most words of an address, between slashes."""
+
+MOST_ROUTES = 50
+"""So many routes may be registered over one connection: a service has two, or three."""
 
 MAX_HOST = 255
 """The longest name of a host, in characters (RFC 1035 §2.3.4)."""
@@ -125,6 +131,7 @@ class Routes:
 
     def __init__(self) -> None:
         self._routes: dict[Place, tuple[Route, Holder]] = {}
+        self._held: Counter[Hashable] = Counter()  # By connection: how many routes are registered over it.
         self._root = _Node()
 
     def __iter__(self) -> Iterator[Route]:
@@ -138,15 +145,20 @@ class Routes:
         """`holder` serves `route`; the one whose place it takes, if there is one: its link is to be ended.
 
         :raises Held: when another holds the place and keeps it.
+        :raises LimitExceeded: when too many are registered over its connection.
         """
         current = self._routes.get(route.place)
+        if current is not None and holder != current[1] and not holder.follows(current[1]):
+            raise Held(
+                f"{route.address} at {route.host}:{route.port} is held by another registration, which "
+                "keeps it while its link stands: try again later, or register another port"
+            )
+        mine = current is not None and holder.connection == current[1].connection
+        if holder.connection is not None and self._held[holder.connection] - mine >= MOST_ROUTES:
+            raise LimitExceeded(f"a connection may register {MOST_ROUTES} routes")
         if current is not None:
-            if holder != current[1] and not holder.follows(current[1]):
-                raise Held(
-                    f"{route.address} at {route.host}:{route.port} is held by another registration, which "
-                    "keeps it while its link stands: try again later, or register another port"
-                )
-            self._forget(current[0])
+            self._forget(*current)
+        self._held[holder.connection] += 1
         self._routes[route.place] = route, holder
         self._root.grown(route.address).turns.appendleft(route)
         return current[1] if current is not None and current[1] != holder else None
@@ -156,7 +168,7 @@ class Routes:
         current = self._routes.get(route.place)
         if current is None or current[1] != holder:
             return False
-        self._forget(current[0])
+        self._forget(*current)
         return True
 
     def choose(self, address: str, chance: Random, avoid: str = "") -> Route | None:
@@ -182,8 +194,11 @@ class Routes:
         turns.append(candidates[0])
         return candidates[0]
 
-    def _forget(self, route: Route) -> None:
+    def _forget(self, route: Route, holder: Holder) -> None:
         del self._routes[route.place]
+        self._held[holder.connection] -= 1
+        if not self._held[holder.connection]:
+            del self._held[holder.connection]
         self._root.pruned(route)
 
 
@@ -299,11 +314,15 @@ def normalised(address: str) -> str:
 def checked_address(address: str) -> str:
     """An address, :func:`normalised`.
 
-    :raises InvalidField: when it is longer than any is.
+    :raises LimitExceeded: when it is longer than any is.
     """
-    if len(address) > MAX_ADDRESS:
-        raise InvalidField(f"an address has {MAX_ADDRESS} characters at most; this one has {len(address)}")
-    return normalised(address)
+    size = len(address.encode(errors="replace"))
+    if size > MAX_ADDRESS:
+        raise LimitExceeded(f"an address has {MAX_ADDRESS} bytes at most; this one has {size}")
+    address = normalised(address)
+    if address.count("/") >= MAX_LEVELS:
+        raise LimitExceeded(f"an address has {MAX_LEVELS} levels at most; this has {address.count('/') + 1}")
+    return address
 
 
 def _holds(route: Route, name: str) -> bool:

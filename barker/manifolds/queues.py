@@ -229,7 +229,12 @@ class QueueManifold(Service):
         """A message that is in flight to `link` becomes a dead letter."""
         entry = queue.work.settle(link, sequence)
         if entry is not None:
-            log.warning("%s: a message was rejected, and is a dead letter now: %s", queue.address, condition)
+            log.warning(
+                "%s: %s has rejected a message, which is a dead letter now: %s",
+                queue.address,
+                link.connection.peer,
+                condition,
+            )
             self._settled.append((queue.address, sequence))
             if self._barks:
                 self._barks.rejected(entry)

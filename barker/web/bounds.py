@@ -21,6 +21,20 @@ FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\ntoo many c
 """What a connection too many is told."""
 
 
+BACKLOG = 128
+"""How many connections may wait to be accepted; a browser makes six."""
+
+
+def places(websockets: int, files: int) -> tuple[int, int]:
+    """How many WebSockets there may be, and how many connections in all, with so many files for them.
+
+    `websockets` are wanted. Each takes two files: the browser's, and the service's.
+    """
+    pages = min(MOST_PAGES, max(1, files // 4))
+    websockets = max(1, min(websockets, (files - pages) // 2))
+    return websockets, websockets + pages
+
+
 class BoundedServer(web.Server):
     """aiohttp's server, with bounds."""
 

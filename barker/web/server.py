@@ -22,7 +22,7 @@ from barker.amqp.agent import Agent, register
 from barker.amqp.certificates import Certificates
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Place
-from barker.amqp.process import Process
+from barker.amqp.process import Process, files_for_connections
 from barker.amqp.reactor import cannot_listen
 from barker.amqp.watch import Watcher
 from barker.commands.output import announce
@@ -30,8 +30,9 @@ from barker.commands.session import page_link
 from barker.core.access import Credentials, pages_key
 from barker.core.admission import Admission
 from barker.core.errors import Mistake
+from barker.core.log_share import Peer
 from barker.core.routing import Route
-from barker.web.bounds import MOST_PAGES, BoundedServer
+from barker.web.bounds import BACKLOG, BoundedServer, places
 from barker.web.bridge import CLOSE_SECONDS, Bridge, Unreachable
 from barker.web.door import PATHS, Door
 from barker.web.metrics import CONTENT_TYPE, Reports, exposition
@@ -68,7 +69,8 @@ class Gateway(Process):
         # Beside the reactor's: these are of the other thread.
         self._certificates = Certificates(credentials, self.reactor.clock) if credentials.authority else None
         self.host, self.port, self.directory = host, port, directory
-        self._max_connections, self._allow = max_connections, allow
+        self._allow = allow
+        self._websockets, self._connections = places(max_connections, files_for_connections())
         self._key = pages_key(credentials.key)
         self._door = self._made_door()
         self.watcher = Watcher(self.network, lambda change, route: None)
@@ -98,14 +100,14 @@ class Gateway(Process):
     async def _serve_http(self, listening: Future[None]) -> None:
         """All that runs on asyncio, in a thread of its own; `listening` is told when browsers may come."""
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self._server = BoundedServer(self._answer, MOST_PAGES + self._max_connections)
+        self._server = BoundedServer(self._answer, self._connections)
         self._bridge = Bridge(
             self._server,
             self.watcher,
             self.directory,
             self._ask_reactor,
             self.reactor.chance,
-            self._max_connections,
+            self._websockets,
             self._credentials,
             self._certificates,
         )
@@ -124,7 +126,7 @@ class Gateway(Process):
     async def _listen(self, runner: web.ServerRunner) -> None:
         tls = self._certificates.for_pages() if self._certificates else None
         try:
-            await web.TCPSite(runner, self.host, self.port, backlog=1024, ssl_context=tls).start()
+            await web.TCPSite(runner, self.host, self.port, backlog=BACKLOG, ssl_context=tls).start()
         except OSError as error:
             raise Mistake(cannot_listen(self.host, self.port, error)) from None
         self.port = runner.addresses[0][1]
@@ -162,7 +164,7 @@ class Gateway(Process):
         if not refusal and at_door and not self._door.admission.is_ours(origin):
             refusal = "only the gateway's own pages are let in here"
         if refusal:
-            log.info("%s is refused: %s", request.remote, refusal)
+            log.info("%s is refused: %s", Peer(request.remote), refusal)
             return line(403, refusal)
         if at_door:
             return await self._door.answer(request)
@@ -226,5 +228,6 @@ def tell_in_a_line(record: logging.LogRecord) -> bool:
     """A filter for aiohttp's log: what a peer got wrong needs no traceback."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
-        log.warning("%s: %s", record.getMessage(), error.message.partition("\n")[0])
+        about = Peer(record.args[0]) if isinstance(record.args, tuple) and record.args else "a peer"
+        log.warning("%s: no HTTP: %s", about, error.message.partition("\n")[0])
     return not isinstance(error, HttpProcessingError)

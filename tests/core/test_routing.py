@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from barker.core.errors import Held, InvalidField, OtherData
+from barker.core.errors import Held, InvalidField, LimitExceeded, OtherData
 from barker.core.partitions import number_of
 from barker.core.routing import (
     MAX_ADDRESS,
+    MOST_ROUTES,
     POLICIES,
     REMEMBERED,
     START_SECONDS,
@@ -87,10 +88,29 @@ def test_what_is_normalised_does_not_begin_with_a_slash(address: str) -> None:
 def test_an_address_is_as_long_as_it_may_be_and_no_longer() -> None:
     longest = "/" + "x" * (MAX_ADDRESS - 1)
     assert checked_address(longest) == longest[1:]
-    with pytest.raises(InvalidField, match="512 characters at most; this one has 513"):
+    with pytest.raises(LimitExceeded, match="256 bytes at most; this one has 257"):
         checked_address(longest + "x")
-    with pytest.raises(InvalidField, match="512 characters"):
+    with pytest.raises(LimitExceeded, match="256 bytes"):
         Route.from_map(fields(address=longest + "x"))
+
+
+def test_an_address_has_so_many_levels_and_no_more() -> None:
+    assert checked_address("/1/2/3/4/5/6/7/8/") == "1/2/3/4/5/6/7/8"
+    with pytest.raises(LimitExceeded, match="8 levels at most; this has 9"):
+        checked_address("1/2/3/4/5/6/7/8/9")
+
+
+def test_a_connection_registers_so_many_routes_and_others_may_go_on() -> None:
+    routes, one, two = Routes(), Holder("a", "connection"), Holder("b", "another")
+    many = [route(port) for port in range(1, MOST_ROUTES + 2)]
+    for each in many[:-1]:
+        routes.add(each, one)
+    routes.add(many[0], one)  # Again.
+    with pytest.raises(LimitExceeded, match=f"{MOST_ROUTES} routes"):
+        routes.add(many[-1], one)
+    routes.add(many[-1], two)
+    routes.remove(many[0], one)
+    routes.add(route(MOST_ROUTES + 2), one)
 
 
 def test_to_choose_takes_no_longer_than_to_read_the_address() -> None:
