@@ -37,8 +37,6 @@ def main(open_pages: bool, session_file: Path | None, directory_place: Place) ->
     """
     if session_file is not None:
         directory_place = Place.parse(read_session(session_file).directory)
-    file, _ = key_file(directory_place)
-    key = pages_key(read_key(file))
     terminal = Terminal(directory_place)
 
     def on_change(change: str, route: Route | None) -> None:
@@ -49,11 +47,15 @@ def main(open_pages: bool, session_file: Path | None, directory_place: Place) ->
     watcher = Watcher(terminal.network, on_change)
     terminal.expect("the directory has not told its routes", WAIT_SECONDS)
     terminal.run()
+    credentials = terminal.reactor.credentials
+    if credentials is None:
+        whose = f"the suite at {directory_place}"
+        raise Mistake(f"this takes the key of {whose}, which is in its data folder: --key FILE")
     if not gateways:
         raise Mistake(f"no gateway belongs to the suite at {directory_place}: 'barker gateway' starts one")
     gateway = Place(gateways[0].host, gateways[0].port)
-    credentials = terminal.reactor.credentials
-    secure = credentials is not None and bool(credentials.authority)
+    file, _ = key_file(directory_place)  # With TLS, too, the pages' key is made of it.
+    key, secure = pages_key(read_key(file)), bool(credentials.authority)
     links = [page_link(gateway, key, secure, path) for path in ("", "monitoring/")]
     show(f"The page: {links[0]}\nThe dashboard: {links[1]}")
     if open_pages and browse(links, file.parent).wait() != 0:

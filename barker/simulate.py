@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +19,16 @@ from barker.core.errors import Mistake
 from barker.environment import extra
 from barker.sim.diagram import write_diagram
 from barker.sim.many import Far, duration, plans, rates, run_all
-from barker.sim.plan import Plan, read
+from barker.sim.plan import read
 from barker.sim.record import Record
-from barker.sim.shrink import shrink
-from barker.sim.simulation import Outcome, figures_of, simulate
+from barker.sim.simulation import figures_of
 from barker.store.journal import SYNC
 
 with extra("terminal"):
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
-    from rich.table import Table
 
-
-def _show(console: Console, all_figures: list[dict[str, Any]], real: float) -> None:
-    by_fault = sum((Counter(figures["by_fault"]) for figures in all_figures), Counter[str]())
-    faults = Table("fault", "times", title=f"{by_fault.total()} faults")
-    for kind, count in sorted(by_fault.items()):
-        faults.add_row(kind, f"{count:,}")
-    console.print(faults)
-    virtual = sum(figures["virtual_seconds"] for figures in all_figures)
-    result = Table("what", "how much")
-    result.add_row("virtual hours", f"{virtual / 3600:.2f}")
-    result.add_row("times real time", f"{virtual / real:.0f}")
-    names = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange", "excused", "others")
-    counts: Counter[str] = Counter()
-    for figures in all_figures:
-        counts.update({name: figures[name] for name in names} | figures["besides"])
-    for name, count in counts.items():
-        result.add_row(name.replace("_", " "), f"{count:,}")
-    console.print(result)
-
-
-def _tell(console: Console, plan: Plan, outcome: Outcome, smaller: bool, diagram: bool) -> None:
-    """Say what is wrong with a run; with `smaller`, also what is left when it is made small (and drawn)."""
-    console.print(f"seed {plan.seed}:", *outcome.wrong, sep="\n  ")
-    if smaller:
-        console.print("Making it smaller …")
-        plan = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
-        file = Path(f"simulated-{plan.seed}.json")
-        plan.write(file)
-        record = Record()
-        outcome = simulate(plan, record=record)
-        console.print(*plan.told(), *outcome.wrong, sep="\n  ")
-        console.print(f"Again: barker simulate --replay {file}")
-        if diagram:
-            write_diagram(file.with_suffix(".html"), plan, outcome, record)
-            console.print(f"To be looked at: {file.with_suffix('.html')}")
+    from barker.sim.told import show_all, tell_what_is_wrong
 
 
 @options.command("simulate")
@@ -146,9 +109,9 @@ def main(
             if diagram is not None and record is not None:
                 write_diagram(diagram, plan, outcome, record)
             if outcome.wrong:
-                _tell(console, plan, outcome, replay is None, diagram is not None)
+                tell_what_is_wrong(console, plan, outcome, replay is None, diagram is not None)
     if not as_json:
-        _show(console, done, far.seconds)
+        show_all(console, done, far.seconds)
     kept = all(figures["kept"] for figures in done)
     console.print("All promises were kept." if kept else "The promises were NOT kept.")
     sys.exit(0 if kept else 1)

@@ -189,7 +189,7 @@ def _page(suite: Suite, user: str) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page()
         readers = suite.readers
-        page.goto(page_link(gateway.place, suite.stage.page_key, user=user))
+        page.goto(page_link(gateway.place, suite.stage.page_key, False, user=user))
         until(lambda: suite.readers > readers, lambda: None, "the page follows its timeline")
         page.evaluate(WATCH)
         yield page

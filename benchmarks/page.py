@@ -83,7 +83,7 @@ def suite(rate: float) -> Iterator[str]:
                 if line.startswith("Ready after"):
                     break
             key = pages_key(read_key(Path(folder) / "data" / FILE_NAME))
-            yield page_link(f"{HOST}:{5673 + offset}", key, user="ark3")
+            yield page_link(f"{HOST}:{5673 + offset}", key, False, user="ark3")
         finally:
             launcher.terminate()
             launcher.wait(30)

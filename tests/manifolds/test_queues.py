@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,7 +145,8 @@ def test_what_a_consumer_cannot_deliver_goes_to_others_and_not_to_it_again(queue
 
 def test_what_the_one_service_behind_push_cannot_deliver_is_a_dead_letter(queues: Open) -> None:
     stage = queues(push="billing")
-    sent: Any = type("Link", (), {"answer": lambda self: None})()
+    connection = SimpleNamespace(peer="127.0.0.1:1")
+    sent: Any = type("Link", (), {"answer": lambda self: None, "connection": connection})()
     with contextlib.closing(QueueMemory()) as memory:
         (entry,) = memory.commit([("orders", message(1))], [])
     queue = stage.manifold._queue("orders")

@@ -122,6 +122,6 @@ def test_what_breaks_the_rules_is_rejected_and_the_others_go_on(inbox: Inbox) ->
 @pytest.mark.parametrize("attach", ["sender", "receiver"])
 def test_a_timeline_with_too_long_a_name_is_refused(inbox: Inbox, attach: str) -> None:
     ways: dict[str, Callable[[str], Any]] = {"sender": inbox.pair.sender, "receiver": inbox.pair.receiver}
-    assert ways[attach](f"inbox/{'x' * 256}")[1].closed == ["amqp:invalid-field"]
-    assert ways[attach](f"inbox/{'x' * 255}")[1].closed == []
+    assert ways[attach](f"inbox/{'x' * 251}")[1].closed == ["amqp:resource-limit-exceeded"]
+    assert ways[attach](f"inbox/{'x' * 250}")[1].closed == []
     inbox.end()
