@@ -16,8 +16,8 @@ ARK3 = Identity("person", "ark3")
 
 
 def certificates(folder: Path, now: float | None = None, days: int = 1) -> Path:
-    """A folder with those of a suite, of its operator, of ark3, and of a service orders."""
-    everybody = [*map(service, CERTIFIED), service("orders"), OPERATOR, ARK3]
+    """A folder with those of a suite, of its operator, of ark3, and of services orders and news."""
+    everybody = [*map(service, (*CERTIFIED, "orders", "news")), OPERATOR, ARK3]
     Authority.make(folder, everybody, (), days, wall() if now is None else now)
     return folder
 

@@ -23,6 +23,29 @@ settings.load_profile("barker")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+PLAIN = {
+    "tests/browser/": "its pages are http; one has TLS of its own",
+    "tests/commands/": "its services are stand-ins, without certificates",
+    "tests/security/": "it has TLS of its own, or none",
+    "tests/system/test_benchmarks.py": "what is measured has TLS of its own",
+    "tests/system/test_control.py::test_an_autobark_that_is_stopped": "its client is Proton's",
+    "tests/system/test_control.py::test_nobody_waits_for_an_autobark": "its client is Proton's",
+    "tests/system/test_control.py::test_without_the_key": "with TLS there is none",
+    "tests/system/test_docs.py": "pages print what is so without TLS",
+    "tests/system/test_launch.py::test_everything_starts": "its page is http",
+    "tests/system/test_launch.py::test_in_a_real_network": "its page is from the disk",
+    "tests/system/test_launch.py::test_the_pages_are_opened": "its pages are http",
+    "tests/system/test_limits.py": "its clients are raw sockets, and Proton's",
+    "tests/system/test_nginx.py": "it has TLS of its own",
+    "tests/system/test_peers.py": "its clients are other libraries'",
+    "tests/system/test_promises.py::test_a_rejected_bark": "its client is Proton's",
+    "tests/system/test_sessions.py": "it reads what is printed without TLS",
+    "tests/test_gateway.py": "it speaks HTTP",
+    "tests/test_monitor.py": "its agents are stand-ins, without certificates",
+}
+"""What is left out with ``--tls``, and why."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tls", action="store_true", help="Have the suites that tests start speak TLS.")
 
@@ -41,9 +64,12 @@ def pytest_report_header() -> str:
     return f"{seed.NAME}={seed.SEED}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files that drive processes or a browser come first: no worker begins a long one at the end."""
     long = {item.path for item in items if any(map(item.get_closest_marker, ("system", "browser")))}
+    for item in items if config.getoption("--tls") else []:
+        for plain in filter(item.nodeid.startswith, PLAIN):
+            item.add_marker(pytest.mark.skip(reason=f"--tls: {PLAIN[plain]}"))
     items.sort(key=lambda item: item.path not in long)
 
 
