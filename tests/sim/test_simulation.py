@@ -15,6 +15,7 @@ from barker.core.faults import Fault
 from barker.sim.plan import Plan, read
 from barker.sim.shrink import shrink
 from barker.sim.simulation import planned, simulate
+from barker.trial.run import Run
 from tests.harness import ROOT
 from tests.seed import SEED, seeded
 from tests.sim.mutants import EVENTS, MUTANTS, find, hunt
@@ -67,6 +68,22 @@ def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         if simulate(hunt(seed)).wrong:
             return
     pytest.fail(f"not found by {SEEDS} seeds from {SEED} on")
+
+
+def test_a_run_that_ends_before_its_time_is_judged_whatever_lasts_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = "outbox-1", "outbox-2", "outbox-3", "inbox-1", "bizlogic-1"
+    lasting = [Fault(1.0, kind, names, 30.0) for kind in ("unreadable", "read-only", "full", "slow", "cut")]
+    look = Run._look
+
+    def looking(self: Run) -> None:
+        look(self)
+        if self._step == "faults" and self.now > 5:
+            self.fail("enough")
+
+    monkeypatch.setattr(Run, "_look", looking)
+    assert simulate(Plan(SEED, seconds=30, rate=20, faults=lasting)).wrong[0] == "enough"
 
 
 def test_what_goes_in_circles_is_not_watched_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
