@@ -53,6 +53,13 @@ def test_three_minutes_with_every_fault_break_no_promise() -> None:
         assert figures["delivered"] + figures["excused"] == figures["due"] == 4 * figures["accepted"] > 0
 
 
+def test_with_commits_that_power_loss_may_take_nothing_else_is_missing() -> None:
+    faults = {"power": 20.0, "kill": 10.0}
+    outcomes = [simulate(planned(seed, 30, 5, faults, sync="normal")) for seed in range(SEED, SEED + 3)]
+    assert [outcome.wrong for outcome in outcomes] == [[]] * 3, f"from seed {SEED} on"
+    assert sum(outcome.figures["excused"] for outcome in outcomes) > 0
+
+
 def test_with_several_inboxes() -> None:
     plan = planned(SEED, 60, 5, 200, inboxes=3)
     assert {"inbox-1", "inbox-2", "inbox-3"} <= {name for fault in plan.faults for name in fault.names}
