@@ -55,7 +55,7 @@ with extra("terminal"):
     type=click.Choice(tuple(SYNC)),
     default="full",
     show_default=True,
-    help="How sure a commit is; what power loss takes with normal is excused.",
+    help="How sure a commit is. With normal power loss may take barks, and nothing else is sent.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(

@@ -63,8 +63,10 @@ class Disk:
         """How often something was to be read, and could not."""
         self.power_fails: Callable[[], None] | None = None
         """Is called within the next write, before it is synced, and may raise; None: there is power."""
-        self.excused: set[tuple[str, int]] = set()
-        """Barks that it may have lost: a bit flipped while it had them, or they were not synced."""
+        self.lost: set[tuple[str, int]] = set()
+        """Barks that it has lost, as they were not synced."""
+        self.doubtful: set[tuple[str, int]] = set()
+        """Barks that it had when a bit flipped."""
         self.flips = 0
         """How many bits have flipped."""
         self._paths: dict[Path, None] = {}
@@ -179,12 +181,12 @@ class Disk:
             log = under_way[1] if under_way and under_way[0] == path else None
             lose_power(path, self.sync, self._chance, log, self.bounds.log_pages)
             if had:
-                self.excused |= had - held(path)
+                self.lost |= had - held(path)
 
     def flip(self) -> str:
         """A bit in a journal is another from now on: which, in words."""
         for path in self._paths:
-            self.excused |= held(path)
+            self.doubtful |= held(path)
             self.flips += 1
             return flip(path, self._chance)
         return ""

@@ -6,6 +6,7 @@ itself, and nothing grows with the hours.
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import signal
@@ -173,6 +174,7 @@ def _run(plan: Plan, show: Show, record: Record | None = None) -> Done:
             show(plan.seed, before)
 
     outcome = simulate(plan, progress, record)
+    gc.collect()  # A world is full of circles, which hold more than Python can see: Proton's memory.
     show(plan.seed, 1.0)
     return Done(plan, outcome, clock() - begun)
 

@@ -15,6 +15,9 @@ from barker.sim.chance import PRODUCTION, Chosen
 LOADS = {"follows": 1.0, "work": 2.0, "notes": 2.0, "lookers": 2}
 """What clients do besides barking, by the fields of a plan; how much of it, unless told otherwise."""
 
+UNSURE_LOADS = {"lookers": 2}
+"""The same where a power loss may take what was accepted: of barks alone it is known what that may be."""
+
 MANIFOLDS = {"work": "orders", "notes": "notes"}
 """Which of them take a manifold besides, and its kind."""
 

@@ -18,7 +18,7 @@ from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_DISKS, SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
 from barker.sim.loads import manifolds, workloads
-from barker.sim.plan import LOADS, Plan
+from barker.sim.plan import LOADS, UNSURE_LOADS, Plan
 from barker.sim.record import Record
 from barker.sim.simulated import OutOfMemory, Simulated
 from barker.sim.suite import SimulatedSuite, credentials, programs
@@ -81,7 +81,8 @@ def planned(
         # Chance takes one of them: those that are to be more often stand there more often.
         sorts = [kind for kind, count in hundredths.items() for _ in range(count // divisor)]
         per_minute = sum(hundredths.values()) / 100
-    plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**LOADS, **more})
+    loads = UNSURE_LOADS if more.get("sync") == "normal" else LOADS
+    plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**loads, **more})
     shape = Shape(inboxes=plan.inboxes, autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}
     faults = schedule(seed, kinds, seconds, per_minute, sorts, SIMULATED_DISKS) if per_minute else []

@@ -236,15 +236,16 @@ class SimulatedSuite:
 
     @property
     def excused(self) -> set[tuple[str, int]]:
-        """The barks, (author, number), that may be missing or late, as a disk that had them was damaged.
+        """The barks, (author, number), that may be missing or late, as a disk has lost them or was damaged.
 
         A journal in which a bit has flipped is excused only if that was found, and it is set aside.
         """
         found: set[tuple[str, int]] = set()
         for child in self.children.values():
             disk = child.simulated.disk
-            if not disk.flips or list(self.data.glob(f"{child.program.journal}.sqlite3.damaged-*")):
-                found |= disk.excused
+            found |= disk.lost
+            if disk.flips and list(self.data.glob(f"{child.program.journal}.sqlite3.damaged-*")):
+                found |= disk.doubtful
         return found
 
     def dead(self) -> str:
@@ -268,6 +269,8 @@ class SimulatedSuite:
 
     def look_at_last(self) -> list[str]:
         """What is wrong with a process in the end, when all is to be healed."""
+        for child in self.children.values():
+            child.simulated.disk.unreadable = False  # The run may have ended before its time.
         found = self.look()
         for name, child in self.children.items():
             process = child.simulated.process

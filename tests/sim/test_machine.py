@@ -109,7 +109,7 @@ def test_a_bit_flips_and_what_the_disk_held_is_excused(tmp_path: Path, disk: Dis
         (a, b) for one, other in zip(before, after, strict=True) for a, b in zip(one, other, strict=True)
     ]
     assert sum((a ^ b).bit_count() for a, b in pairs) == 1
-    assert disk.excused == numbers(5)
+    assert disk.doubtful == numbers(5)
     assert flip(tmp_path / "none", seeded()) == ""
 
 

@@ -15,6 +15,7 @@ from barker.core.faults import Fault
 from barker.sim.plan import Plan, read
 from barker.sim.shrink import shrink
 from barker.sim.simulation import planned, simulate
+from barker.trial.run import Run
 from tests.harness import ROOT
 from tests.seed import SEED, seeded
 from tests.sim.mutants import EVENTS, MUTANTS, find, hunt
@@ -52,6 +53,13 @@ def test_three_minutes_with_every_fault_break_no_promise() -> None:
         assert figures["delivered"] + figures["excused"] == figures["due"] == 4 * figures["accepted"] > 0
 
 
+def test_with_commits_that_power_loss_may_take_nothing_else_is_missing() -> None:
+    faults = {"power": 20.0, "kill": 10.0}
+    outcomes = [simulate(planned(seed, 30, 5, faults, sync="normal")) for seed in range(SEED, SEED + 3)]
+    assert [outcome.wrong for outcome in outcomes] == [[]] * 3, f"from seed {SEED} on"
+    assert sum(outcome.figures["excused"] for outcome in outcomes) > 0
+
+
 def test_with_several_inboxes() -> None:
     plan = planned(SEED, 60, 5, 200, inboxes=3)
     assert {"inbox-1", "inbox-2", "inbox-3"} <= {name for fault in plan.faults for name in fault.names}
@@ -67,6 +75,22 @@ def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         if simulate(hunt(seed)).wrong:
             return
     pytest.fail(f"not found by {SEEDS} seeds from {SEED} on")
+
+
+def test_a_run_that_ends_before_its_time_is_judged_whatever_lasts_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = "outbox-1", "outbox-2", "outbox-3", "inbox-1", "bizlogic-1"
+    lasting = [Fault(1.0, kind, names, 30.0) for kind in ("unreadable", "read-only", "full", "slow", "cut")]
+    look = Run._look
+
+    def looking(self: Run) -> None:
+        look(self)
+        if self._step == "faults" and self.now > 5:
+            self.fail("enough")
+
+    monkeypatch.setattr(Run, "_look", looking)
+    assert simulate(Plan(SEED, seconds=30, rate=20, faults=lasting)).wrong[0] == "enough"
 
 
 def test_what_goes_in_circles_is_not_watched_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from barker.sim import simulation
 from barker.sim.plan import read
 from barker.sim.shrink import shrink
 from barker.sim.simulation import simulate
+from barker.sim.suite import SimulatedSuite
 from barker.trial.run import Run
 from barker.work.following import Following
 from tests.sim.mutants import EVENTS, MUTANTS, Plant, hunt
@@ -120,6 +121,18 @@ def no_descriptor_is_left_to_dial_with(patch: pytest.MonkeyPatch) -> None:
         dial(self, *args)
 
     patch.setattr(Reactor, "_dial", dialling)
+
+
+@undoes
+def what_power_loss_took_is_excused_though_a_bit_has_flipped_since(patch: pytest.MonkeyPatch) -> None:
+    excused = SimulatedSuite.excused.fget
+    assert excused is not None
+
+    def unless_flipped(self: Any) -> Any:
+        flipped = any(child.simulated.disk.flips for child in self.children.values())
+        return set() if flipped else excused(self)
+
+    patch.setattr(SimulatedSuite, "excused", property(unless_flipped))
 
 
 @undoes
