@@ -76,7 +76,7 @@ def test_a_link_to_what_is_served_stands(stage: Stage, sends: bool, address: str
         (True, "stable", "amqp:not-found", "stable is not here; this is kennel"),
         (False, "kennel", "amqp:not-allowed", "kennel can be sent to, not received from"),
         (False, "kennel/roof", "amqp:not-found", "there is nothing to receive from kennel/roof here"),
-        (True, "x" * 5_000, "amqp:invalid-field", "characters"),
+        (True, "x" * 5_000, "amqp:resource-limit-exceeded", "bytes"),
         (True, "", "amqp:invalid-field", "address"),
     ],
 )
