@@ -30,7 +30,8 @@ const columnOf = ({type, kind, mode}) => own(COLUMN, type || kind) || own(MODE, 
 const TEXTS = ["name", "type", "host", "mode", "consumer", "inbox", "outbox", "kind", "state", "does", "away"];
 const TRUTHS = ["active", "added"];
 const COUNTS = ["since", "at", "accepted", "delivered", "held", "lost", "suspect", "twice", "open"];
-const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= MOST_TEXT;
+// Controls, and what turns the direction of writing, are in no name of ours.
+const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= MOST_TEXT && !/[\p{C}\p{Zl}\p{Zp}]/u.test(value);
 
 /* The fields of a report or process that are of the right type; nothing without those that are `needed`. */
 function sound(fields, needed) {

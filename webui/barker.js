@@ -239,6 +239,10 @@ function linkTo(address) {
     link.href = address;
     link.target = "_blank";
     link.rel = "noopener noreferrer";
+    const host = leadsTo(address);
+    if (host !== undefined) {
+        link.append(make("b", "host", host));
+    }
     return link;
 }
 

@@ -49,6 +49,12 @@ const meant = (name, named) => [name, name.replace(/[.-]+$/, "")].find((name) =>
 const LINK = /https?:\/\/[^\s<>"\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g;
 const STOPS = /[.,;:!?'’”)\]}]+$/;
 
+/* Where a link leads, if its letters do not plainly say so: others' that look like these (xn--…), or a name before an @. */
+function leadsTo(link) {
+    const written = link.replace(/^https?:\/\//, "").split(/[\/?#\\]/)[0].toLowerCase(), {host} = new URL(link);
+    return written === host ? undefined : host;
+}
+
 /* The text in pieces, links and mentions of those who are `named` apart: [{piece, kind}], where the kind is "text",
  * "mention" or "link". */
 function pieces(text, named = []) {

@@ -47,6 +47,9 @@ ACCEPTED = 100
 TURN_SECONDS = 0.05
 """So long a turn reads. Who has to wait then comes first in the next one."""
 
+LEAST_READ_BYTES = 2 * 1024
+"""So much is read of a socket, however long it takes to do what its bytes ask for."""
+
 STILL_SECONDS = 1.0
 """After a turn that took longer it is looked which peers have given this process up."""
 
@@ -488,6 +491,7 @@ class _Wire:
         """The socket's bytes are those of `stream`: the connection's own, or what TLS makes of them."""
         self._reactor, self._connection, self.socket, self.stream = reactor, connection, sock, stream
         self._full = False
+        self._read_bytes = reactor._bounds.read_bytes
         reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
 
     def close(self) -> None:
@@ -528,14 +532,16 @@ class _Wire:
             self.flush()
 
     def _read(self) -> None:
+        begun = self._reactor.clock()
         try:
-            data = self.socket.recv(self._reactor._bounds.read_bytes)
+            data = self.socket.recv(self._read_bytes)
         except BlockingIOError:
             return
         except OSError as error:
             self._reactor._drop(self._connection, _broken(error))
             return
         more = self.stream.receive(data) if data else False
+        self._took(self._reactor.clock() - begun)
         if more and self._full and self._connection.owes_much:
             self._set_full(True)
         if not more:
@@ -543,6 +549,13 @@ class _Wire:
             self.flush()
             if self._stands:
                 self._reactor._drop(self._connection, None)
+
+    def _took(self, seconds: float) -> None:
+        """Read less of a peer whose bytes take longer than a turn, so that the others have theirs."""
+        if seconds > TURN_SECONDS:
+            self._read_bytes = max(LEAST_READ_BYTES, self._read_bytes // 2)
+        elif seconds < TURN_SECONDS / 4:
+            self._read_bytes = min(self._reactor._bounds.read_bytes, 2 * self._read_bytes)
 
     @property
     def _stands(self) -> bool:

@@ -644,6 +644,21 @@ def test_nonsense_in_a_report_costs_only_that(page: Page) -> None:
     expect(page.locator("#events")).not_to_contain_text("an error of this page")
 
 
+def test_a_report_that_is_written_backwards_turns_nothing_else(page: Page) -> None:
+    """The monitor lets no such name through; a page that is told of one by another shows it harmlessly."""
+    alone(page)
+    now = time.time()
+    page.evaluate("(t) => second(t)", now)
+    name = "\u202e<b>1-xobtuo</b>"
+    odd = f"{{name: {name!r}, type: 'outbox', pid: 7, host: '127.0.0.1', port: 1, sent: 1, received: 1}}"
+    page.evaluate(f"(t) => dashboard.onReports(t, [{odd}])", now + 1)
+    two_frames(page)
+    shown = names_shown(page)
+    assert not any("\u202e" in each for each in shown), shown
+    assert page.locator("#figures b").count() == 0
+    expect(page.locator("#events")).not_to_contain_text("\u202e")
+
+
 def test_the_page_goes_on_after_an_error_in_a_frame(page: Page) -> None:
     alone(page)
     now = time.time()

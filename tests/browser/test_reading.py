@@ -340,6 +340,46 @@ def test_links_are_links_and_times_are_exact_when_asked(stage: Stage, page: Page
     assert shown
 
 
+def test_a_link_that_reads_otherwise_says_where_it_leads(stage: Stage, page: Page) -> None:
+    stage.put("https://bank.example@evil.example/ and https://\u0440\u0430\u0443\u0440\u0430l.com/")
+    stage.open(page)
+    links = page.locator("#barks .text a")
+    expect(links.nth(0)).to_have_text("https://bank.example@evil.example/evil.example")
+    expect(links.nth(1)).to_have_text("https://\u0440\u0430\u0443\u0440\u0430l.com/xn--l-7sba6dbr.com")
+    expect(links.nth(0).locator(".host")).to_be_visible()
+
+
+def test_marks_of_direction_turn_nothing_but_their_own_text(stage: Stage, page: Page) -> None:
+    """Left open, they would go on: over a link, which read as another, a name, the next bark."""
+    stage.put("below", "\u202egro.elpmaxe//:sptth \u2067see https://example.org/a/moc.liave", "above")
+    stage.open(page)
+    newest(page, "above")
+    shown = page.evaluate(
+        """[...document.querySelectorAll("#barks .bark")].map((bark) => {
+            const place = (element, from, to) => {
+                const range = document.createRange(), text = element.firstChild;
+                range.setStart(text, from);
+                range.setEnd(text, to);
+                return range.getBoundingClientRect().left;
+            };
+            const inOrder = (element) => place(element, 0, 1) < place(element, 2, 3);
+            return [...bark.querySelectorAll(".author, .link")].map(inOrder);
+        })"""
+    )
+    assert shown == [[True], [True, True], [True]]
+    assert page.locator("#barks .text").nth(0).evaluate(
+        """(text) => {
+            const range = document.createRange();
+            range.setStart(text.firstChild, 0);
+            range.setEnd(text.firstChild, 1);
+            const first = range.getBoundingClientRect().left;
+            range.setStart(text.firstChild, 1);
+            range.setEnd(text.firstChild, 2);
+            return first < range.getBoundingClientRect().left;
+        }"""
+    ), "nor the text of the next one"
+
+
 @pytest.mark.parametrize(("width", "scale"), [(320, 1), (640, 2), (1440, 1)])
 def test_nothing_is_wider_than_the_screen(stage: Stage, chromium: Browser, width: int, scale: int) -> None:
     stage.user += "-with-a-long-name"

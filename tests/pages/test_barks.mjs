@@ -94,6 +94,19 @@ describe("whom a text mentions, of those who exist", () => {
     }
 });
 
+describe("where a link leads", () => {
+    for (const [link, host] of [
+        ["https://example.org/a?b=c", undefined],
+        ["http://EXAMPLE.org:8080", undefined],
+        ["https://раураl.com/login", "xn--l-7sba6dbr.com"],
+        ["https://bank.example@evil.example/", "evil.example"],
+        ["https://evil.example\\\\@bank.example", undefined],
+        ["https://example.org:443/", "example.org"],
+    ]) {
+        test(link, () => assert.equal(leadsTo(link), host));
+    }
+});
+
 describe("what is a link in a text", () => {
     for (const [text, links, names] of [
         ["see https://example.org/a?b=c#d.", ["https://example.org/a?b=c#d"], []],

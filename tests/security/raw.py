@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import psutil
-from proton import Data, Described, uint, ulong, ushort
+from proton import Data, Described, symbol, uint, ulong, ushort
 
 from tests.harness import Process
 
 HEADER = b"AMQP\x00\x01\x00\x00"
 
 _OPEN, _BEGIN, _ATTACH, _FLOW, _TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
-_DETACH, _END, _CLOSE = 0x16, 0x17, 0x18
+_DISPOSITION, _DETACH, _END = 0x15, 0x16, 0x17
 
 SOURCE, TARGET = 0x28, 0x29
 
@@ -59,9 +59,20 @@ def attach(handle: int, address: str, receives: bool = False, name: str = "", ch
     return frame(_ATTACH, *fields, None if receives else uint(0), channel=channel)
 
 
-def detach(handle: int, channel: int = 0) -> bytes:
-    """A link's end."""
-    return frame(_DETACH, uint(handle), True, channel=channel)
+def detach(handle: int, error: tuple[str, str] | None = None, channel: int = 0) -> bytes:
+    """A link's end, with a condition and its description if there was an error."""
+    return frame(_DETACH, uint(handle), True, *([_error(*error)] if error else []), channel=channel)
+
+
+def rejection(number: int, condition: str, description: str) -> bytes:
+    """The word of who receives that a message is rejected."""
+    state = Described(ulong(0x25), [_error(condition, description)])
+    return frame(_DISPOSITION, True, uint(number), uint(number), True, state)
+
+
+def _error(condition: str, description: str) -> Described:
+    name = symbol(condition.encode("ascii", "replace").decode())
+    return Described(ulong(0x1D), [name, description])
 
 
 def flow(handle: int, credit: int, channel: int = 0) -> bytes:
@@ -80,10 +91,10 @@ def transfer(
 class Attacker:
     """A socket, and what its other end has said as far as it was read."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, container: str = "attacker") -> None:
         self.socket = socket.create_connection(("127.0.0.1", process.port or 0), timeout=10)
         self.said = bytearray()
-        self.send(opened())
+        self.send(opened(container))
         with contextlib.suppress(ConnectionError):
             while b"\x00S\x11" not in self.said:  # Its begin: before that nothing may be sent.
                 data = self.socket.recv(1 << 16)
@@ -99,6 +110,12 @@ class Attacker:
         except (TimeoutError, ConnectionError):
             return False
         return True
+
+    def consume_and_reject(self, handle: int, address: str, why: tuple[str, str]) -> None:
+        """Take a message, and say so of it."""
+        self.send(attach(handle, address, receives=True) + flow(handle, 1))
+        self.read(1.0)
+        self.send(rejection(0, *why))
 
     def read(self, seconds: float = 0.2) -> bytearray:
         """What has come, until nothing does for a while."""
