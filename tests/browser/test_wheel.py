@@ -65,12 +65,19 @@ def test_what_is_not_core_is_an_extra(wheel: Path) -> None:
     needs = [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
     core = sorted(re.split("[<>=]", need)[0] for need in needs if ";" not in need)
     assert core == ["click", "psutil", "python-qpid-proton"]
-    assert {"web", "terminal", "all"} == {line[16:] for line in lines if line.startswith("Provides-Extra: ")}
+    assert {"web", "terminal", "tls", "all"} == {
+        line[16:] for line in lines if line.startswith("Provides-Extra: ")
+    }
 
 
 @pytest.mark.parametrize(
     ("program", "lacks", "extra"),
-    [("gateway", "aiohttp", "web"), ("gateway", "prometheus_client", "web"), ("chaos", "rich", "terminal")],
+    [
+        ("gateway", "aiohttp", "web"),
+        ("gateway", "prometheus_client", "web"),
+        ("chaos", "rich", "terminal"),
+        ("certs", "cryptography", "tls"),
+    ],
 )
 def test_a_program_that_lacks_its_own_says_which(program: str, lacks: str, extra: str) -> None:
     code = f"import sys; sys.modules[{lacks!r}] = None; import barker.{program}"
