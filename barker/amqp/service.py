@@ -20,10 +20,24 @@ from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process, files_for_connections
 from barker.amqp.system import System
 from barker.core.access import Credentials, check_receive, check_send, identified
-from barker.core.errors import BarkerError, MessageTooLarge, Mistake, NotAllowed, NotFound, not_here
+from barker.core.errors import (
+    BarkerError,
+    MessageTooLarge,
+    Mistake,
+    NotAllowed,
+    NotAuthentic,
+    NotFound,
+    not_here,
+)
 from barker.core.routing import Route, checked_address
 
 log = logging.getLogger(__name__)
+
+TOLD_SECONDS = 60.0
+"""So long a host that is turned away for the same reason again is no warning, but for who reads all."""
+
+MOST_TOLD = 1_000
+"""Of so many hosts and reasons it is known that they were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ class Service(Process, ConnectionHandler):
             raise
         self.port = self.listener.port
         self._registrations: list[PeerLink[Sender]] = []
+        self._turned_away: dict[tuple[str, str], float] = {}
         self.received = 0
         """How many messages came in since the start."""
         self.sent = 0
@@ -163,8 +178,23 @@ class Service(Process, ConnectionHandler):
     def on_lost(self, connection: Connection, condition: Condition | None) -> None:
         """One line for a peer that did not say goodbye."""
         if condition is not None:
-            level = logging.INFO if condition.name == "barker:connection-lost" else logging.WARNING
+            quiet = condition.name == "barker:connection-lost" or self._told_lately(
+                connection.peer, condition
+            )
+            level = logging.INFO if quiet else logging.WARNING
             log.log(level, "%s: connection ended: %s", connection.peer, condition)
+
+    def _told_lately(self, peer: str, condition: Condition) -> bool:
+        """Whether a warning has said the same of that host: who is turned away comes again, and again."""
+        if condition.name != NotAuthentic.condition:
+            return False
+        what, now = (peer.rpartition(":")[0], str(condition)), self.reactor.clock()
+        lately = now - self._turned_away.get(what, -TOLD_SECONDS) < TOLD_SECONDS
+        if not lately:
+            if len(self._turned_away) >= MOST_TOLD:
+                self._turned_away.clear()
+            self._turned_away[what] = now
+        return lately
 
     def _figures(self) -> dict[str, Any]:
         state = self.state()

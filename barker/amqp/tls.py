@@ -125,7 +125,7 @@ class Tls:
 def _why(error: ssl.SSLError) -> str:
     """What went wrong, in words; OpenSSL's are such as SSLV3_ALERT_CERTIFICATE_EXPIRED."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the peer's certificate is not taken: {error.verify_message}"
+        return f"the peer's certificate is not taken: {error.verify_message.rstrip('.')}"
     reason = error.reason or "it ends"
     _, alert, said = reason.partition("ALERT_")
     words = (said or reason).replace("_", " ").lower()

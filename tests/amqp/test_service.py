@@ -12,7 +12,7 @@ from barker.amqp.agent import AGENTS
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Place
-from barker.amqp.service import Service, Serving, only_send, too_large
+from barker.amqp.service import MOST_TOLD, TOLD_SECONDS, Service, Serving, only_send, too_large
 from barker.core.errors import BarkerError, Mistake, NotAllowed
 from tests.amqp.memory import MemoryReactor
 from tests.amqp.pair import Pair, Peer, Recorder
@@ -174,6 +174,32 @@ def test_a_peer_that_goes_without_a_goodbye_is_a_line(
     assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
     if condition is not None:
         assert caplog.records[0].getMessage() == f"h:9: connection ended: {condition}"
+
+
+def test_who_is_turned_away_again_and_again_fills_no_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = 100.0
+    monkeypatch.setattr(stage.service.reactor, "clock", lambda: now)
+
+    def level(peer: str, why: str) -> int:
+        pair = stage.connect()
+        pair.server.peer = peer
+        caplog.clear()
+        pair.server.lost(Condition("barker:not-authentic", why))
+        (record,) = (record for record in caplog.records if "connection ended" in record.getMessage())
+        return record.levelno
+
+    assert level("h:9", "no certificate") == logging.WARNING
+    assert level("h:10", "no certificate") == logging.INFO
+    assert level("h:11", "an old certificate") == logging.WARNING
+    assert level("other:9", "no certificate") == logging.WARNING
+    now += TOLD_SECONDS
+    assert level("h:12", "no certificate") == logging.WARNING
+    for number in range(2 * MOST_TOLD):
+        stage.service._told_lately(f"h{number}:1", Condition("barker:not-authentic", "x"))
+    assert len(stage.service._turned_away) <= MOST_TOLD
 
 
 def test_what_a_link_does_not_take_is_said_with_both_sizes(stage: Stage) -> None:

@@ -106,7 +106,7 @@ def turned_away(process: Process, why: str, come: Callable[[], object]) -> None:
     wait_for(lambda: why in process.log.removeprefix(before), f"the log says: {why}")
     lines = told(process, before)
     assert len(lines) == 1, lines
-    assert re.search(r"WARNING .* 127\.0\.0\.1:\d+: connection ended: barker:not-authentic: ", lines[0])
+    assert re.search(r" 127\.0\.0\.1:\d+: connection ended: barker:not-authentic: ", lines[0])
     assert "Traceback" not in process.log
     assert process.popen.poll() is None
 
