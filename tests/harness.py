@@ -63,6 +63,9 @@ connections: such a one could hold the port of who is yet to start, or is down. 
 TURN = itertools.count(random.randrange(len(PORTS)))
 
 
+LINKS = 400
+"""So many timelines a client reads over one connection: there may be 500 links."""
+
 KEYS: dict[str, Path] = {}
 """By the place of a directory that a test has started: the file with the suite's key."""
 
@@ -276,7 +279,8 @@ class Client:
             f"test-{os.getpid()}-{id(self)}",
             credentials=None if stranger else credentials or credentials_at(place),
         )
-        self.network = Network(self.reactor, Place.parse(place))
+        self._place = Place.parse(place)
+        self.network = Network(self.reactor, self._place)
         self._outbounds: dict[str, Outbound] = {}
         self._thread = threading.Thread(target=self.reactor.run, daemon=True)
         self._thread.start()
@@ -297,8 +301,11 @@ class Client:
         """Read these timelines from now on; returns when the inbox has them all."""
 
         def attach() -> None:
-            for user in users:
-                receiver_from(self.network, f"inbox/{user}", _Timeline(self, user), window=2_000)
+            network = self.network
+            for number, user in enumerate(users, 1):
+                receiver_from(network, f"inbox/{user}", _Timeline(self, user), window=2_000)
+                if number % LINKS == 0:
+                    network = Network(self.reactor, self._place)
 
         self.reactor.call_from_thread(attach)
         wait_for(lambda: self.found.issuperset(users), f"{len(users)} timelines are found")

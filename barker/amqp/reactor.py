@@ -554,7 +554,7 @@ class _Wire:
         """Read less of a peer whose bytes take longer than a turn, so that the others have theirs."""
         if seconds > TURN_SECONDS:
             self._read_bytes = max(LEAST_READ_BYTES, self._read_bytes // 2)
-        elif seconds < TURN_SECONDS / 4:
+        elif seconds < TURN_SECONDS / 2:
             self._read_bytes = min(self._reactor._bounds.read_bytes, 2 * self._read_bytes)
 
     @property

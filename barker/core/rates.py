@@ -37,7 +37,10 @@ class Rates:
 
         :raises LimitExceeded: when that is too often; it is as if there had been no bark.
         """
-        full_at = max(self._full_at.get(author, now), now) + self._each
+        full_at = self._full_at.get(author, now)
+        if full_at < now:  # Of two numbers, max takes longer, and each bark passes here.
+            full_at = now
+        full_at += self._each
         if full_at - now > self._burst + 1e-6:  # Sums of such parts are not exact.
             raise LimitExceeded(
                 f"{author} barks too often: an author may do so {1 / self._each:g} times a second here; "

@@ -38,6 +38,9 @@ HEAL_SECONDS = 60.0
 SETTLE_SECONDS = 4.0
 """So long after its end a fault is still held responsible for a gap."""
 
+LINKS = 400
+"""So many timelines are read over one connection: there may be 500 links."""
+
 
 class Child(Protocol):
     """One process that is broken."""
@@ -175,11 +178,12 @@ class Run:
         due = self.population.due()
         wanted = {user: self.ledger.due(authors) for user, authors in due.items()}
         self.wanted = sum(wanted.values())
-        for user in due:
-            self.timelines[user] = []
-            receiver_from(
-                self.network, f"inbox/{user}", _Timeline(self.timelines[user]), window=2_000, settled=True
-            )
+        network = self.network
+        for number, user in enumerate(due, 1):
+            timeline = self.timelines[user] = []
+            receiver_from(network, f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True)
+            if number % LINKS == 0:
+                network = Network(self.reactor, network.directory)
         # Who has lost his link meanwhile, and come again, sees all of it once more.
         yield (
             lambda: not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due),

@@ -28,8 +28,10 @@ BACKLOG = 128
 def places(websockets: int, files: int) -> tuple[int, int]:
     """How many WebSockets there may be, and how many connections in all, with so many files for them.
 
-    `websockets` are wanted. Each takes two files: the browser's, and the service's.
+    `websockets` are wanted. Each takes two files: the browser's, and the service's. As many connections as
+    may wait are accepted before the first of them is seen to be one too many.
     """
+    files = max(1, files - BACKLOG)
     pages = min(MOST_PAGES, max(1, files // 4))
     websockets = max(1, min(websockets, (files - pages) // 2))
     return websockets, websockets + pages

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from barker.amqp.agent import register
@@ -294,3 +298,19 @@ def test_there_are_never_more_connections_than_files(services: Services) -> None
         assert 50 <= sum(attacker.stands for attacker in attackers) <= 60
         assert "cannot take more" not in few.log
     suite.wait_for_state(few, connections=lambda count: count < 10)
+
+
+def test_a_gateway_has_never_more_connections_than_files(services: Services) -> None:
+    suite, port = services.suite, free_port()
+    command = ["prlimit", "--nofile=400:400", sys.executable, "-m", "barker.gateway", "--port", str(port)]
+    gateway = Process(suite.folder / "few-gateway.log", [*command, *suite.places], port)
+    suite.processes.append(gateway)
+    wait_for(lambda: "the pages are at" in gateway.log, "it listens")
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        # 43 for pages, and 64 WebSockets that take two each; those above are told so.
+        wait_for(lambda: psutil.Process(gateway.pid).num_fds() < 150, "those above have ended")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+        assert page.status == 200
+    assert "Too many open files" not in gateway.log
