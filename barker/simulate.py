@@ -46,17 +46,9 @@ with extra("terminal"):
     help="Faults a minute: of all kinds together (default: 20), or of this kind; may be repeated.",
 )
 @click.option("--authors", type=click.IntRange(1), default=10, show_default=True, help="How many bark.")
-@click.option(
-    "--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow them."
-)
+@click.option("--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow.")
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
-@click.option(
-    "--sync",
-    type=click.Choice(tuple(SYNC)),
-    default="full",
-    show_default=True,
-    help="How sure a commit is. With normal power loss may take barks, and nothing else is sent.",
-)
+@click.option("--sync", type=click.Choice([*SYNC]), default="full", help="How sure commits are [full].")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."

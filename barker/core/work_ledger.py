@@ -124,7 +124,7 @@ class WorkLedger:
         if message is None:
             return
         name, (last, since) = f"{number} of {found.queue}", found.last
-        if link in message.not_here:
+        if link in message.not_here and message.sent == 1:
             self._wrong.append(f"{name} came again to who had said that it is undeliverable there")
         self._again(message, message.settled, now, f"{name} came again after it was settled")
         # What was in some consumer's hands may be late, also if it never came there.
@@ -155,7 +155,7 @@ class WorkLedger:
         elif outcome == "rejected":
             self._settle(link, message.settled, now)
             message.reasons.add(reason)
-        elif outcome == UNDELIVERABLE and message.sent == 1:
+        elif outcome == UNDELIVERABLE:
             message.not_here.add(link)
 
     def letter_accepted(self, link: Hashable, number: int, now: float) -> None:

@@ -125,6 +125,16 @@ def test_what_is_undeliverable_here_goes_to_others() -> None:
     assert len(ledger.judge()) == 1
 
 
+def test_of_what_was_sent_again_another_may_come_to_who_cannot_use_it() -> None:
+    ledger = stored(1)
+    ledger.came("one", 0, 10)
+    ledger.settled("one", 0, UNDELIVERABLE, 10)
+    ledger.sent("orders", 0)  # Nobody knows whether it was accepted.
+    ledger.came("one", 0, 11)
+    ledger.settled("one", 0, "accepted", 11)
+    assert ledger.judge() == []
+
+
 def test_what_overtakes_on_one_link_is_found_unless_somebody_went() -> None:
     for ended, wrong in ((None, 1), (7, 1), (9, 0), (12, 0)):
         ledger = stored(2)

@@ -20,6 +20,7 @@ from barker.amqp.reactor import Reactor
 from barker.core.barks import Follow
 from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import PeerError
+from barker.core.work_ledger import WorkLedger
 from barker.manifolds.queues import QueueManifold
 from barker.sim import simulation
 from barker.sim.plan import read
@@ -121,6 +122,19 @@ def no_descriptor_is_left_to_dial_with(patch: pytest.MonkeyPatch) -> None:
         dial(self, *args)
 
     patch.setattr(Reactor, "_dial", dialling)
+
+
+@undoes
+def of_what_was_sent_again_another_may_come_where_one_is_undeliverable(patch: pytest.MonkeyPatch) -> None:
+    came = WorkLedger.came
+
+    def coming(self: Any, link: Any, number: int, now: float) -> None:
+        message = self._messages[self._links[link].queue][number]
+        if message.sent > 1 and link in message.not_here:
+            self._wrong.append(f"{number} came again to who had said that it is undeliverable there")
+        came(self, link, number, now)
+
+    patch.setattr(WorkLedger, "came", coming)
 
 
 @undoes
