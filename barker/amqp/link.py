@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from barker.amqp import batch
@@ -92,8 +93,7 @@ class _Batched(Delivery):
     __slots__ = ("_place",)
 
     def __init__(self, whole: _Batch, place: int) -> None:
-        super().__init__(whole.delivery.link, whole)
-        self._place = place
+        self.link, self._delivery, self._place = whole.delivery.link, whole, place
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         whole, self._delivery = self._delivery, None
@@ -127,7 +127,7 @@ class _Batch:
             self.delivery._settle(REJECTED, Condition(batch.PROPERTY, text, dict(self._refused)))
 
 
-def _outcomes_in(condition: Condition | None, count: int) -> list[tuple[int, Condition | None]]:
+def _outcomes_in(condition: Condition | None, count: int) -> Iterable[tuple[int, Condition | None]]:
     """What became of each of the messages of a rejected batch."""
     info = condition.info if condition is not None and condition.name == batch.PROPERTY else {}
     whys = [info.get(str(place)) for place in range(count)]
@@ -349,12 +349,14 @@ class Sender(Link):
             self.handler.on_outcome(self, token, outcome, condition)
             return
         self.in_flight -= len(token)
-        rejected = outcome == REJECTED
-        outcomes = _outcomes_in(condition, len(token)) if rejected else [(outcome, condition)] * len(token)
-        for each, of_one in zip(token, outcomes, strict=True):
+        if outcome == REJECTED:
+            outcomes = _outcomes_in(condition, len(token))
+        else:
+            outcomes = itertools.repeat((outcome, condition), len(token))
+        for each, (became, why) in zip(token, outcomes, strict=True):
             if not self.live:
                 return  # Closed by its owner meanwhile: the others get no outcome.
-            self.handler.on_outcome(self, each, *of_one)
+            self.handler.on_outcome(self, each, became, why)
 
 
 class Receiver(Link):

@@ -269,7 +269,10 @@ class Seen:
 
     def __contains__(self, key: str) -> bool:
         hashed = hash(key)
-        return any(hashed in generation for generation in self._generations)
+        for generation in self._generations:  # noqa: SIM110 - each message asks, and any() takes twice as long
+            if hashed in generation:
+                return True
+        return False
 
     def __len__(self) -> int:
         return sum(generation.count for generation in self._generations)
