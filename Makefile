@@ -46,7 +46,7 @@ run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to l
 
 test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
-	@echo "pytest:"; $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
+	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
 
 test-proton: $(PROTONS:%=.venv-proton/%/done) ## pytest over barker/amqp, with each version of Proton that works
 	@for version in $(PROTONS); do echo "pytest, with Proton $$version:"; \

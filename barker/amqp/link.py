@@ -366,7 +366,9 @@ class Receiver(Link):
         super().__init__(connection, impl, handler, address)
         self._window, self._least = 0, 1
         self._owed = 0
-        self._partial = bytearray()
+        # Several, and not one that grows: what that leaves behind as it moves is memory, too.
+        self._partial: list[bytearray] = []
+        self._partial_bytes = 0
         self.max_message_size = MAX_MESSAGE
         self.batches = False
         """Whether every transfer is a batch."""
@@ -427,7 +429,7 @@ class Receiver(Link):
                 self._read_part(pending)
                 if partial or not self.live:
                     return
-                data = bytes(self._partial)
+                data = b"".join(self._partial)
                 self._drop_part()
             else:
                 if pending:
@@ -471,7 +473,7 @@ class Receiver(Link):
         """Take what is here of a message of several transfers, or one that is too large."""
         # In a batch of one, the largest message fits as well.
         most = self.max_message_size + (batch.HEAD_BYTES if self.batches else 0)
-        if len(self._partial) + pending > most:
+        if self._partial_bytes + pending > most:
             self._drop_part()
             self.refuse(MessageTooLarge(f"a message here may have {self.max_message_size} bytes at most"))
             return
@@ -482,7 +484,10 @@ class Receiver(Link):
             got = lib.pn_link_recv(self._link, buffers.read, min(pending, READ_SIZE))
             if got <= 0:
                 return
-            self._partial += buffers.read_bytes[:got]
+            if not self._partial or len(self._partial[-1]) >= READ_SIZE:
+                self._partial.append(bytearray())
+            self._partial[-1] += buffers.read_bytes[:got]
+            self._partial_bytes += got
             pending -= got
 
     def _give_up_part(self, always: bool = False) -> None:
@@ -497,5 +502,6 @@ class Receiver(Link):
 
     def _drop_part(self) -> None:
         """What was kept of an unfinished message is done with."""
-        self.connection._share.forget(self.connection, len(self._partial))
+        self.connection._share.forget(self.connection, self._partial_bytes)
         self._partial.clear()
+        self._partial_bytes = 0

@@ -245,7 +245,7 @@ def test_a_diagram_is_of_one_run(tmp_path: Path) -> None:
 def test_a_run_that_fails_is_drawn_small_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS["a_readers_cursor_off_by_one"](monkeypatch)  # Every run finds it, and soon.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("barker.simulate.shrink", lambda plan, fails: shrink(plan, fails, tries=3))
+    monkeypatch.setattr("barker.sim.told.shrink", lambda plan, fails: shrink(plan, fails, tries=3))
     arguments = ["--seed", str(SEED), "--minutes", "0.1", "--rate", "10", "--faults", "40"]
     done = CliRunner().invoke(main, [*arguments, "--diagram", "run.html"])
     assert done.exit_code == 1

@@ -16,7 +16,7 @@ import pytest
 from barker.core.access import service
 from barker.store.authority import Authority
 from tests.certified import certificates
-from tests.harness import ROOT, Suite, free_port, wait_for
+from tests.harness import ROOT, Suite, free_port, shown_key, wait_for
 from tests.printed import blocks
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -76,6 +76,11 @@ def test_the_page_and_its_websockets_come_through(tmp_path: Path) -> None:
             async with aiohttp.ClientSession(headers=shown) as session, asyncio.timeout(10):
                 async with session.get(f"{there}/", ssl=trust, server_hostname=NAME) as response:
                     status = response.status
+                key = shown_key(gateway.key)
+                async with session.post(f"{there}/key", data=key, ssl=trust, server_hostname=NAME) as let_in:
+                    [cookie] = let_in.headers.getall("Set-Cookie")
+                assert "Secure" in cookie.split("; ")
+                session.headers["Cookie"] = cookie.partition(";")[0]
                 async with session.ws_connect(
                     f"{there}/amqp/outbox", ssl=trust, server_hostname=NAME, protocols=["amqp"]
                 ) as websocket:
