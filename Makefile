@@ -44,6 +44,7 @@ help: ## say what there is (make alone does so too)
 run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to launch.py
 	@exec $(PY) launch.py $(ARGS)
 
+# Three files of tests at a time, on two processors as well: most tests wait for others most of the time.
 test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
 	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
