@@ -49,6 +49,7 @@ with extra("terminal"):
 @click.option("--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow.")
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
 @click.option("--sync", type=click.Choice([*SYNC]), default="full", help="How sure commits are [full].")
+@click.option("--tls", is_flag=True, help="Have it speak TLS; then the bytes of a run are not had again.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."
@@ -82,6 +83,8 @@ def main(
     wanted = [read(replay)] if replay else plans(seed, runs, seconds, rate, rates(faults), **more)
     if diagram is not None and len(wanted) > 1:
         raise Mistake("--diagram is of one run of ten minutes at most, not of several")
+    if diagram is not None and wanted[0].tls:
+        raise Mistake("--diagram shows what is sent: what is encrypted cannot be shown")
     console = Console(stderr=as_json)
     console.print(f"from seed {seed} on" if replay is None else f"{replay}")
     record = None if diagram is None else Record()

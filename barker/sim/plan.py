@@ -55,6 +55,8 @@ class Plan:
     """How many read a timeline of barks, and come and go."""
     sync: str = "full"
     """How sure a commit is, as services have it (`store/journal.py`)."""
+    tls: bool = False
+    """Whether all speak TLS. OpenSSL's chance is its own: as many bytes go then, but they are others."""
 
     @property
     def barks(self) -> int:
@@ -96,6 +98,8 @@ class Plan:
             f"{self.barks} barks in {self.seconds:g} s, of {self.authors} author(s) with {self.readers} "
             f"reader(s), {self.inboxes} inbox(es); seed {self.seed}"
         )
+        if self.tls:
+            yield "over TLS"
         usual = asdict(PRODUCTION)
         others = [f"{name} {value:g}" for name, value in asdict(self.bounds).items() if value != usual[name]]
         if others:

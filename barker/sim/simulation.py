@@ -21,7 +21,7 @@ from barker.sim.loads import manifolds, workloads
 from barker.sim.plan import LOADS, UNSURE_LOADS, Plan
 from barker.sim.record import Record
 from barker.sim.simulated import OutOfMemory, Simulated
-from barker.sim.suite import SimulatedSuite, credentials, programs
+from barker.sim.suite import SimulatedSuite, programs
 from barker.sim.world import World
 from barker.suite.shape import Shape
 from barker.trial.follows import Follows
@@ -103,7 +103,15 @@ def simulate(
         population = Population(plan.authors, plan.readers, chance, others)
         history = int(plan.rate * plan.seconds) + 1000
         suite = SimulatedSuite(
-            world, Path(folder), population, history, plan.inboxes, plan.bounds, manifolds(plan), plan.sync
+            world,
+            Path(folder),
+            population,
+            history,
+            plan.inboxes,
+            plan.bounds,
+            manifolds(plan),
+            plan.sync,
+            plan.tls,
         )
         run: list[Run] = []
 
@@ -121,7 +129,7 @@ def simulate(
                     most=plan.most,
                     left_out=frozenset(plan.left_out),
                     system=system,
-                    credentials=credentials(OPERATOR),
+                    credentials=suite.credentials(OPERATOR),
                 )
             )
             run[0].workloads += workloads(plan, suite, run[0])

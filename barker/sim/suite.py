@@ -10,11 +10,13 @@ from barker.amqp.handlers import DEFAULT_LIMITS
 from barker.amqp.message import decode_bark
 from barker.amqp.process import Process
 from barker.amqp.service import Service, Serving
-from barker.amqp.system import System
-from barker.core.access import Credentials, Identity, service
+from barker.amqp.system import System, wall
+from barker.commands.keys import certified
+from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity, service
 from barker.core.faults import Fault
 from barker.core.partitions import Partition
 from barker.directory import Directory
+from barker.environment import extra
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.chance import PRODUCTION, Chosen
@@ -73,9 +75,16 @@ def programs(shape: Shape, *others: Program) -> dict[str, Program]:
     return numbered((*(program for program in plan(shape) if program.kind not in LEFT_OUT), *others))
 
 
-def credentials(who: Identity) -> Credentials:
-    """By what somebody shows who it is, who has the key."""
-    return Credentials(who, KEY)
+def certify(folder: Path) -> None:
+    """Make the certificates of a suite and its operator there."""
+    with extra("tls"):
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        from barker.store.authority import Authority
+    kinds = [*CERTIFIED, ORDERS.kind, NOTES.kind]
+    # What these keys sign has always the same length: of two runs the same number of bytes goes.
+    key = Ed25519PrivateKey.generate()
+    Authority.make(folder, [*map(service, kinds), OPERATOR], (), 365, wall(), key)
 
 
 class Child(NamedTuple):
@@ -102,22 +111,30 @@ class SimulatedSuite:
         bounds: Chosen = PRODUCTION,
         others: Iterable[Program] = (),
         sync: str = "full",
+        tls: bool = False,
     ) -> None:
         """`history`: how many barks a timeline holds; `data`: a folder for its disks.
 
         `others`: which of :data:`ORDERS` and :data:`NOTES` there are besides. `sync`: how sure its journals'
-        commits are.
+        commits are. `tls`: whether it speaks that.
         """
         self.world, self.network, self.data, self._history = world, Network(world), data, history
         self._bounds = bounds
         population.write(data)
-        self.shape = Shape(inboxes=inboxes, autobarks=0, data=data)
+        self.shape = Shape(inboxes=inboxes, autobarks=0, data=data, tls=data / "tls" if tls else None)
+        if self.shape.tls is not None:
+            world.encrypted = True
+            certify(self.shape.tls)
         self.children: dict[str, Child] = {}
         for name, program in programs(self.shape, *others).items():
             number = int(name.rpartition("-")[2]) - 1
             simulated = Simulated(self.network, name, self._maker(program, number), bounds)
             simulated.disk.bounds, simulated.disk.sync = bounds, sync
             self.children[name] = Child(program, simulated)
+
+    def credentials(self, who: Identity) -> Credentials:
+        """By what somebody of the suite shows who it is."""
+        return certified(Credentials(who, KEY), self.shape.tls)
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""
@@ -306,7 +323,7 @@ class SimulatedSuite:
     def _service(self, program: Program, number: int, system: System, disk: Disk) -> Service:
         assert program.port is not None
         host, directory = self.shape.host, self.shape.directory
-        own = credentials(service(program.kind))
+        own = self.credentials(service(program.kind))
         if program.kind == "directory":
             return Directory(host, program.port, DEFAULT_LIMITS, system, own)
         journal = self.data / f"{program.journal}.sqlite3"

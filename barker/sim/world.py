@@ -41,7 +41,9 @@ class World:
         self.events = 0
         """How much has happened."""
         self.bytes = 0
-        """How much has been sent, by all; up to date once :attr:`digest` was asked for."""
+        """How much has been sent, by all."""
+        self.encrypted = False
+        """Whether what is sent is, by a chance that is not the world's."""
         self._skew, self._rate, self._since = 0.0, 1.0, 0.0
         self.record: Record | None = None
         """Is told of what happens, if there is one; nothing depends on it."""
@@ -96,13 +98,13 @@ class World:
         return self._digest.hexdigest()
 
     def note(self, data: bytes) -> None:
-        """These bytes were sent."""
-        self._noted += data
+        """These bytes were sent; of those that are encrypted, so many."""
+        self.bytes += len(data)
+        self._noted += b"%d " % len(data) if self.encrypted else data
         if len(self._noted) >= NOTED_BYTES:
             self._hash()
 
     def _hash(self) -> None:
-        self.bytes += len(self._noted)
         self._digest.update(self._noted)
         self._noted.clear()
 

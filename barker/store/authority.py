@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from barker.core.access import AUTHORITY, SCHEME, Identity, certified
@@ -32,6 +32,8 @@ AUTHORITY_DAYS = 3650
 
 EARLY_SECONDS = 3600.0
 """Certificates are good so long before they are made: not all clocks go alike."""
+
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -58,9 +60,16 @@ class Authority:
 
     @staticmethod
     def make(
-        folder: Path, who: Iterable[Identity], hosts: Iterable[str], days: int, now: float
+        folder: Path,
+        who: Iterable[Identity],
+        hosts: Iterable[str],
+        days: int,
+        now: float,
+        key: Key | None = None,
     ) -> list[Issued]:
         """A new authority, and certificates of it for these; `now` in seconds since 1970.
+
+        Their keys are of the kind of its own `key`; else of the curve P-256, which browsers know.
 
         :raises Mistake: when there is one already, or it cannot be written.
         """
@@ -73,13 +82,13 @@ class Authority:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Mistake(f"{folder}: {error.strerror}; the certificates are kept there") from None
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or _new_key()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Barker authority")])
         certificate = (
             _builder(name, name, key.public_key(), now, _after(now, AUTHORITY_DAYS))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(key, hashes.SHA256())
+            .sign(key, _hash(key))
         )
         _write(folder / KEY, _pem(key))
         authority = Authority.__new__(Authority)
@@ -114,7 +123,7 @@ class Authority:
             raise Mistake(
                 f"the authority in {self.folder} has expired: make another with 'barker certs init'"
             )
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _new_key(self._key)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(who))])
         serves = who.kind == "service"
         names = [x509.UniformResourceIdentifier(f"{SCHEME}{who}"), *(hosts if serves else ())]
@@ -129,7 +138,7 @@ class Authority:
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
-            .sign(self._key, hashes.SHA256())
+            .sign(self._key, _hash(self._key))
         )
         file = self.folder / who.file_name
         _write(file, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
@@ -137,14 +146,18 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: float, end: datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+    now: float,
+    end: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() | 1 << 158)  # All have the same length.
         .not_valid_before(datetime.fromtimestamp(now - EARLY_SECONDS, UTC))
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -203,7 +216,18 @@ def _name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _new_key(like: Key | None = None) -> Key:
+    if isinstance(like, ed25519.Ed25519PrivateKey):
+        return ed25519.Ed25519PrivateKey.generate()
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _hash(key: Key) -> hashes.SHA256 | None:
+    """What is signed with that key is hashed so first."""
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+
+
+def _pem(key: Key) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -221,14 +245,14 @@ def _write(file: Path, data: bytes) -> None:
         raise Mistake(f"{file}: {error.strerror}; it cannot be written") from None
 
 
-def _key(file: Path) -> ec.EllipticCurvePrivateKey:
+def _key(file: Path) -> Key:
     try:
         key = serialization.load_pem_private_key(file.read_bytes(), None)
     except OSError as error:
         raise Mistake(f"{file}: {error.strerror}; it is where 'barker certs init' was run") from None
     except (ValueError, TypeError):
         raise Mistake(f"{file} holds no key that can be read") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not isinstance(key, Key):
         raise Mistake(f"{file} is no key that 'barker certs init' has made")
     return key
 

@@ -67,6 +67,17 @@ def test_with_several_inboxes() -> None:
     assert outcome.wrong == [], f"barker simulate --seed {SEED} --minutes 0.5 --faults 40 --inboxes 3"
 
 
+def test_over_tls_no_promise_breaks_and_the_same_seed_is_the_same_run() -> None:
+    plan = planned(SEED, 12, 5, 60, tls=True)
+    first, second = simulate(plan), simulate(plan)
+    assert first.wrong == [], f"barker simulate --seed {SEED} --minutes 0.2 --rate 5 --faults 60 --tls"
+    assert (first.digest, first.events, first.bytes) == (second.digest, second.events, second.bytes)
+    assert first.bytes > simulate(planned(SEED, 12, 5, 60)).bytes
+    refused = command("1", "--tls", "--diagram", "run.html")
+    assert refused.returncode == 2
+    assert "what is encrypted cannot be shown" in refused.stderr
+
+
 # All of them take minutes: python -m tests.sim.mutants
 @pytest.mark.parametrize("name", seeded().sample(sorted(MUTANTS), 4))
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
