@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import math
 import os
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -60,7 +62,30 @@ PORTS = range(7_000, 10_000)
 """Below those of suites that a launcher starts (`free_offset`), and those that the system gives to outgoing
 connections: such a one could hold the port of who is yet to start, or is down. Chromium opens all of them."""
 
-TURN = itertools.count(random.randrange(len(PORTS)))
+BLOCK = 250
+"""So many of them each process of tests has for itself."""
+
+
+def _own_ports() -> tuple[range, Any]:
+    """Ports that no other process of tests has, whoever runs it; as long as the file with it is open."""
+    folder = Path(tempfile.gettempdir()) / "barker-test-ports"
+    folder.mkdir(mode=0o777, exist_ok=True)
+    blocks = [PORTS[start : start + BLOCK] for start in range(0, len(PORTS), BLOCK)]
+    for block in random.sample(blocks, len(blocks)):
+        with contextlib.suppress(OSError):  # Another's, or another user's.
+            file = (folder / str(block[0])).open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                raise
+            return block, file
+    return random.choice(blocks), None
+
+
+OWN_PORTS, _LOCK = _own_ports()
+
+TURN = itertools.count()
 
 
 LINKS = 400
@@ -100,9 +125,9 @@ class Proof(LinkOption):
 
 
 def free_port() -> int:
-    """A port that nobody listens at now, and which nobody else here was given lately."""
+    """A port that nobody listens at now, and which nobody else was given lately."""
     while True:
-        port = PORTS[next(TURN) % len(PORTS)]
+        port = OWN_PORTS[next(TURN) % len(OWN_PORTS)]
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
