@@ -82,7 +82,7 @@ def _gap(alone: float | None, shared: float) -> str:
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep its data here, an empty folder."
 )
-@click.option("--tls", is_flag=True, help="Have it speak TLS, with certificates of its own.")
+@options.own_tls
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @options.program
 def main(

@@ -49,7 +49,7 @@ with extra("terminal"):
 @click.option("--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow.")
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
 @click.option("--sync", type=click.Choice([*SYNC]), default="full", help="How sure commits are [full].")
-@click.option("--tls", is_flag=True, help="Have it speak TLS; then the bytes of a run are not had again.")
+@options.own_tls
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--replay", type=click.Path(path_type=Path, dir_okay=False), help="Run what an earlier one has kept here."

@@ -61,7 +61,7 @@ class BarkerCommand(click.Command):
         super().__init__(*args, **attributes)
         self.epilog = "Each option has a variable, too, such as BARKER_LOG_LEVEL for --log-level."
         for option in self.params:
-            if isinstance(option, click.Option) and not option.is_eager:  # Help is.
+            if isinstance(option, click.Option) and option.envvar is None and not option.is_eager:  # Help is.
                 option.envvar = variable(option)
 
 
@@ -153,6 +153,13 @@ tls = click.option(
     help="Speak TLS, with the certificates in this folder, which 'barker certs' makes; commands find that of "
     "a suite that runs here.",
 )
+own_tls = click.option(
+    "--tls",
+    is_flag=True,
+    envvar=(),  # BARKER_TLS names a folder.
+    help="Have it speak TLS, with certificates of its own.",
+)
+"""The option --tls of what has a suite of its own, as `tls`."""
 _certificate = click.option(
     "--certificate",
     type=click.Path(path_type=Path, dir_okay=False),

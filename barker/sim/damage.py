@@ -93,15 +93,18 @@ def flip(path: Path, chance: random.Random) -> str:
     return f"bit {at % 8} of byte {at // 8} of {file.name}"
 
 
-def held(path: Path) -> set[tuple[str, int]]:
-    """The barks in the journal at `path`, (author, number) each, as far as it can be read."""
-    found = set()
+def held(path: Path) -> dict[tuple[object, ...], tuple[str, int]]:
+    """The barks in the journal at `path`, (author, number) each, as far as it can be read.
+
+    By how their rows begin: an inbox may have several of a bark, each a part of its fan-out.
+    """
+    found: dict[tuple[object, ...], tuple[str, int]] = {}
     for row in records(path):
         data = row[-2] if row and len(row) > 1 else None
-        if isinstance(data, bytes):
+        if row and isinstance(data, bytes):
             try:
                 author, _, number = message_id(data).partition(":")
-                found.add((author, int(number)))
+                found[tuple(row[:2])] = author, int(number)
             except (DecodeError, ValueError):
                 continue  # Damaged before.
     return found

@@ -177,16 +177,17 @@ class Disk:
         self.power_fails = None
         self.vanish()
         for path in self._paths:
-            had = held(path) if self.sync == "normal" else set()
+            had = held(path) if self.sync == "normal" else {}
             log = under_way[1] if under_way and under_way[0] == path else None
             lose_power(path, self.sync, self._chance, log, self.bounds.log_pages)
             if had:
-                self.lost |= had - held(path)
+                left = held(path)
+                self.lost |= {bark for row, bark in had.items() if row not in left}
 
     def flip(self) -> str:
         """A bit in a journal is another from now on: which, in words."""
         for path in self._paths:
-            self.doubtful |= held(path)
+            self.doubtful |= set(held(path).values())
             self.flips += 1
             return flip(path, self._chance)
         return ""
