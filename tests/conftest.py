@@ -30,6 +30,7 @@ PLAIN = {
     "tests/system/test_benchmarks.py": "what is measured has TLS of its own",
     "tests/system/test_control.py::test_an_autobark_that_is_stopped": "its client is Proton's",
     "tests/system/test_control.py::test_nobody_waits_for_an_autobark": "its client is Proton's",
+    "tests/system/test_control.py::test_pages_": "it reads what is printed without TLS",
     "tests/system/test_control.py::test_without_the_key": "with TLS there is none",
     "tests/system/test_docs.py": "pages print what is so without TLS",
     "tests/system/test_launch.py::test_everything_starts": "its page is http",
