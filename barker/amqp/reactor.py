@@ -263,8 +263,8 @@ class Reactor:
         self.call_due()
         self.end_turn()
         while self._dirty:
-            connection = next(iter(self._dirty))
-            del self._dirty[connection]
+            # Backwards: what goes on to the next hop came about last, and is waited for more than answers.
+            connection, _ = self._dirty.popitem()
             self._flush(connection)
 
     def _look(self, patience: float | None) -> None:
