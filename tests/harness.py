@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import itertools
@@ -84,6 +85,8 @@ def _own_ports() -> tuple[range, Any]:
 
 
 OWN_PORTS, _LOCK = _own_ports()
+if _LOCK is not None:
+    atexit.register(_LOCK.close)
 
 TURN = itertools.count()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from barker.amqp.reactor import taken_port
 from barker.core.access import service
 from barker.store.authority import Authority
 from tests.certified import certificates
@@ -67,6 +68,8 @@ def test_the_page_and_its_websockets_come_through(tmp_path: Path) -> None:
         nginx = subprocess.Popen([NGINX, "-c", str(file), "-p", str(tmp_path), "-e", str(log)])
         ends.callback(nginx.wait, 10)
         ends.callback(nginx.terminate)
+        # Who dials before leaves something open that asyncio complains of, whenever it is found.
+        wait_for(lambda: taken_port("127.0.0.1", port) is not None, "nginx listens")
         trust = ssl.create_default_context(cafile=str(tls / "authority.pem"))
 
         async def ask() -> tuple[int, bytes]:
