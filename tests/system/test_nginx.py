@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 import time
+from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from barker.amqp.reactor import taken_port
@@ -28,8 +28,6 @@ pytestmark = [
 ]
 
 NAME = "barker.example"
-
-HEADER = b"AMQP\x00\x01\x00\x00"
 
 
 def configuration(folder: Path, tls: Path, port: int, gateway: int) -> str:
@@ -68,33 +66,38 @@ def test_the_page_and_its_websockets_come_through(tmp_path: Path) -> None:
         nginx = subprocess.Popen([NGINX, "-c", str(file), "-p", str(tmp_path), "-e", str(log)])
         ends.callback(nginx.wait, 10)
         ends.callback(nginx.terminate)
-        # Who dials before leaves something open that asyncio complains of, whenever it is found.
         wait_for(lambda: taken_port("127.0.0.1", port) is not None, "nginx listens")
         trust = ssl.create_default_context(cafile=str(tls / "authority.pem"))
 
-        async def ask() -> tuple[int, bytes]:
-            """The page's status, and what a service says through it to an AMQP header."""
-            there = f"https://127.0.0.1:{port}"
-            shown = {"Host": NAME, "Origin": f"https://{NAME}"}
-            async with aiohttp.ClientSession(headers=shown) as session, asyncio.timeout(10):
-                async with session.get(f"{there}/", ssl=trust, server_hostname=NAME) as response:
-                    status = response.status
-                key = shown_key(gateway.key)
-                async with session.post(f"{there}/key", data=key, ssl=trust, server_hostname=NAME) as let_in:
-                    [cookie] = let_in.headers.getall("Set-Cookie")
-                assert "Secure" in cookie.split("; ")
-                session.headers["Cookie"] = cookie.partition(";")[0]
-                async with session.ws_connect(
-                    f"{there}/amqp/outbox", ssl=trust, server_hostname=NAME, protocols=["amqp"]
-                ) as websocket:
-                    await websocket.send_bytes(HEADER)
-                    return status, await websocket.receive_bytes()
+        there = {"Host": NAME, "Origin": f"https://{NAME}"}
 
-        def came() -> tuple[int, bytes] | None:
-            with contextlib.suppress(aiohttp.ClientError):
-                return asyncio.run(ask())
-            return None
+        def asked(method: str, path: str, body: str = "", **headers: str) -> HTTPResponse:
+            """What is answered through nginx; the connection is the answer's, and ends with all."""
+            connection = HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+            ends.callback(connection.close)
+            raw = socket.create_connection(("127.0.0.1", port), 10)
+            connection.sock = trust.wrap_socket(raw, server_hostname=NAME)
+            connection.request(method, path, body, there | headers)
+            return connection.getresponse()
 
-        status, said = wait_for(came, "nginx and the gateway answer")
-        assert status == 200
-        assert said.startswith(HEADER)
+        def served() -> bool:
+            with contextlib.closing(asked("GET", "/")) as page:
+                return page.status == 200
+
+        wait_for(served, "the gateway answers through nginx")
+        cookie = asked("POST", "/key", shown_key(gateway.key)).getheader("Set-Cookie") or ""
+        assert "Secure" in cookie.split("; ")
+        shake = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Protocol": "amqp",
+        }
+
+        def joined() -> bool:
+            """Whether a service has taken the connection: before that the gateway takes no WebSocket."""
+            answer = asked("GET", "/amqp/outbox", Cookie=cookie.partition(";")[0], **shake)
+            return (answer.status, answer.getheader("Sec-WebSocket-Protocol")) == (101, "amqp")
+
+        wait_for(joined, "a WebSocket comes through")
