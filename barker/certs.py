@@ -11,7 +11,7 @@ import click
 from barker.amqp.system import wall
 from barker.commands import options
 from barker.commands.output import show
-from barker.core.access import CERTIFIED, OPERATOR, Identity, checked_name
+from barker.core.access import EVERYBODY, Identity, checked_name
 from barker.core.errors import Mistake
 from barker.environment import extra
 
@@ -49,8 +49,7 @@ def init(folder: Path, hosts: tuple[str, ...], days: int) -> None:
     DIR/authority.key makes more of them, for anybody: it stays where it is. A machine needs authority.pem and
     the files of those who run there.
     """
-    who = [*(Identity("service", name) for name in CERTIFIED), OPERATOR]
-    _tell(Authority.make(folder, who, hosts, days, wall()))
+    _tell(Authority.make(folder, EVERYBODY, hosts, days, wall()))
 
 
 @main.command("add")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from barker.amqp.system import wall
-from barker.core.access import AUTHORITY, CERTIFIED, OPERATOR, Credentials, Identity, service
+from barker.core.access import AUTHORITY, EVERYBODY, Credentials, Identity, service
 from barker.store.authority import Authority
 
 DAY = 86_400.0
@@ -17,7 +17,7 @@ ARK3 = Identity("person", "ark3")
 
 def certificates(folder: Path, now: float | None = None, days: int = 1) -> Path:
     """A folder with those of a suite, of its operator, of ark3, and of services orders and news."""
-    everybody = [*map(service, (*CERTIFIED, "orders", "news")), OPERATOR, ARK3]
+    everybody = [*EVERYBODY, *map(service, ("orders", "news")), ARK3]
     Authority.make(folder, everybody, (), days, wall() if now is None else now)
     return folder
 

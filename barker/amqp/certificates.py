@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from barker.amqp.connection import Connection
 from barker.amqp.tls import Tls
-from barker.core.access import Credentials
+from barker.core.access import Credentials, check_alone
 from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,10 @@ class Certificates:
 
     def _read(self) -> Contexts:
         if self._own is not None:
-            _check_alone(self._own)
+            try:
+                check_alone(self._own, self._own.stat().st_mode)
+            except OSError as error:
+                raise Mistake(f"{self._own}: {error.strerror}; 'barker certs' makes it") from None
         server, client, pages = map(
             self._context, (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
         )
@@ -113,19 +116,6 @@ class Certificates:
         except (OSError, ValueError) as error:
             raise Mistake(f"{self._authority} is no authority's certificate: {_reason(error)}") from None
         return context
-
-
-def _check_alone(file: Path) -> None:
-    """See that only its owner can read a file.
-
-    :raises Mistake: when others can, or nobody.
-    """
-    try:
-        mode = file.stat().st_mode & 0o777
-    except OSError as error:
-        raise Mistake(f"{file}: {error.strerror}; 'barker certs' makes it") from None
-    if mode & 0o077:
-        raise Mistake(f"{file} can be read by others than its owner (mode {mode:o}): chmod 600 {file}")
 
 
 def _state(file: Path) -> object:

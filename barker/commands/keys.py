@@ -13,7 +13,7 @@ import click
 from barker.amqp.links import Place
 from barker.amqp.system import wall
 from barker.commands.session import Session, read_session, running
-from barker.core.access import AUTHORITY, CERTIFIED, OPERATOR, Credentials, Identity, service
+from barker.core.access import AUTHORITY, EVERYBODY, OPERATOR, Credentials, Identity, service
 from barker.core.barks import user_name
 from barker.core.errors import Mistake
 from barker.environment import DATA, extra
@@ -21,8 +21,8 @@ from barker.store import accounts
 from barker.store.accounts import Accounts
 from barker.store.key import FILE_NAME, made_key, read_key
 
-KEY, TLS, CERTIFICATE, SESSION = "barker.key", "barker.tls", "barker.certificate", "barker.session"
-AS = "barker.as"
+KEY, TLS, CERTIFICATE = "barker.key", "barker.tls", "barker.certificate"
+SESSION, AS = "barker.session", "barker.as"
 """Where click keeps the values of ``--key`` and so on (`options.py`)."""
 
 
@@ -127,6 +127,5 @@ def operator_of_new_suite(data: Path, tls: bool) -> Credentials:
         return credentials
     with extra("tls"):
         from barker.store.authority import Authority
-    who = [*(Identity("service", name) for name in CERTIFIED), OPERATOR]
-    Authority.make(data / "tls", who, (), days=1, now=wall())
+    Authority.make(data / "tls", EVERYBODY, (), days=1, now=wall())
     return certified(credentials, data / "tls")

@@ -124,6 +124,20 @@ def service(address: str) -> Identity:
     return Identity("service", whole_of(address))
 
 
+EVERYBODY = (*map(service, CERTIFIED), OPERATOR)
+"""Who has a certificate in a suite, besides people and services of one's own."""
+
+
+def check_alone(file: object, mode: int) -> None:
+    """See that a file of that mode, with a secret in it, is read by its owner alone.
+
+    :raises Mistake: when others can read it.
+    """
+    if mode & 0o077:
+        shown = f"mode {mode & 0o777:o}"
+        raise Mistake(f"{file} can be read by others than its owner ({shown}): chmod 600 {file}")
+
+
 def certified(certificate: Mapping[str, Any] | None) -> Identity:
     """Whose certificate that is, as `ssl` shows it; a stranger's, if it names nobody, or several."""
     names = [

@@ -18,6 +18,7 @@ SALT_BYTES = 16
 
 _NAME = "scrypt"
 _COST, _BLOCK, _LANES = 1 << 14, 8, 1
+_SIZE = 32
 _MEMORY = 64 * 1024 * 1024  # OpenSSL's own bound is just below what these take.
 
 
@@ -53,6 +54,11 @@ def kept(password: str, salt: bytes) -> str:
     return "$".join((_NAME, *fields, _text(_hashed(password, salt, _COST, _BLOCK, _LANES))))
 
 
+def nobodys() -> str:
+    """A word that no password matches, in the time that any takes."""
+    return "$".join((_NAME, str(_COST), str(_BLOCK), str(_LANES), _text(b"nobody"), _text(bytes(_SIZE))))
+
+
 def matches(password: str, word: str) -> bool:
     """Whether that word is kept of this password; not, if it is none of :func:`kept`."""
     try:
@@ -68,7 +74,7 @@ def matches(password: str, word: str) -> bool:
 def _hashed(password: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
     # The same letters, however a keyboard composes them (RFC 8265 §4.2).
     text = unicodedata.normalize("NFC", password).encode(errors="replace")
-    return hashlib.scrypt(text, salt=salt, n=cost, r=block, p=lanes, maxmem=_MEMORY, dklen=32)
+    return hashlib.scrypt(text, salt=salt, n=cost, r=block, p=lanes, maxmem=_MEMORY, dklen=_SIZE)
 
 
 def _text(data: bytes) -> str:

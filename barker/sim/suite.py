@@ -12,7 +12,7 @@ from barker.amqp.process import Process
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import System, wall
 from barker.commands.keys import certified
-from barker.core.access import CERTIFIED, OPERATOR, Credentials, Identity, service
+from barker.core.access import EVERYBODY, Credentials, Identity, service
 from barker.core.faults import Fault
 from barker.core.partitions import Partition
 from barker.directory import Directory
@@ -81,10 +81,9 @@ def certify(folder: Path) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         from barker.store.authority import Authority
-    kinds = [*CERTIFIED, ORDERS.kind, NOTES.kind]
     # What these keys sign has always the same length: of two runs the same number of bytes goes.
     key = Ed25519PrivateKey.generate()
-    Authority.make(folder, [*map(service, kinds), OPERATOR], (), 365, wall(), key)
+    Authority.make(folder, [*EVERYBODY, service(ORDERS.kind), service(NOTES.kind)], (), 365, wall(), key)
 
 
 class Child(NamedTuple):

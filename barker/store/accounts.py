@@ -10,8 +10,9 @@ import os
 import secrets
 from pathlib import Path
 
+from barker.core.access import check_alone
 from barker.core.errors import Mistake
-from barker.core.passwords import SALT_BYTES, checked_password, kept, matches
+from barker.core.passwords import SALT_BYTES, checked_password, kept, matches, nobodys
 
 FILE_NAME = "people"
 
@@ -19,9 +20,6 @@ _NOBODY = "-"
 """In place of what is kept of a password: that user has none any more."""
 
 _CUT = " was cut off\n"
-
-_UNKNOWN = kept("", b"nobody")
-"""Looked at for names that are not there: how long an answer takes tells nobody who is."""
 
 
 class Accounts:
@@ -70,21 +68,18 @@ class Accounts:
 
         :raises Mistake: when the file cannot be read, or others can read it.
         """
-        word = self._read().get(name)
-        return matches(password, word or _UNKNOWN) and word is not None
+        # Also for names that are not there: how long an answer takes tells nobody who is.
+        return matches(password, self._read().get(name) or nobodys())
 
     def _read(self) -> dict[str, str]:
         try:
-            mode = self.file.stat().st_mode & 0o777
+            mode = self.file.stat().st_mode
             text = self.file.read_text()
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError) as error:
             raise Mistake(f"{self.file}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-        if mode & 0o077:
-            raise Mistake(
-                f"{self.file} can be read by others than its owner (mode {mode:o}): chmod 600 {self.file}"
-            )
+        check_alone(self.file, mode)
         lines = (line.split() for line in text.split("\n")[:-1])
         last = {line[0]: line[1] for line in lines if len(line) == 2}
         return {name: word for name, word in last.items() if word != _NOBODY}

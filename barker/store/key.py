@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from barker.core.access import check_alone
 from barker.core.errors import Mistake
 
 FILE_NAME = "key"
@@ -20,12 +21,11 @@ def read_key(file: Path) -> bytes:
     :raises Mistake: when there is none, or others can read it.
     """
     try:
-        mode = file.stat().st_mode & 0o777
+        mode = file.stat().st_mode
         key = file.read_bytes().strip()
     except OSError as error:
         raise Mistake(f"{file}: {error.strerror}; it has the key of the suite") from None
-    if mode & 0o077:
-        raise Mistake(f"{file} can be read by others than its owner (mode {mode:o}): chmod 600 {file}")
+    check_alone(file, mode)
     if len(key) < LEAST_BYTES:
         raise Mistake(f"{file} has no key in it: remove it, and one is made when the suite starts")
     return key

@@ -8,7 +8,6 @@ import pytest
 
 from barker.core import passwords
 from barker.core.errors import Mistake
-from barker.store import accounts as module
 from barker.store.accounts import Accounts
 
 
@@ -16,7 +15,6 @@ from barker.store.accounts import Accounts
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashed as ever, in no time."""
     monkeypatch.setattr(passwords, "_COST", 2)
-    monkeypatch.setattr(module, "_UNKNOWN", passwords.kept("", b"nobody"))
 
 
 @pytest.fixture
