@@ -127,7 +127,7 @@ class _Batch:
             self.delivery._settle(REJECTED, Condition(batch.PROPERTY, text, dict(self._refused)))
 
 
-def _outcomes_in(condition: Condition | None, count: int) -> Iterable[tuple[int, Condition | None]]:
+def _outcomes_in(condition: Condition | None, count: int) -> list[tuple[int, Condition | None]]:
     """What became of each of the messages of a rejected batch."""
     info = condition.info if condition is not None and condition.name == batch.PROPERTY else {}
     whys = [info.get(str(place)) for place in range(count)]
@@ -349,10 +349,9 @@ class Sender(Link):
             self.handler.on_outcome(self, token, outcome, condition)
             return
         self.in_flight -= len(token)
+        outcomes: Iterable[tuple[int, Condition | None]] = itertools.repeat((outcome, condition), len(token))
         if outcome == REJECTED:
             outcomes = _outcomes_in(condition, len(token))
-        else:
-            outcomes = itertools.repeat((outcome, condition), len(token))
         for each, (became, why) in zip(token, outcomes, strict=True):
             if not self.live:
                 return  # Closed by its owner meanwhile: the others get no outcome.

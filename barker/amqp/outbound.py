@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,7 +114,7 @@ class Outbound(PeerHandler[Sender]):
 
         :raises RuntimeError: when it is :attr:`full`.
         """
-        if self._memory >= self._most_memory or self._count >= self._most:
+        if self.full:
             raise RuntimeError("no more is taken: look whether it is full before sending")
         self._number += 1
         self._count += 1
@@ -123,8 +122,7 @@ class Outbound(PeerHandler[Sender]):
             size = len(message) if isinstance(message, bytes) else 0
         self._memory += size
         self._waiting.append(_Entry(self._number, message, then, size))
-        if not self._due:
-            self._send_soon()
+        self._send_soon()
 
     def close(self) -> None:
         """End the link, and do not come back; what has no outcome gets none."""
@@ -134,14 +132,12 @@ class Outbound(PeerHandler[Sender]):
 
     def on_credit(self, link: Sender) -> None:
         """The peer takes something."""
-        if not self._due:
-            self._send_soon()
+        self._send_soon()
 
     def on_outcome(self, link: Sender, entry: _Entry, outcome: int, condition: Condition | None) -> None:
         """The peer has settled one."""
         del self._in_flight[entry]
-        if not self._due:
-            self._send_soon()
+        self._send_soon()
         if outcome == ACCEPTED:
             self._done(entry, _ACCEPTED)
         elif outcome == REJECTED:
@@ -157,8 +153,9 @@ class Outbound(PeerHandler[Sender]):
     # Sending
 
     def _send_soon(self) -> None:
-        self._due = True
-        self._at_end(self._send)
+        if not self._due:
+            self._due = True
+            self._at_end(self._send)
 
     def _send(self) -> None:
         """Send what the peer takes."""
@@ -185,10 +182,10 @@ class Outbound(PeerHandler[Sender]):
     def _take(self, link: Sender, count: int) -> list[_Entry]:
         """The next entries, made, as many as go with one transfer."""
         entries: list[_Entry] = []
-        room, most = link.batch_bytes, link.max_message_size or sys.maxsize
+        room = link.batch_bytes
         while self._waiting and len(entries) < count:
             entry = self._waiting[0]
-            refusal = self._make(entry, most)
+            refusal = self._make(entry, link.max_message_size)
             if refusal is None:
                 room -= len(entry.data or b"") + HEAD_BYTES
                 if entries and room < 0:
@@ -202,7 +199,7 @@ class Outbound(PeerHandler[Sender]):
 
     @staticmethod
     def _make(entry: _Entry, most: int) -> Outcome | None:
-        """Have the bytes of an entry; its outcome if it is not to be sent. `most`: bytes."""
+        """Have the bytes of an entry; its outcome if it is not to be sent. `most`: bytes, 0 for no bound."""
         if entry.data is None:
             assert not isinstance(entry.message, bytes)
             try:
@@ -214,7 +211,7 @@ class Outbound(PeerHandler[Sender]):
                 )
             if entry.data is None:
                 return Dropped()
-        if len(entry.data) > most:
+        if 0 < most < len(entry.data):
             text = f"the message has {len(entry.data)} bytes; the peer takes {most} at most"
             return Rejected(Condition(MessageTooLarge.condition, text))
         return None
