@@ -450,12 +450,12 @@ class Reactor:
         self._begin(connection, sock)
         self.after(limits.open_seconds, lambda: self._check_open(connection, limits.open_seconds))
 
-    def _sasl_server(self, peer: str) -> Sasl:
+    def _sasl_server(self, peer: Peer) -> Sasl:
         if self._certificates is None:
             return SaslServer(self._verifier, self.system.nonce)
         if self.sign_in is None or not self.sign_in.there:
             return CertifiedServer()
-        return CertifiedServer(functools.partial(self.sign_in.ask, peer.rpartition(":")[0]))
+        return CertifiedServer(functools.partial(self.sign_in.ask, peer.host))
 
     def _check_open(self, connection: Connection, seconds: float) -> None:
         if connection.live and not connection.opened:

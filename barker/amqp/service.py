@@ -29,6 +29,7 @@ from barker.core.errors import (
     NotFound,
     not_here,
 )
+from barker.core.log_share import Peer
 from barker.core.routing import Route, checked_address
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ class Service(Process, ConnectionHandler):
         """Whether a warning has said the same of that host: who is turned away comes again, and again."""
         if condition.name != NotAuthentic.condition:
             return False
-        what, now = (peer.rpartition(":")[0], str(condition)), self.reactor.clock()
+        what, now = (Peer(peer).host, str(condition)), self.reactor.clock()
         lately = now - self._turned_away.get(what, -TOLD_SECONDS) < TOLD_SECONDS
         if not lately:
             if len(self._turned_away) >= MOST_TOLD:

@@ -79,6 +79,15 @@ def variable(option: click.Option) -> str:
 command = functools.partial(click.command, cls=BarkerCommand)
 """The decorator that makes a command of a function."""
 
+
+def _keep_as(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        ctx.meta[name] = value
+        return value
+
+    return keep
+
+
 as_json = click.option("--json", "json", is_flag=True, help="Print one JSON object a line.")
 suite_host = click.option("--host", default="127.0.0.1", show_default=True, help="Where a suite listens.")
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Listen at this address.")
@@ -86,7 +95,7 @@ _insecure = click.option(
     "--insecure",
     is_flag=True,
     expose_value=False,
-    callback=lambda ctx, param, value: _keep(ctx, INSECURE, value),
+    callback=_keep_as(INSECURE),
     help="With --host: let other machines in without --tls; nothing is encrypted, and all are strangers.",
 )
 
@@ -94,11 +103,6 @@ _insecure = click.option(
 def host(command: Command) -> Command:
     """The options --host and --insecure, for who listens; :func:`program` sees whether it may."""
     return _host(_insecure(command))
-
-
-def _keep(ctx: click.Context, name: str, value: Any) -> Any:
-    ctx.meta[name] = value
-    return value
 
 
 def _find(ctx: click.Context, param: click.Parameter, value: Place | None) -> Place | None:
@@ -131,7 +135,7 @@ session = click.option(
     "--session",
     "session_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    callback=lambda ctx, param, value: _keep(ctx, SESSION, value),
+    callback=_keep_as(SESSION),
     help="The file that tells of a suite, as its launcher wrote it (default: of the suite at --directory).",
 )
 _key = click.option(
@@ -139,7 +143,7 @@ _key = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     expose_value=False,
-    callback=lambda ctx, param, value: _keep(ctx, KEY, value),
+    callback=_keep_as(KEY),
     help="The file with the suite's key (default: key in the data folder of the suite at --directory).",
 )
 
@@ -149,7 +153,7 @@ tls = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     expose_value=False,
-    callback=lambda ctx, param, value: _keep(ctx, TLS, value),
+    callback=_keep_as(TLS),
     help="Speak TLS, with the certificates in this folder, which 'barker certs' makes; commands find that of "
     "a suite that runs here.",
 )
@@ -165,7 +169,7 @@ _certificate = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     expose_value=False,
-    callback=lambda ctx, param, value: _keep(ctx, CERTIFICATE, value),
+    callback=_keep_as(CERTIFICATE),
     help="With TLS: show this certificate (default: that of the service in --tls, or the operator's).",
 )
 
@@ -174,7 +178,7 @@ sign_in = click.option(
     "--as",
     metavar="NAME",
     expose_value=False,
-    callback=lambda ctx, param, value: _keep(ctx, AS, value),
+    callback=_keep_as(AS),
     help="With TLS: sign in as this user. The password is asked for, or is the first line of standard input.",
 )
 """The option --as, for what people do."""
