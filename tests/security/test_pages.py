@@ -70,12 +70,13 @@ class Site(http.server.ThreadingHTTPServer):
 
     def __init__(self, folder: Path) -> None:
         self.asked: list[str] = []
-        self.cookies: list[str] = []
+        self.cookies: dict[str, str] = {}
+        """By the host that was asked for: a browser asks for a page's icon whenever it likes."""
         site = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def do_GET(self) -> None:
-                site.cookies.append(self.headers.get("Cookie", ""))
+                site.cookies[self.headers["Host"].partition(":")[0]] = self.headers.get("Cookie", "")
                 super().do_GET()
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -158,11 +159,11 @@ def test_what_another_port_of_the_host_is_sent_opens_no_suite_elsewhere(
     (tmp_path / "index.html").write_text("")
     page.goto(site.address())
     key = shown_key(suite.data / "key")
-    assert site.cookies[-1] == f"barker-{port_of(suite)}={pages_cookie(key)}"
-    assert key not in site.cookies[-1]
+    assert site.cookies["127.0.0.1"] == f"barker-{port_of(suite)}={pages_cookie(key)}"
+    assert key not in site.cookies["127.0.0.1"]
     assert page.evaluate("document.cookie") == "", "no script sees it"
     page.goto(site.address("localhost"))
-    assert site.cookies[-1] == ""
+    assert site.cookies["localhost"] == ""
 
 
 def test_without_a_cookie_or_with_one_of_another_suite_the_page_stays_out_and_says_what_to_do(
