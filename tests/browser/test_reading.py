@@ -367,8 +367,11 @@ def test_marks_of_direction_turn_nothing_but_their_own_text(stage: Stage, page: 
         })"""
     )
     assert shown == [[True], [True, True], [True]]
-    assert page.locator("#barks .text").nth(0).evaluate(
-        """(text) => {
+    assert (
+        page.locator("#barks .text")
+        .nth(0)
+        .evaluate(
+            """(text) => {
             const range = document.createRange();
             range.setStart(text.firstChild, 0);
             range.setEnd(text.firstChild, 1);
@@ -377,6 +380,7 @@ def test_marks_of_direction_turn_nothing_but_their_own_text(stage: Stage, page: 
             range.setEnd(text.firstChild, 2);
             return first < range.getBoundingClientRect().left;
         }"""
+        )
     ), "nor the text of the next one"
 
 

@@ -62,9 +62,16 @@ def orders(suite: Suite) -> Process:
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """What it prints. On a machine so busy that a service is silent for 2 s, the directory does not know it
+    for a moment: who asks just then has to ask again."""
+
+    def done() -> str:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        printed = ended.stdout + ended.stderr
+        assert ended.returncode == 0 or "amqp:not-found" in printed, printed
+        return ended.stdout if ended.returncode == 0 else ""
+
+    return str(wait_for(done, " ".join(command)))
 
 
 @pytest.mark.parametrize("through", ["port", "directory"])
