@@ -79,7 +79,7 @@ class Client(PeerHandler[Receiver]):
         self._number, self._authors, self._names = number, authors, list(authors)
         self._sent = self._known = self._waiting = 0
         self.due = 0
-        """How many deliveries to timelines the accepted barks are."""
+        """How many deliveries to timelines its barks are."""
         self.accepted = 0
         self.rejected = ""
         self.stopped = False
@@ -108,12 +108,12 @@ class Client(PeerHandler[Receiver]):
                 self._names[turn % len(self._names)] if self._sent % MARK_EVERY else mark_user(self._number)
             )
             bark = Bark(f"{self._number}-{self._sent}", user, TEXT, now())
-            self._outbound.send(encode_bark(bark), functools.partial(self._on_outcome, user))
+            self._outbound.send(encode_bark(bark), self._on_outcome)
+            self.due += self._authors.get(user, 1)
 
-    def _on_outcome(self, user: str, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome) -> None:
         self._waiting -= 1
         self.accepted += 1
-        self.due += self._authors.get(user, 1)
         if not isinstance(outcome, Accepted):
             self.rejected = str(outcome)
         self._more()

@@ -96,7 +96,7 @@ def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
 
 _PLAIN = re.compile(
     rb"\x00\x53\x70\xc0\x02\x01\x41"
-    rb"\x00\x53\x73\xd0(.{4})\0\0\0\x0a\xa1(.)(.{0,255})"
+    rb"\x00\x53\x73\xd0(.{4})\0\0\0\x0a\xa1(.)(.{0,255}?)"
     rb"\x40\x40\xa1(.)(bark|follow|unfollow)\x40{5}\x83(.{8})"
     rb"\x00\x53\x74\xd1(.{4})\0\0\0\x02\xa1\x04user\xa1(.)([!-~]{0,255})"
     rb"\x00\x53\x77(\xa1.|\xb1.{4})(.*)",
@@ -118,7 +118,9 @@ def _plain_bark(data: bytes) -> tuple[str, str, int, str, str] | None:
     )
     # An id may look like what comes after it: only if all lengths are right it is read right.
     if (
-        (len(id), len(subject), len(user)) != (id_size[0], subject_size[0], user_size[0])
+        len(id) != id_size[0]
+        or len(subject) != subject_size[0]
+        or len(user) != user_size[0]
         or len(id) + len(subject) + 24 != int.from_bytes(size, "big")
         or len(user) + 12 != int.from_bytes(map_size, "big")
         or len(body) != int.from_bytes(body_size[1:], "big")

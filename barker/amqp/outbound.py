@@ -182,10 +182,10 @@ class Outbound(PeerHandler[Sender]):
     def _take(self, link: Sender, count: int) -> list[_Entry]:
         """The next entries, made, as many as go with one transfer."""
         entries: list[_Entry] = []
-        room = link.batch_bytes
+        room, most = link.batch_bytes, link.max_message_size
         while self._waiting and len(entries) < count:
             entry = self._waiting[0]
-            refusal = self._make(entry, link.max_message_size)
+            refusal = self._make(entry, most)
             if refusal is None:
                 room -= len(entry.data or b"") + HEAD_BYTES
                 if entries and room < 0:

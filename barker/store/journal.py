@@ -40,6 +40,13 @@ NO_VERSION = 100
 SYNC = {"normal": "safe against the death of processes", "full": "safe against power loss too"}
 """How sure a commit is: SQLite's ``synchronous``."""
 
+CACHE = 8 * 1024 * 1024
+"""So many bytes of a journal stay in memory: what is forgotten soon is not read again for that."""
+
+LOG_PAGES = 2_000
+"""The write-ahead log is folded into the file at so many pages. Each time all wait for the disk; and who was
+killed looks through what there is of it (80 ms a thousand) before it begins again."""
+
 KEYS_AT_ONCE = 2_000
 """How many old keys are forgotten in one transaction."""
 
@@ -125,6 +132,8 @@ class Journal:
             # One owner: a second process on the same file would deliver everything twice.
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute(f"PRAGMA page_size={PAGE}")
+            self._db.execute(f"PRAGMA cache_size={-CACHE // 1024}")  # SQLite's sign for KiB.
+            self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={sync}")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
