@@ -36,7 +36,7 @@ COMPILE := PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make req
   $(SUPPLY)/bin/pip-compile -q --generate-hashes --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links
 
 .NOTPARALLEL:
-.PHONY: help run test test-proton simulate dist docs setup lint requirements audit screenshots clean preflight broken
+.PHONY: help run test test-scale test-proton simulate dist docs setup lint requirements audit screenshots clean preflight broken
 
 help: ## say what there is (make alone does so too)
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -48,6 +48,10 @@ run: setup ## set everything up, then start Barker; ARGS="--users 100" goes to l
 test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
 	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
+
+test-scale: setup $(VENV)/dev ## set up RabbitMQ, PostgreSQL and network namespaces (as root), then test with them
+	@sh setup/engines.sh
+	@echo "pytest, with them:"; $(PY) -m pytest --scale --durations=10 tests/scale $(ARGS)
 
 test-proton: $(PROTONS:%=.venv-proton/%/done) ## pytest over barker/amqp, with each version of Proton that works
 	@for version in $(PROTONS); do echo "pytest, with Proton $$version:"; \

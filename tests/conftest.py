@@ -49,6 +49,12 @@ PLAIN = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tls", action="store_true", help="Have the suites that tests start speak TLS.")
+    parser.addoption("--scale", action="store_true", help="Run tests/scale, too: engines and hosts it takes.")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What takes a RabbitMQ, a PostgreSQL or several hosts is run only when asked for."""
+    return True if collection_path.name == "scale" and not config.getoption("--scale") else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
