@@ -77,10 +77,14 @@ class Network(ConnectionHandler):
         if connection is None or not connection.live:
             if connection is not None:
                 self._forget(connection)
-            connection = self.reactor.connect(place.host, place.port, self)
+            connection = self.dial(place)
             self._connections[place] = connection
             self._places[connection] = place
         return connection
+
+    def dial(self, place: Place) -> Connection:
+        """Make a connection to `place`."""
+        return self.reactor.connect(place.host, place.port, self)
 
     def release(self, connection: Connection) -> None:
         """A link on it has ended: without any, the connection is closed."""
@@ -177,6 +181,11 @@ class PeerLink(LinkHandler, Generic[L]):
                 link.close()
                 self._network.release(connection)
 
+    def again(self) -> None:
+        """End the link that stands, and come back after a while."""
+        if self.link is not None:
+            self.link.close()
+
     # The search
 
     def _begin(self) -> None:
@@ -272,13 +281,17 @@ def sender_to(
     handler: PeerHandler[Sender],
     properties: dict[str, Any] | None = None,
     batches: bool = False,
+    bundles: bool = False,
 ) -> PeerLink[Sender]:
-    """A link that sends to whoever serves `address`; in `batches`, if they take them."""
+    """A link that sends to whoever serves `address`; in `batches`, if they take them.
+
+    In `bundles`, to a broker (`rabbitmq.py`).
+    """
 
     def attach(
         connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
     ) -> Sender:
-        return connection.sender(address, link_handler, (properties or {}) | more, batches)
+        return connection.sender(address, link_handler, (properties or {}) | more, batches, bundles)
 
     return PeerLink(network, address, handler, attach)
 

@@ -228,19 +228,23 @@ def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) ->
 
 
 def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
-    """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it.
+    """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it."""
+    # Most barks mention nobody: they are not taken apart for it.
+    return with_message_annotation(data, MENTIONS, " ".join(names)) if names else data
+
+
+def with_message_annotation(data: bytes, key: str, value: str) -> bytes:
+    """The message with one annotation that stays with it; as it is, if its sender has annotated it.
 
     So is one that Proton can read and :func:`cut` cannot: whoever adds what it needs finds that.
     """
-    if not names:
-        return data  # As of most barks: they are not taken apart for it.
     try:
         sections = cut(data)
         if _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
             return data
     except (DecodeError, IndexError, struct.error):
         return data
-    annotations = b"\x00\x53\x72" + _map(_symbol(MENTIONS) + _string(" ".join(names)), 2)
+    annotations = b"\x00\x53\x72" + _map(_symbol(key) + _string(value), 2)
     return b"".join((sections.header, sections.delivery_annotations, annotations, sections.rest))
 
 

@@ -120,7 +120,11 @@ class Service(Process, ConnectionHandler):
     def register(self) -> None:
         """Have the directory send others here: for the service's address, and its agent."""
         for route in (*self.own_routes(), self.agent.route(self.serving.host, self.port)):
-            self._registrations.append(register(self.network, route, self._never))
+            self.registered(route)
+
+    def registered(self, route: Route) -> None:
+        """Have the directory know a route of this service's."""
+        self._registrations.append(register(self.network, route, self._never))
 
     def _never(self, why: str) -> None:
         """The directory will never have this service."""
