@@ -16,9 +16,11 @@ from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.broker import Broker
 from barker.core.partitions import MOST
 from barker.store.social import FILE_NAME, Users
 from barker.work.spreading import Bizlogic
+from barker.work.taking import BrokeredBizlogic
 
 ADDRESS = "bizlogic"
 
@@ -35,9 +37,18 @@ ADDRESS = "bizlogic"
 @options.port(5680)
 @options.directory
 @options.data
+@options.broker
 @options.limits
 @options.program
-def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path, limits: Limits) -> None:
+def main(
+    inboxes: int,
+    host: str,
+    port: int,
+    directory_place: Place,
+    data: Path,
+    broker: Broker | None,
+    limits: Limits,
+) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
     Run several: the oldest is active, the others wait for it to die.
@@ -47,7 +58,9 @@ def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path,
     serving = Serving(
         ADDRESS, host, port, directory_place, "ordered", limits, data=users.data, credentials=credentials
     )
-    bizlogic = Bizlogic(serving, users, inboxes)
+    bizlogic = (
+        BrokeredBizlogic(serving, users, broker, inboxes) if broker else Bizlogic(serving, users, inboxes)
+    )
     bizlogic.register()
     announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")
     bizlogic.run()

@@ -20,13 +20,17 @@ from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.barks import Bark, Follow
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
+from barker.manifolds.copies import TimelineCopy
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
-from barker.store.journal import QueueJournal, TimelineJournal
+from barker.manifolds.relay import Relay
+from barker.store.journal import CopyJournal, QueueJournal, TimelineJournal
 from barker.store.members import Members
 from barker.store.memory import QueueMemory
 
@@ -60,6 +64,7 @@ from barker.store.memory import QueueMemory
 @options.directory
 @options.data
 @options.sync
+@options.broker
 @options.limits
 @options.program
 def main(
@@ -78,6 +83,7 @@ def main(
     directory_place: Place,
     data: Path,
     sync: str,
+    broker: Broker | None,
     limits: Limits,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
@@ -89,6 +95,8 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
+    if broker is not None and (push is not None or no_journal or (accept is None and history is None)):
+        raise Mistake("--broker has the queues: it goes with --accept bark or --history, without --push")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = Members(users_file) if users_file else None
@@ -99,9 +107,13 @@ def main(
     file = data / f"{journal or own_name}.sqlite3"
     manifold: Service
     if history is not None:
-        kept = TimelineJournal(file, sync)
-        most = held.keys, held.message_size, part, held.timelines
-        manifold = TimelineManifold(serving, kept, history, *most, members)
+        most = history, held.keys, held.message_size, part, held.timelines, members
+        if broker is not None:
+            manifold = TimelineCopy(serving, CopyJournal(file, sync), broker, *most)
+        else:
+            manifold = TimelineManifold(serving, TimelineJournal(file, sync), *most)
+    elif broker is not None:
+        manifold = Relay(serving, broker, _bark_check(members, Rates(held.rate)), held.message_size)
     else:
         check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
@@ -111,8 +123,8 @@ def main(
     manifold.run()
 
 
-def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], object]:
-    def check(data: bytes) -> object:
+def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], Bark | Follow]:
+    def check(data: bytes) -> Bark | Follow:
         word = decode_bark(data)
         rates.check(word.user, clock())
         return word if members is None else members.checked(word)
