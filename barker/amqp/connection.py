@@ -215,14 +215,16 @@ class Connection:
         properties: dict[str, Any] | None = None,
         batches: bool = False,
         bundles: bool = False,
+        alone: bool = False,
     ) -> Sender:
         """Attach a link that sends to the node `address`; in `batches`, if the peer takes them.
 
-        In `bundles` (`bundle.py`), if it keeps messages for somebody who takes those.
+        In `bundles` (`bundle.py`), if it keeps messages for somebody who takes those; `alone`, in a session
+        of its own.
 
         :raises RuntimeError: on a connection that is not live.
         """
-        impl = lib.pn_sender(self._session, self._link_name(address))
+        impl = lib.pn_sender(self._begin_session() if alone else self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_target(impl), utf8(address))
         sender = Sender(self, impl, handler, address)
         sender._offers_batches, sender.bundles = batches, bundles
@@ -237,14 +239,15 @@ class Connection:
         max_message_size: int = MAX_MESSAGE,
         properties: dict[str, Any] | None = None,
         filters: dict[str, str | int] | None = None,
+        alone: bool = False,
     ) -> Receiver:
         """Attach a link that receives from the node `address`, with credit for `window` messages.
 
-        `filters`: of which of its messages, by what that node understands.
+        `filters`: of which of its messages, by what that node understands; `alone`, in a session of its own.
 
         :raises RuntimeError: on a connection that is not live.
         """
-        impl = lib.pn_receiver(self._session, self._link_name(address))
+        impl = lib.pn_receiver(self._begin_session() if alone else self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_source(impl), utf8(address))
         if filters:
             write_filter(lib.pn_terminus_filter(lib.pn_link_source(impl)), filters)
@@ -263,8 +266,7 @@ class Connection:
 
         :raises RuntimeError: on a connection that is not live.
         """
-        name, session = self._link_name(address), lib.pn_session(self._connection)
-        lib.pn_session_open(session)
+        name, session = self._link_name(address), self._begin_session()
         ends = lib.pn_sender(session, name), lib.pn_receiver(session, name)
         for impl in ends:
             lib.pn_terminus_set_address(lib.pn_link_source(impl), utf8(address))
@@ -619,12 +621,16 @@ class Connection:
 
     @property
     def _session(self) -> Any:
+        if self._default_session is None:
+            self._default_session = self._begin_session()
+        return self._default_session
+
+    def _begin_session(self) -> Any:
         if self._closed:
             raise RuntimeError("the connection is lost or closed: make a new one")
-        if self._default_session is None:
-            self._default_session = lib.pn_session(self._connection)
-            lib.pn_session_open(self._default_session)
-        return self._default_session
+        session = lib.pn_session(self._connection)
+        lib.pn_session_open(session)
+        return session
 
     def _is_full(self) -> bool:
         """Whether as much waits for the socket as may."""

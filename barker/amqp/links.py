@@ -182,9 +182,9 @@ class PeerLink(LinkHandler, Generic[L]):
                 self._network.release(connection)
 
     def again(self) -> None:
-        """End the link that stands, and come back after a while."""
+        """End the connection of the link that stands, and come back after a while."""
         if self.link is not None:
-            self.link.close()
+            self.link.connection.close()
 
     # The search
 
@@ -282,16 +282,18 @@ def sender_to(
     properties: dict[str, Any] | None = None,
     batches: bool = False,
     bundles: bool = False,
+    alone: bool = False,
 ) -> PeerLink[Sender]:
     """A link that sends to whoever serves `address`; in `batches`, if they take them.
 
-    In `bundles`, to a broker (`rabbitmq.py`).
+    In `bundles`, to a broker (`rabbitmq.py`); `alone`, in a session of its own.
     """
 
     def attach(
         connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
     ) -> Sender:
-        return connection.sender(address, link_handler, (properties or {}) | more, batches, bundles)
+        all_properties = (properties or {}) | more
+        return connection.sender(address, link_handler, all_properties, batches, bundles, alone)
 
     return PeerLink(network, address, handler, attach)
 

@@ -228,24 +228,42 @@ def with_delivery_annotations(data: bytes, annotations: dict[str, str | int]) ->
 
 
 def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
-    """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it."""
-    # Most barks mention nobody: they are not taken apart for it.
-    return with_message_annotation(data, MENTIONS, " ".join(names)) if names else data
-
-
-def with_message_annotation(data: bytes, key: str, value: str) -> bytes:
-    """The message with one annotation that stays with it; as it is, if its sender has annotated it.
+    """The message with the annotation :data:`MENTIONS`; as it is, if its sender has annotated it.
 
     So is one that Proton can read and :func:`cut` cannot: whoever adds what it needs finds that.
     """
+    if not names:
+        return data  # As of most barks: they are not taken apart for it.
     try:
         sections = cut(data)
         if _descriptor(sections.rest, 0)[0] == _MESSAGE_ANNOTATIONS:
             return data
     except (DecodeError, IndexError, struct.error):
         return data
-    annotations = b"\x00\x53\x72" + _map(_symbol(key) + _string(value), 2)
+    annotations = b"\x00\x53\x72" + _map(_symbol(MENTIONS) + _string(" ".join(names)), 2)
     return b"".join((sections.header, sections.delivery_annotations, annotations, sections.rest))
+
+
+def with_message_annotation(data: bytes, key: str, value: str) -> bytes:
+    """The message with one more annotation, which stays with it from hop to hop.
+
+    :raises DecodeError: when the bytes are no row of AMQP sections.
+    """
+    sections = cut(data)
+    pairs, count, rest = b"", 0, sections.rest
+    try:
+        code, start = _descriptor(rest, 0) if rest else (0, 0)
+        if code == _MESSAGE_ANNOTATIONS:
+            # A map with sizes of one byte, or of four (AMQP 1.0 §1.6.23).
+            width = 1 if rest[start] == 0xC1 else 4
+            head = start + 1 + width
+            end = head + int.from_bytes(rest[start + 1 : head], "big")
+            count = int.from_bytes(rest[head : head + width], "big")
+            pairs, rest = rest[head + width : end], rest[end:]
+    except (IndexError, struct.error):
+        raise DecodeError("the message ends in the middle of a section") from None
+    annotations = b"\x00\x53\x72" + _map(pairs + _symbol(key) + _string(value), count + 2)
+    return b"".join((sections.header, sections.delivery_annotations, annotations, rest))
 
 
 def annotations_in(section: bytes) -> dict[str, Any]:

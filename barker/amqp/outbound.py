@@ -89,7 +89,9 @@ class Outbound(PeerHandler[Sender]):
         self._count = 0
         self._memory = 0
         self._at_end, self._due = network.reactor.at_end, False
-        self._link = sender_to(network, address, self, batches=bundles is None, bundles=bool(bundles))
+        self._link = sender_to(
+            network, address, self, batches=bundles is None, bundles=bool(bundles), alone=bundles is not None
+        )
 
     def __len__(self) -> int:
         """How many messages have no outcome yet."""

@@ -1,8 +1,9 @@
 """A broker, RabbitMQ 4, by its own AMQP 1.0: links to what it keeps, which is declared over AMQP as well.
 
-All links of a process to a broker share one connection (:class:`BrokerNetwork`). Whenever that stands, what
-is needed is declared, as it is already there for the most part; a link to what is not there yet is tried
-again, as links are. Queues and streams are declared, and looked at, by requests as HTTP has them, to the
+All links of a process to a broker share one connection (:class:`BrokerNetwork`), each in a session of its
+own, as the broker ends a session over a link that it refuses. Whenever the connection stands, what is needed
+is declared, as it is already there for the most part; a link to what is not there yet is tried again, as
+links are. Queues and streams are declared, and looked at, by requests as HTTP has them, to the
 broker's node ``/management`` (:class:`Management`).
 """
 
@@ -94,7 +95,8 @@ class BrokerNetwork(Network):
         self.management: Management | None = None
         """While there is a connection."""
         self._queues, self._on_never = queues, on_never
-        self._away_since: float | None = None
+        self._searched: dict[str, float] = {}
+        """Since when there is no link to an address."""
         self._told = False
 
     def dial(self, place: Place) -> Connection:
@@ -149,17 +151,16 @@ class BrokerNetwork(Network):
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """Say it once, if it is for longer."""
         now = self.reactor.clock()
-        if self._away_since is None:
-            self._away_since = now
-        if now - self._away_since > PATIENCE and not self._told:
+        if now - self._searched.setdefault(address, now) > PATIENCE and not self._told:
             self._told = True
             log.error("%s: no link to %s: %s. All waits for it", self.broker.url, address, why or "no word")
 
     def on_found(self, address: str) -> None:
         """A link to `address` stands."""
-        if self._told:
+        self._searched.pop(address, None)
+        if self._told and not self._searched:
             log.warning("%s: it is there: all goes on", self.broker.url)
-        self._away_since, self._told = None, False
+            self._told = False
 
 
 class ToBroker(Outbound):
@@ -187,7 +188,7 @@ class ToBroker(Outbound):
         if str(condition) != self._refused:
             log.error("%s: %s takes nothing now: %s", self._url, self._name, condition or "no reason given")
         self._refused = str(condition)
-        link.close()  # Again over the next one, after a while.
+        link.connection.close()  # Again over the next one, after a while.
 
 
 def from_broker(
@@ -203,7 +204,7 @@ def from_broker(
         connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
     ) -> Receiver:
         asked = filters()
-        link = connection.receiver(address, link_handler, window, properties=more, filters=asked)
+        link = connection.receiver(address, link_handler, window, properties=more, filters=asked, alone=True)
         link.lenient = bool(asked)  # It is a stream.
         return link
 

@@ -59,7 +59,10 @@ class BrokeredBizlogic(Bizlogic):
     def bury(self, message: bytes, why: Condition, then: Callable[[], None]) -> None:
         """Have a message among the dead letters; `then` it is done with."""
         log.warning("a message is a dead letter now: %s", why)
-        letter = with_message_annotation(message, REASON, str(why))
+        try:
+            letter = with_message_annotation(message, REASON, str(why))
+        except DecodeError:
+            letter = message  # The log has the reason.
         self._letters.send(letter, lambda outcome: then())
 
     def state(self) -> dict[str, Any]:

@@ -78,10 +78,13 @@ class Node:
 
         def listens() -> bool:
             assert process.poll() is None, f"RabbitMQ did not start; see {self.folder}/log"
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return self._listens()
 
         wait_for(listens, "RabbitMQ takes connections", START_SECONDS)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def signal(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal; returns when it has ended of it."""
@@ -93,6 +96,7 @@ class Node:
             self._process = None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            wait_for(lambda: not self._listens(), "RabbitMQ has ended")
 
     def end(self) -> None:
         """End it, and remove what it kept."""

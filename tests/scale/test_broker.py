@@ -1,11 +1,8 @@
-"""Barker with a real RabbitMQ 4 in place of the outboxes' journals and the push."""
+"""What Barker says to a real RabbitMQ 4, and has it keep."""
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +16,6 @@ from barker.amqp.rabbitmq import BrokerNetwork, ToBroker, from_broker
 from barker.amqp.reactor import Reactor
 from barker.core.barks import Bark
 from barker.core.broker import Broker, Queue, inbox_names, inboxes, outbox_names, outboxes
-from tests.harness import Client, Process, Suite, wait_for
 from tests.scale.rabbitmq import Node
 
 pytestmark = pytest.mark.system
@@ -146,130 +142,3 @@ def test_a_wrong_password(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     run(reactor)
     assert "the password of its user guest" in told()[0]
     assert ":wrong" not in told()[0]
-
-
-class Brokered:
-    """A suite whose barks go through a broker of its own."""
-
-    def __init__(self, folder: Path, inboxes: int = 1, bizlogics: int = 2) -> None:
-        self.node = Node()
-        self.suite = Suite(folder)
-        try:
-            self.node.start()
-            self.suite.users([("rex", "ark"), ("rex", "fido"), ("fido", "ark")]).close()
-            broker = ("--broker", self.node.url)
-            self.inboxes = [
-                self.suite.start("manifold", "inbox", "--history", "5000", *broker) for _ in range(inboxes)
-            ]
-            self.outbox = self.suite.start("manifold", "outbox", "--accept", "bark", *broker)
-            self.bizlogics = [self.suite.start("bizlogic", *broker) for _ in range(bizlogics)]
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        self.suite.end()
-        self.node.end()
-
-
-@pytest.fixture
-def brokered(tmp_path: Path) -> Iterator[Brokered]:
-    brokered = Brokered(tmp_path)
-    yield brokered
-    brokered.end()
-
-
-class Load:
-    """Barks of three authors in turn, until it is stopped."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.sent: list[Bark] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._bark, daemon=True)
-        self._thread.start()
-
-    def _bark(self) -> None:
-        while not self._stop.wait(0.01):
-            for author in AUTHORS:
-                self.sent.append(self._client.bark(author, f"woof {len(self.sent)}"))
-
-    def goes_on(self) -> None:
-        """Returns when what is barked from now on is on timelines."""
-        due = len(self.sent) + 1
-        wait_for(lambda: len(self.sent) > due, "more is barked")
-        mark = self.sent[due].id
-        wait_for(lambda: mark in self._client.arrived, f"bark {due} arrives")
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-
-AUTHORS = ("rex", "fido", "ark")
-SEES = {"rex": ("rex", "ark", "fido"), "fido": ("fido", "ark"), "ark": ("ark",)}
-"""Whose barks are on whose timeline, as :class:`Brokered` has it."""
-
-
-def check_all_there_once(client: Client, sent: list[Bark]) -> None:
-    """Each bark that was accepted is once on each timeline, and each author's are in order."""
-    wait_for(lambda: len(client.accepted) == len(sent), "all is accepted")
-    due = sum(bark.user in seen for seen in SEES.values() for bark in sent)
-    wait_for(lambda: client.read_count >= due, f"{due} deliveries")
-    for reader, seen in SEES.items():
-        for author in seen:
-            there = [bark.text for bark in client.timelines[reader] if bark.user == author]
-            assert there == [bark.text for bark in sent if bark.user == author], (reader, author)
-
-
-def test_a_bark_through_the_broker(brokered: Brokered) -> None:
-    client = Client(brokered.suite.place)
-    try:
-        client.read_all(["rex", "fido", "ark"])
-        for number in range(300):
-            client.bark("ark", f"woof {number} to @rex")
-        wait_for(lambda: client.read_count == 900, "all is on all timelines")
-        texts = [f"woof {number} to @rex" for number in range(300)]
-        assert client.texts("rex") == client.texts("fido") == client.texts("ark") == texts
-        assert len(client.accepted) == 300
-    finally:
-        client.close()
-
-
-@pytest.mark.timeout(240)
-def test_all_of_it_killed_under_load(brokered: Brokered) -> None:
-    """Each alone, and the broker with each: nothing is lost, there twice, or out of order."""
-    node, client = brokered.node, Client(brokered.suite.place)
-    try:
-        client.read_all(list(AUTHORS))
-        load = Load(client)
-        load.goes_on()
-
-        def kill_broker() -> None:
-            node.signal(signal.SIGKILL)
-            node.start()
-
-        def restart(*processes: Process) -> None:
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.restart()
-
-        first, second = brokered.bizlogics
-        steps: list[Any] = [
-            lambda: restart(brokered.outbox),
-            lambda: restart(first),
-            lambda: restart(second),
-            lambda: restart(*brokered.inboxes),
-            kill_broker,
-            lambda: restart(first, second, *brokered.inboxes),
-            lambda: (node.signal(signal.SIGKILL), restart(brokered.outbox, *brokered.inboxes), node.start()),
-            lambda: (node.signal(signal.SIGKILL), restart(first, second), node.start()),
-        ]
-        for step in steps:
-            step()
-            load.goes_on()
-        load.stop()
-        check_all_there_once(client, load.sent)
-    finally:
-        client.close()
