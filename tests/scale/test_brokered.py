@@ -185,17 +185,21 @@ def test_readers_move_on(brokered: Brokered, client: Client) -> None:
         begun = time.monotonic()
         load.goes_on()
         gaps.append(time.monotonic() - begun)
-        inbox.restart()
-        brokered.suite.wait_for_state(inbox, timelines=lambda count: count >= len(AUTHORS))
-        wait_for(lambda inbox=inbox: registered(inbox), "it is found again")  # type: ignore[misc]
+        restart_whole(inbox)
     load.stop()
     assert max(gaps) < 1.0, gaps
 
 
-def registered(inbox: Process) -> bool:
-    """Whether the directory sends readers there."""
-    since = inbox.log.rpartition("inbox is served")[2]
-    return since.count("directory: found") == 2  # Its agent is, too.
+def restart_whole(inbox: Process) -> None:
+    """Start it again; returns when the directory sends readers there."""
+    lives = inbox.log.count("inbox is served")
+    inbox.restart()
+
+    def registered() -> bool:
+        since = inbox.log.split("inbox is served")[lives + 1 :]
+        return bool(since) and since[0].count("directory: found") == 2  # Its agent is, too.
+
+    wait_for(registered, "readers are sent there")
 
 
 def test_a_journal_is_a_copy(brokered: Brokered, client: Client) -> None:
@@ -207,10 +211,11 @@ def test_a_journal_is_a_copy(brokered: Brokered, client: Client) -> None:
     for inbox in brokered.inboxes:
         inbox.kill()
     first, second = brokered.inboxes
-    (file,) = brokered.suite.data.glob(f"inbox-{first.port}.sqlite3")
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{file}{end}")
+            os.unlink(brokered.suite.data / f"inbox-{first.port}.sqlite3{end}")
+    with (brokered.suite.data / f"inbox-{second.port}.sqlite3").open("r+b") as file:
+        file.write(bytes(200))
     first.restart()
     again = Client(brokered.suite.place)
     try:
@@ -220,7 +225,9 @@ def test_a_journal_is_a_copy(brokered: Brokered, client: Client) -> None:
             assert [bark.id for bark in again.timelines[reader]] == before[reader]
     finally:
         again.close()
-    second.restart()
+    restart_whole(second)
+    assert "and all is read again from the broker's stream" in second.log
+    brokered.suite.wait_for_state(second, offset=brokered.suite.state(first)["offset"])
 
 
 def test_what_is_no_bundle(brokered: Brokered, client: Client) -> None:
