@@ -13,13 +13,14 @@ from click.core import ParameterSource
 
 from barker.commands import keys, options, session
 from barker.commands.output import show
+from barker.core.advertised import Advertised, host_alone
 from barker.core.errors import Mistake
 from barker.store.first_users import import_users, make_users
 from barker.store.social import FILE_NAME, Users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
-from barker.suite.shape import MOST, Shape
+from barker.suite.shape import MOST, MOST_DIRECTORIES, Shape
 
 
 @options.command("up")
@@ -58,6 +59,9 @@ from barker.suite.shape import MOST, Shape
     show_default=True,
     help="How many of the last barks each timeline keeps.",
 )
+@click.option(
+    "--directories", type=click.IntRange(1, MOST_DIRECTORIES), default=1, show_default=True, help="How many."
+)
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option("--open", "open_pages", is_flag=True, help="Open the page, and the dashboard, in the browser.")
@@ -76,6 +80,7 @@ from barker.suite.shape import MOST, Shape
 def main(
     ctx: click.Context,
     host: str,
+    advertised: Advertised | None,
     port_offset: int,
     users: int,
     graph: Path | None,
@@ -86,6 +91,7 @@ def main(
     autobarks: int,
     rate: float,
     history: int,
+    directories: int,
     keep_alive: bool,
     monitoring: bool,
     open_pages: bool,
@@ -113,6 +119,8 @@ def main(
         monitoring=monitoring,
         sync=sync,
         allow_hosts=allow_hosts,
+        advertised=host_alone(advertised, "each service of a suite has a port of its own"),
+        directories=directories,
         insecure=ctx.meta[options.INSECURE],
         tls=tls.resolve() if (tls := ctx.meta[keys.TLS]) else None,
     )
