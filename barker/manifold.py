@@ -21,10 +21,10 @@ from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.errors import Mistake
-from barker.core.partitions import Partition
+from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
-from barker.manifolds.queues import QueueManifold
+from barker.manifolds.queues import QueueManifold, check_queues
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
 from barker.store.members import Members
@@ -45,6 +45,13 @@ from barker.store.memory import QueueMemory
 @held
 @click.option(
     "--partition", metavar="K/N", help="With --history: only timelines of the K-th of N partitions."
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST),
+    default=1,
+    show_default=True,
+    help="With --push and --accept bark: into so many, each a service of its own, authors are divided.",
 )
 @click.option(
     "--journal", metavar="NAME", help="Its file's name in --data, without .sqlite3 (default: ADDRESS-PORT)."
@@ -70,6 +77,7 @@ def main(
     users_file: Path | None,
     held: Held,
     partition: str | None,
+    partitions: int,
     journal: str | None,
     no_journal: bool,
     host: str,
@@ -89,6 +97,8 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
+    if partitions > 1 and (push is None or accept is None):
+        raise Mistake("--partitions divides authors: it goes with --push SERVICE --accept bark")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = Members(users_file) if users_file else None
@@ -105,7 +115,9 @@ def main(
     else:
         check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size)
+        if push is not None:
+            check_queues(store, address, partitions)
+        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
     manifold.register()
     announce(f"{address} is served at {host}:{manifold.port}")
     manifold.run()

@@ -1,4 +1,4 @@
-"""Several inboxes, each with a partition of the users: who is in which."""
+"""Partitions: which of several inboxes has whose timeline, and which of several bizlogics whose barks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def number_of(name: str, count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One of several: the users that one inbox has."""
+    """One of several: the users that one inbox has, or the authors that one bizlogic has."""
 
     number: int
     """Counted from 0; people count from 1."""
@@ -50,6 +50,21 @@ class Partition:
     def address(self, whole: str) -> str:
         """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``."""
         return f"{whole}-{self.number + 1}-of-{self.count}"
+
+
+_ONE_OF = re.compile(r"(.*)-(\d+)-of-(\d+)", re.DOTALL | re.ASCII)
+
+
+def count_in(address: str, whole: str) -> int:
+    """Of how many partitions of `whole` that is the address of one: of ``inbox-2-of-4``, 4; of all, 1.
+
+    0 for any other.
+    """
+    found = _ONE_OF.fullmatch(address)
+    if found is None or found[1] != whole:
+        return int(address == whole)
+    number, count = int(found[2]), int(found[3])
+    return count if 1 <= number <= count and 2 <= count <= MOST else 0
 
 
 def whole_of(address: str) -> str:
