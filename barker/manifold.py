@@ -24,11 +24,12 @@ from barker.core.errors import Mistake
 from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
-from barker.manifolds.queues import QueueManifold, check_queues
+from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
 from barker.store.members import Members
 from barker.store.memory import QueueMemory
+from barker.store.swap import unfinished
 
 
 @options.command("manifold")
@@ -107,6 +108,8 @@ def main(
     serving = Serving(address, host, port, directory_place, policy, limits, credentials=key)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
     file = data / f"{journal or own_name}.sqlite3"
+    if unfinished(data):
+        raise Mistake(f"{data} is being divided anew; if that was cut off, run 'barker repartition' again")
     manifold: Service
     if history is not None:
         kept = TimelineJournal(file, sync)
@@ -115,8 +118,6 @@ def main(
     else:
         check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        if push is not None:
-            check_queues(store, address, partitions)
         manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
     manifold.register()
     announce(f"{address} is served at {host}:{manifold.port}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -47,9 +48,20 @@ class Partition:
         """Whether a user is in it."""
         return number_of(name, self.count) == self.number
 
+    def meets(self, other: Partition) -> bool:
+        """Whether a user can be in both, of other numbers of partitions."""
+        return (self.number - other.number) % math.gcd(self.count, other.count) == 0
+
+    def within(self, other: Partition) -> bool:
+        """Whether each of its users is in the other, too."""
+        return self.count % other.count == 0 and self.meets(other)
+
     def address(self, whole: str) -> str:
-        """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``."""
-        return f"{whole}-{self.number + 1}-of-{self.count}"
+        """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``.
+
+        One alone is no partition: it has the whole's own.
+        """
+        return f"{whole}-{self.number + 1}-of-{self.count}" if self.count > 1 else whole
 
 
 _ONE_OF = re.compile(r"(.*)-(\d+)-of-(\d+)", re.DOTALL | re.ASCII)
@@ -73,5 +85,5 @@ def whole_of(address: str) -> str:
 
 
 def addresses(whole: str, count: int) -> list[str]:
-    """Where to send what is for each of `count` partitions of `whole`; one is no partition."""
-    return [Partition(number, count).address(whole) for number in range(count)] if count > 1 else [whole]
+    """Where to send what is for each of `count` partitions of `whole`."""
+    return [Partition(number, count).address(whole) for number in range(count)]

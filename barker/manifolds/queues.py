@@ -88,9 +88,14 @@ class QueueManifold(Service):
         `partitions`: into so many what is pushed is divided by its authors, each with a queue and a service
         of its own; `check` has to give what a user says.
 
+        :raises Mistake: when messages wait in the journal for another number of them.
+
         From `max_depth` messages on no credit is granted until there are fewer; as many again may have been
         granted before.
         """
+        found = journal.queues()
+        if push is not None:
+            _check_partitions(found, serving.address, partitions)
         super().__init__(serving)
         self.journal = journal
         self._push, self._check = push, check
@@ -111,7 +116,7 @@ class QueueManifold(Service):
         self._peak = Peak()
         self._pushed = addresses(serving.address, partitions)
         """The queues that are pushed, each to its service; of a manifold without push, its own address."""
-        for address, count in journal.queues().items():
+        for address, count in found.items():
             queue = self._queue(address)
             queue.work.expect(count)
             self._awake[queue] = None
@@ -473,12 +478,12 @@ class _Consumer(PeerHandler[Sender]):
     on_found, on_lost = on_opened, on_closed
 
 
-def check_queues(journal: QueueJournal | QueueMemory, address: str, partitions: int) -> None:
-    """See that what a manifold that pushes has in its journal is in queues for so many partitions.
+def _check_partitions(queues: dict[str, int], address: str, partitions: int) -> None:
+    """See that what a manifold that pushes has in its queues is there for so many partitions.
 
     :raises Mistake: when it is for another number of them: nobody would hand it on.
     """
-    for queue, messages in journal.queues().items():
+    for queue, messages in queues.items():
         count = count_in(queue, address)
         if count not in (0, partitions):
             raise Mistake(
