@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from barker.amqp.handlers import Limits
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.advertised import Advertised
 from barker.core.broker import Broker
-from barker.core.partitions import MOST
+from barker.core.partitions import MOST, Partition
 from barker.store.social import FILE_NAME, Users
 from barker.work.spreading import Bizlogic
 from barker.work.taking import BrokeredBizlogic
@@ -33,6 +34,7 @@ ADDRESS = "bizlogic"
     show_default=True,
     help="How many there are, each started with its --partition.",
 )
+@click.option("--partition", metavar="K/N", help="Only authors of the K-th of N partitions.")
 @options.host
 @options.port(5680)
 @options.directory
@@ -42,27 +44,42 @@ ADDRESS = "bizlogic"
 @options.program
 def main(
     inboxes: int,
+    partition: str | None,
     host: str,
+    advertised: Advertised | None,
     port: int,
-    directory_place: Place,
+    directories: Places,
     data: Path,
     broker: Broker | None,
     limits: Limits,
 ) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
-    Run several: the oldest is active, the others wait for it to die.
+    Run several: the oldest is active, the others wait for it to die. With --partition this is so in each
+    partition; the outboxes are started with --partitions N.
     """
+    part = Partition.parse(partition) if partition is not None else None
+    address = part.address(ADDRESS) if part else ADDRESS
     users = Users(data / FILE_NAME, patience=0)
-    credentials = service_credentials(ADDRESS, directory_place, data)
+    credentials = service_credentials(ADDRESS, directories, data)
     serving = Serving(
-        ADDRESS, host, port, directory_place, "ordered", limits, data=users.data, credentials=credentials
+        address,
+        host,
+        port,
+        directories,
+        "ordered",
+        limits,
+        data=users.data,
+        credentials=credentials,
+        advertised=advertised,
     )
     bizlogic = (
-        BrokeredBizlogic(serving, users, broker, inboxes) if broker else Bizlogic(serving, users, inboxes)
+        BrokeredBizlogic(serving, users, broker, inboxes, part)
+        if broker is not None
+        else Bizlogic(serving, users, inboxes, part)
     )
     bizlogic.register()
-    announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")
+    announce(f"{address} is served at {bizlogic.place}, for the {len(users)} users of {users.path}")
     bizlogic.run()
 
 

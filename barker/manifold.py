@@ -6,33 +6,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from barker.amqp.handlers import Limits
-from barker.amqp.links import Place
-from barker.amqp.message import check_sections, decode_bark
+from barker.amqp.links import Places
+from barker.amqp.message import check_sections
 from barker.amqp.service import Service, Serving
-from barker.amqp.system import clock
 from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
-from barker.core.barks import Bark, Follow
+from barker.core.advertised import Advertised
 from barker.core.broker import Broker
 from barker.core.errors import Mistake
-from barker.core.partitions import Partition
+from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
 from barker.manifolds.copies import TimelineCopy
+from barker.manifolds.intake import bark_check
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.manifolds.relay import Relay
 from barker.store.journal import CopyJournal, QueueJournal, TimelineJournal
 from barker.store.members import Members
 from barker.store.memory import QueueMemory
+from barker.store.swap import unfinished
 
 
 @options.command("manifold")
@@ -49,6 +49,13 @@ from barker.store.memory import QueueMemory
 @held
 @click.option(
     "--partition", metavar="K/N", help="With --history: only timelines of the K-th of N partitions."
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST),
+    default=1,
+    show_default=True,
+    help="With --push and --accept bark: into so many, each a service of its own, authors are divided.",
 )
 @click.option(
     "--journal", metavar="NAME", help="Its file's name in --data, without .sqlite3 (default: ADDRESS-PORT)."
@@ -75,12 +82,14 @@ def main(
     users_file: Path | None,
     held: Held,
     partition: str | None,
+    partitions: int,
     journal: str | None,
     no_journal: bool,
     host: str,
+    advertised: Advertised | None,
     port: int,
     policy: str,
-    directory_place: Place,
+    directories: Places,
     data: Path,
     sync: str,
     broker: Broker | None,
@@ -97,14 +106,19 @@ def main(
         raise Mistake("--partition divides timelines: it goes with --history")
     if broker is not None and (push is not None or no_journal or (accept is None and history is None)):
         raise Mistake("--broker has the queues: it goes with --accept bark or --history, without --push")
+    if partitions > 1 and ((push is None and broker is None) or accept is None):
+        raise Mistake("--partitions divides authors: it goes with --accept bark, and --push or --broker")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = Members(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
-    key = service_credentials(address, directory_place, data)
-    serving = Serving(address, host, port, directory_place, policy, limits, credentials=key)
+    key = service_credentials(address, directories, data)
+    at = address, host, port, directories, policy, limits
+    serving = Serving(*at, credentials=key, advertised=advertised)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
     file = data / f"{journal or own_name}.sqlite3"
+    if unfinished(data):
+        raise Mistake(f"{data} is being divided anew; if that was cut off, run 'barker repartition' again")
     manifold: Service
     if history is not None:
         most = history, held.keys, held.message_size, part, held.timelines, members
@@ -113,23 +127,15 @@ def main(
         else:
             manifold = TimelineManifold(serving, TimelineJournal(file, sync), *most)
     elif broker is not None:
-        manifold = Relay(serving, broker, _bark_check(members, Rates(held.rate)), held.message_size)
+        check = bark_check(members, Rates(held.rate))
+        manifold = Relay(serving, broker, check, held.message_size, partitions)
     else:
-        check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
+        checks = bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size)
+        manifold = QueueManifold(serving, store, push, checks, held.depth, held.message_size, partitions)
     manifold.register()
-    announce(f"{address} is served at {host}:{manifold.port}")
+    announce(f"{address} is served at {manifold.place}")
     manifold.run()
-
-
-def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], Bark | Follow]:
-    def check(data: bytes) -> Bark | Follow:
-        word = decode_bark(data)
-        rates.check(word.user, clock())
-        return word if members is None else members.checked(word)
-
-    return check
 
 
 if __name__ == "__main__":

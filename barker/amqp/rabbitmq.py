@@ -55,6 +55,7 @@ class Management(LinkHandler):
         self._waiting: deque[bytes] = deque()
         self._asked: dict[str, Then] = {}
         self._count = 0
+        self.connection = connection
         self._sender = connection.paired(MANAGEMENT, self)
 
     def request(self, verb: str, path: str, body: Any, then: Then) -> None:
@@ -90,7 +91,7 @@ class BrokerNetwork(Network):
         self, reactor: Reactor, broker: Broker, queues: Sequence[Queue], on_never: Callable[[str], None]
     ) -> None:
         """`on_never` is told why they will never be there as they have to."""
-        super().__init__(reactor, Place(broker.host, broker.port))
+        super().__init__(reactor, *(Place(*place) for place in broker.places))
         self.broker = broker
         self.management: Management | None = None
         """While there is a connection."""
@@ -123,7 +124,8 @@ class BrokerNetwork(Network):
 
     def on_lost(self, connection: Connection, condition: Condition | None) -> None:
         """Whoever needs it dials again."""
-        self.management = None
+        if self.management is not None and self.management.connection is connection:
+            self.management = None
         super().on_lost(connection, condition)
 
     def _declare(self, management: Management, queue: Queue) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from barker.core.errors import Mistake
 from barker.core.partitions import addresses
@@ -37,8 +37,8 @@ _NO_URL = "is no broker's URL; write it as amqp://USER:PASSWORD@HOST:PORT, or am
 class Broker:
     """Where a broker is, and who we are there."""
 
-    host: str
-    port: int
+    places: tuple[tuple[str, int], ...]
+    """The hosts and ports of its nodes: whichever answers will do."""
     user: str = ""
     """Empty: a stranger (SASL ANONYMOUS)."""
     password: str = field(default="", repr=False)
@@ -47,36 +47,52 @@ class Broker:
 
     @staticmethod
     def parse(url: str) -> Broker:
-        """The broker that ``amqp://USER:PASSWORD@HOST:PORT/VIRTUAL-HOST`` names.
+        """The broker that ``amqp://USER:PASSWORD@HOST:PORT,HOST:PORT/VIRTUAL-HOST`` names.
 
         :raises Mistake: when it names none; what is said of it does not have the password.
         """
-        try:
-            found = urlsplit(url)
-            port = found.port or 5672
-        except ValueError:
-            raise Mistake(f"what --broker says {_NO_URL}") from None
-        shown = f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
-        if found.scheme == "amqps":
+        scheme, separator, rest = url.partition("://")
+        # A password may have an @ in it, whether that is allowed or not: it is not to be shown.
+        authority, _, virtual_host = rest.rpartition("@")[2].partition("/")
+        shown = f"{scheme}://{authority}" if separator else "what --broker says"
+        if scheme == "amqps":
             raise Mistake(f"{shown}: a broker is spoken to without TLS here; write it as amqp://")
-        if found.scheme != "amqp" or not found.hostname:
-            raise Mistake(f"{shown} {_NO_URL}" if found.scheme and found.netloc else f"that {_NO_URL}")
-        if found.query or found.fragment or found.path.count("/") > 1:
+        if scheme != "amqp" or not separator:
+            raise Mistake(f"{shown} {_NO_URL}")
+        if {"/", "?", "#"} & set(virtual_host):
             raise Mistake(f"{shown}: behind the port there may be a virtual host's name, and nothing else")
-        user, password = unquote(found.username or ""), unquote(found.password or "")
+        user, _, password = rest.rpartition("@")[0].partition(":")
         if password and not user:
             raise Mistake(f"{shown}: there is a password, and no user whose it is")
-        return Broker(found.hostname, port, user, password, unquote(found.path.strip("/")))
+        places = tuple(_place(each, shown) for each in authority.split(","))
+        return Broker(places, unquote(user), unquote(password), unquote(virtual_host))
 
     @property
     def url(self) -> str:
         """The URL without the password, for people to read."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        who, where = (
-            (f"{self.user}@" if self.user else ""),
-            (f"/{self.virtual_host}" * bool(self.virtual_host)),
-        )
-        return f"amqp://{who}{host}:{self.port}{where}"
+        return self._url(quote(self.user, safe=""))
+
+    @property
+    def secret(self) -> str:
+        """The whole URL."""
+        return self._url(":".join(quote(each, safe="") for each in (self.user, self.password) if each))
+
+    def _url(self, who: str) -> str:
+        hosts = ((f"[{host}]" if ":" in host else host, port) for host, port in self.places)
+        where = ",".join(f"{host}:{port}" for host, port in hosts)
+        below = f"/{quote(self.virtual_host, safe='')}" if self.virtual_host else ""
+        return f"amqp://{who}{'@' if who else ''}{where}{below}"
+
+
+def _place(text: str, shown: str) -> tuple[str, int]:
+    try:
+        found = urlsplit(f"//{text}")
+        port = found.port or 5672
+    except ValueError:
+        raise Mistake(f"{shown} {_NO_URL}") from None
+    if not found.hostname or found.path or found.query or found.fragment:
+        raise Mistake(f"{shown} {_NO_URL}")
+    return found.hostname, port
 
 
 Arguments = Mapping[str, str | int | bool]

@@ -21,8 +21,10 @@ from barker.amqp.message import with_message_annotation
 from barker.amqp.outbound import Outbound
 from barker.amqp.rabbitmq import BrokerNetwork, ToBroker, from_broker
 from barker.amqp.service import Serving
-from barker.core.broker import DEAD_LETTERS, Broker, inbox_names, inboxes, outbox_names, outboxes
+from barker.core.broker import DEAD_LETTERS, Broker, inbox_names, outbox_names, outboxes
+from barker.core.broker import inboxes as streams_for
 from barker.core.errors import DecodeError, NotAllowed, PeerError
+from barker.core.partitions import Partition
 from barker.store.social import Users
 from barker.work.spreading import ON_THEIR_WAY, Bizlogic, Course, Outbox
 
@@ -35,21 +37,28 @@ REASON = "x-opt-rejected"
 class BrokeredBizlogic(Bizlogic):
     """The service."""
 
-    def __init__(self, serving: Serving, users: Users, broker: Broker, users_partitions: int = 1) -> None:
-        """`users_partitions`: how many streams there are, each of one partition of the users."""
-        self._broker = broker
-        super().__init__(serving, users, users_partitions)
+    def __init__(
+        self,
+        serving: Serving,
+        users: Users,
+        broker: Broker,
+        streams: int = 1,
+        partition: Partition | None = None,
+    ) -> None:
+        """As :class:`Bizlogic`; `streams`: how many there are, each with its partition of the users."""
+        self._broker, self._authors = broker, partition.count if partition else 1
+        super().__init__(serving, users, streams, partition)
         self._letters = ToBroker(self._to, DEAD_LETTERS, bundles=False)
         self._queue = _Queue(self)
-        (name,) = outbox_names()
+        name = outbox_names(self._authors)[partition.number if partition else 0]
         from_broker(self._to, name, self._queue, 0)
 
-    def outbounds(self, inboxes_: int) -> list[Outbound]:
+    def outbounds(self, inboxes: int) -> list[Outbound]:
         """The ways to so many streams."""
-        needed = [*outboxes(), *inboxes(inboxes_)]
+        needed = [*outboxes(self._authors), *streams_for(inboxes)]
         self._to = BrokerNetwork(self.reactor, self._broker, needed, self._never)
-        most, memory = self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes_
-        return [ToBroker(self._to, name, most, memory) for name in inbox_names(inboxes_)]
+        most, memory = self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes
+        return [ToBroker(self._to, name, most, memory) for name in inbox_names(inboxes)]
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """Nobody sends here."""

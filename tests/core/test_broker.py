@@ -17,9 +17,12 @@ from barker.core.errors import Mistake
 
 
 def test_url() -> None:
-    assert Broker.parse("amqp://guest:secret@127.0.0.1:5692") == Broker("127.0.0.1", 5692, "guest", "secret")
-    assert Broker.parse("amqp://rex") == Broker("rex", 5672)
-    assert Broker.parse("amqp://[::1]:5692/kennel") == Broker("::1", 5692, virtual_host="kennel")
+    assert Broker.parse("amqp://guest:secret@127.0.0.1:5692") == Broker(
+        (("127.0.0.1", 5692),), "guest", "secret"
+    )
+    assert Broker.parse("amqp://rex") == Broker((("rex", 5672),))
+    assert Broker.parse("amqp://[::1]:5692/kennel") == Broker((("::1", 5692),), virtual_host="kennel")
+    assert Broker.parse("amqp://rex:1,[::1]:2,ann").places == (("rex", 1), ("::1", 2), ("ann", 5672))
     odd = Broker.parse("amqp://a%40b:p%3Aq%2F@rex:1/")
     assert (odd.user, odd.password, odd.virtual_host) == ("a@b", "p:q/", "")
 
@@ -33,8 +36,10 @@ def test_url() -> None:
         ("amqps://u:secret@rex", "without TLS"),
         ("amqp://u:secret@rex:port", "is no broker's URL"),
         ("amqp://u:secret@rex:70000", "is no broker's URL"),
+        ("amqp://u:secret@rex:1,", "is no broker's URL"),
         ("amqp://u:secret@rex/one/two", "a virtual host's name, and nothing else"),
         ("amqp://u:secret@rex/?heartbeat=2", "a virtual host's name, and nothing else"),
+        ("amqp://u:s@secret:port@rex:port", "amqp://rex:port is no broker's URL"),
         ("amqp://:secret@rex", "no user whose it is"),
         ("", "is no broker's URL"),
     ],
@@ -47,9 +52,10 @@ def test_a_url_that_names_none(url: str, said: str) -> None:
 
 
 def test_nobody_is_shown_the_password() -> None:
-    broker = Broker.parse("amqp://guest:secret@[::1]:5692/kennel")
-    assert broker.url == "amqp://guest@[::1]:5692/kennel"
-    assert "secret" not in repr(broker)
+    broker = Broker.parse("amqp://guest:se%40cret@[::1]:5692,rex:1/ken%2Fnel")
+    assert broker.url == "amqp://guest@[::1]:5692,rex:1/ken%2Fnel"
+    assert "cret" not in repr(broker)
+    assert Broker.parse(broker.secret) == broker
 
 
 def test_names() -> None:

@@ -111,7 +111,7 @@ class Node:
         answers: list[tuple[int, object]] = []
         reactor = Reactor("test-management")
         network = BrokerNetwork(reactor, Broker.parse(self.url), [], lambda why: None)
-        network.connection(network.directory)
+        network.connection(network.directories[0])
 
         def ask() -> None:
             if network.management is None:

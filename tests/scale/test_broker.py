@@ -122,7 +122,7 @@ def test_another_declaration(node: Node) -> None:
         reactor.stop()
 
     network = BrokerNetwork(reactor, Broker.parse(node.url), [classic, quorum], never)
-    network.connection(network.directory)
+    network.connection(network.directories[0])
     run(reactor)
     assert "barker-test-other is there, and is another than it has to be (inequivalent arg" in why[0]
     assert "guest:guest" not in why[0]
