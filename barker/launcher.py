@@ -16,6 +16,7 @@ from barker.commands import keys, options, session
 from barker.commands.options import Command
 from barker.commands.output import show
 from barker.core.advertised import Advertised, host_alone
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.store.first_users import import_users, make_users
 from barker.store.social import FILE_NAME, Users
@@ -38,6 +39,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
 @_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
+@_count("--copies", 1, 5, 1, "With --broker: how many inboxes have each part of the users.")
 @_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
@@ -55,9 +57,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
     show_default=True,
     help="How many of the last barks each timeline keeps.",
 )
-@click.option(
-    "--directories", type=click.IntRange(1, MOST_DIRECTORIES), default=1, show_default=True, help="How many."
-)
+@_count("--directories", 1, MOST_DIRECTORIES, 1, "How many.")
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option("--open", "open_pages", is_flag=True, help="Open the page, and the dashboard, in the browser.")
@@ -71,6 +71,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @options.tls
 @options.data
 @options.sync
+@options.broker
 @options.program
 @click.pass_context
 def main(
@@ -83,6 +84,7 @@ def main(
     mutual: bool,
     outboxes: int,
     inboxes: int,
+    copies: int,
     partitions: int,
     bizlogics: int,
     autobarks: int,
@@ -96,26 +98,28 @@ def main(
     allow_hosts: tuple[str, ...],
     data: Path,
     sync: str,
+    broker: Broker | None,
 ) -> None:
     """Start the whole suite; Ctrl-C ends it.
 
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
-    log_level: str = ctx.params["log_level"]
     shape = Shape(
         host=host,
         port_offset=port_offset,
         outboxes=outboxes,
         inboxes=inboxes,
+        copies=copies,
         partitions=partitions,
         bizlogics=bizlogics,
         autobarks=autobarks,
         rate=rate,
         history=history,
         data=data.resolve(),
-        log_level=log_level,
+        log_level=ctx.params["log_level"],
         monitoring=monitoring,
         sync=sync,
+        broker=broker,
         allow_hosts=allow_hosts,
         advertised=host_alone(advertised, "each service of a suite has a port of its own"),
         directories=directories,
