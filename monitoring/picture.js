@@ -109,10 +109,17 @@ class Picture {
         const {received, sent} = this.suite.rates.get(name), rate = rateText(sent);
         return columnOf(report) === "helpers" ? own(Picture.HELPS, report.type)?.(report) || ""
             : report.mode === "history" ? `${rateText(received)}, ${count(report.timelines)} timelines`
+            : report.consumers !== undefined ? this.saysOfQueue(report)
             : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
             : report.active === false ? "waits for its turn"
             : report.latency_now ? `${rate}, ${tenths(report.latency_now * 1000)} ms to the inbox`
             : rate;
+    }
+
+    /* Of a broker's queue or stream. */
+    saysOfQueue({type, depth, consumers}) {
+        const takers = consumers === 1 ? "1 consumer" : `${count(consumers)} consumers`;
+        return [type, depth === undefined ? "" : `depth ${count(depth)}`, takers].filter(Boolean).join(", ");
     }
 
     showReaders() {
