@@ -16,8 +16,9 @@ from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.commands.where import await_users, users, users_in
 from barker.core.partitions import MOST
-from barker.store.social import FILE_NAME, Users
+from barker.store.userbase import Where
 from barker.work.spreading import Bizlogic
 
 ADDRESS = "bizlogic"
@@ -31,25 +32,35 @@ ADDRESS = "bizlogic"
     show_default=True,
     help="How many there are, each started with its --partition.",
 )
+@users
 @options.host
 @options.port(5680)
 @options.directory
 @options.data
 @options.limits
 @options.program
-def main(inboxes: int, host: str, port: int, directory_place: Place, data: Path, limits: Limits) -> None:
+def main(
+    inboxes: int,
+    where: Where | None,
+    host: str,
+    port: int,
+    directory_place: Place,
+    data: Path,
+    limits: Limits,
+) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
     Run several: the oldest is active, the others wait for it to die.
     """
-    users = Users(data / FILE_NAME, patience=0)
+    there = await_users(users_in(where, data))
     credentials = service_credentials(ADDRESS, directory_place, data)
     serving = Serving(
-        ADDRESS, host, port, directory_place, "ordered", limits, data=users.data, credentials=credentials
+        ADDRESS, host, port, directory_place, "ordered", limits, data=there.data, credentials=credentials
     )
-    bizlogic = Bizlogic(serving, users, inboxes)
+    bizlogic = Bizlogic(serving, there, inboxes)
     bizlogic.register()
-    announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")
+    number = len(bizlogic.following.graph)
+    announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {number} users of {there.place}")
     bizlogic.run()
 
 

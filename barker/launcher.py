@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from barker.commands import keys, options, session
 from barker.commands.output import show
+from barker.commands.where import COUNT, CountOrUrlType, count_and_url, users_in
 from barker.core.errors import Mistake
-from barker.store.first_users import import_users, make_users
-from barker.store.social import FILE_NAME, Users
+from barker.core.postgresql_url import PostgresUrl
+from barker.store.first_users import first_users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
@@ -25,7 +25,15 @@ from barker.suite.shape import MOST, Shape
 @options.command("up")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
-@click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
+@click.option(
+    "--users",
+    "given",
+    type=CountOrUrlType(2),
+    multiple=True,
+    metavar="N|URL",
+    help=f"Users made at first (default: {COUNT}); or postgresql://…, where they are then; or both, each "
+    "with --users.",
+)
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @click.option(
@@ -77,7 +85,7 @@ def main(
     ctx: click.Context,
     host: str,
     port_offset: int,
-    users: int,
+    given: tuple[int | PostgresUrl, ...],
     graph: Path | None,
     mutual: bool,
     outboxes: int,
@@ -99,6 +107,7 @@ def main(
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
     log_level: str = ctx.params["log_level"]
+    count, url = count_and_url(given)
     shape = Shape(
         host=host,
         port_offset=port_offset,
@@ -109,6 +118,7 @@ def main(
         rate=rate,
         history=history,
         data=data.resolve(),
+        users=url,
         log_level=log_level,
         monitoring=monitoring,
         sync=sync,
@@ -119,16 +129,11 @@ def main(
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):
         show(f"barker: {line}", err=True)
-    if graph is not None:
-        there = import_users(data, graph, mutual)
-    elif mutual:
+    if mutual and graph is None:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
-    elif not (data / FILE_NAME).exists():
-        there = make_users(data, users)
-    else:
-        there = Users(data / FILE_NAME)
-        if ctx.get_parameter_source("users") is not ParameterSource.DEFAULT:
-            show(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
+    there, found = first_users(users_in(url, data), count or COUNT, graph, mutual)
+    if found and count is not None:
+        show(f"barker: --users {count} changes nothing: {there.place} has {len(there)} already", err=True)
     star = there.star()
     there.close()
     sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]

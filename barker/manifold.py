@@ -20,6 +20,7 @@ from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.commands.where import WhereType
 from barker.core.errors import Mistake
 from barker.core.partitions import Partition
 from barker.core.rates import Rates
@@ -27,8 +28,9 @@ from barker.core.routing import normalised
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
-from barker.store.members import Members
+from barker.store.members import Roll, members_in
 from barker.store.memory import QueueMemory
+from barker.store.userbase import Where
 
 
 @options.command("manifold")
@@ -38,9 +40,10 @@ from barker.store.memory import QueueMemory
 @click.option("--accept", type=click.Choice(["bark"]), help="Reject what is not one of these.")
 @click.option(
     "--users-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="With --accept bark or --history: whoever is not in this file is rejected, or has no timeline.",
+    type=WhereType(),
+    metavar="FILE|URL",
+    help="With --accept bark or --history: whoever is not in this users' file, or at this postgresql://…, is "
+    "rejected, or has no timeline.",
 )
 @held
 @click.option(
@@ -67,7 +70,7 @@ def main(
     push: str | None,
     history: int | None,
     accept: str | None,
-    users_file: Path | None,
+    users_file: Where | None,
     held: Held,
     partition: str | None,
     journal: str | None,
@@ -91,7 +94,7 @@ def main(
         raise Mistake("--partition divides timelines: it goes with --history")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
-    members = Members(users_file) if users_file else None
+    members = members_in(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
     key = service_credentials(address, directory_place, data)
     serving = Serving(address, host, port, directory_place, policy, limits, credentials=key)
@@ -106,12 +109,14 @@ def main(
         check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size)
+    if members is not None:
+        members.begin(manifold.reactor.call_from_thread, manifold.reactor.chance.random)
     manifold.register()
     announce(f"{address} is served at {host}:{manifold.port}")
     manifold.run()
 
 
-def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], object]:
+def _bark_check(members: Roll | None, rates: Rates) -> Callable[[bytes], object]:
     def check(data: bytes) -> object:
         word = decode_bark(data)
         rates.check(word.user, clock())

@@ -34,6 +34,7 @@ from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.store.first_users import import_users
+from barker.store.social import FILE_NAME
 from benchmarks.bench import (
     RABBITMQ,
     Load,
@@ -318,6 +319,6 @@ def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool, t
 
 
 def _imported(data: Path, edges: Path, mutual: bool) -> Authors:
-    with contextlib.closing(import_users(data, edges, mutual)) as users:
+    with contextlib.closing(import_users(data / FILE_NAME, edges, mutual)) as users:
         graph = users.graph()
         return {name: len(graph.recipients(name, "")) for name in users.names()}

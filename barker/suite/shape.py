@@ -12,6 +12,7 @@ from barker.amqp.links import Place
 from barker.commands import options
 from barker.core.errors import InvalidField
 from barker.core.partitions import Partition
+from barker.core.postgresql_url import PostgresUrl
 from barker.store import key
 from barker.store.social import FILE_NAME
 
@@ -33,6 +34,8 @@ class Shape:
     history: int = 200
     """How many of the last barks each timeline keeps."""
     data: Path = Path(options.DATA)
+    users: PostgresUrl | None = None
+    """The database with its users; None: they are in a file in its data folder."""
     log_level: str = "warning"
     monitoring: bool = False
     """Whether the monitor is started too."""
@@ -111,13 +114,16 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
         journal = journal or journal_name(kind, shape, number)
-        places += ["--sync", shape.sync, "--journal", journal, "--users-file", str(shape.data / FILE_NAME)]
+        places += ["--sync", shape.sync, "--journal", journal, "--users-file"]
+        places.append(str(shape.users or shape.data / FILE_NAME))
     if kind == "inbox":
         places += ["--history", str(shape.history)]
     if kind == "inbox" and shape.inboxes > 1:
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
+    if kind == "bizlogic":
+        places += _users(shape)
     # Standbys after the one that is to work: an outbox stays with the first that it finds.
     stage = 1 if kind == "bizlogic" and number else 0
     return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
@@ -128,6 +134,11 @@ def _everywhere(shape: Shape) -> list[str]:
     options = ["--host", shape.host, "--log-level", shape.log_level, "--key", str(shape.key)]
     options += ["--tls", str(shape.tls)] if shape.tls else []
     return [*options, "--insecure"] if shape.insecure else options
+
+
+def _users(shape: Shape) -> list[str]:
+    """Where users are, if not in the data folder; their password is in no command line."""
+    return ["--users", str(shape.users)] if shape.users is not None else []
 
 
 def journal_name(kind: str, shape: Shape, number: int) -> str:
@@ -143,6 +154,7 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
     places = [*_everywhere(shape), "--directory", str(shape.directory), "--data", str(shape.data)]
+    places += _users(shape)
     arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
