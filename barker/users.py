@@ -5,6 +5,7 @@ Running bizlogics see it within a second.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -41,8 +42,8 @@ def main() -> None:
 def make(given: tuple[int | PostgresUrl, ...], seed: int, data: Path) -> None:
     """Add dogs with a number, and ark3, whom and who many follow."""
     count, url = count_and_url(given)
-    made = make_users(users_in(url, data), count or COUNT, seed)
-    show(f"{len(made)} users in {made.place}")
+    with closing(make_users(users_in(url, data), count or COUNT, seed)) as made:
+        show(f"{len(made)} users in {made.place}")
 
 
 @main.command("import")
@@ -61,8 +62,8 @@ def import_(file: Path | None, mutual: bool, sample: bool, where: Where | None, 
     if sample == (file is not None):
         raise Mistake("name the file of an edge list, or say --sample; one of both")
     to = users_in(where, data)
-    made = import_users(to, file, mutual) if file is not None else sample_users(to)
-    show(f"{len(made)} users in {made.place}")
+    with closing(import_users(to, file, mutual) if file is not None else sample_users(to)) as made:
+        show(f"{len(made)} users in {made.place}")
 
 
 @main.command("salvage")
@@ -82,7 +83,8 @@ def salvage_(data: Path) -> None:
 @options.program
 def list_(json: bool, where: Where | None, data: Path) -> None:
     """Show each user, how many they follow, and how many follow them."""
-    counts = open_users(users_in(where, data)).counts()
+    with closing(open_users(users_in(where, data))) as there:
+        counts = list(there.counts())
     if not json:
         show(f"{'user':<32} {'follows':>8} {'followers':>10}")
     for name, follows, followers in counts:
@@ -100,9 +102,9 @@ def copy(source: Where, target: Where) -> None:
     TO has no users yet; or it was copied from there and not used since: then it becomes the same again. End
     the suite first: what is done meanwhile may not be there.
     """
-    of, to = open_users(source), open_users(target, create=True)
-    copied = copy_users(of, to)
-    show(f"{copied.users} users and {copied.follows} follows of {of.place} are in {to.place}")
+    with closing(open_users(source)) as of, closing(open_users(target, create=True)) as to:
+        copied = copy_users(of, to)
+        show(f"{copied.users} users and {copied.follows} follows of {of.place} are in {to.place}")
 
 
 if __name__ == "__main__":

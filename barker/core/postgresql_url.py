@@ -11,8 +11,8 @@ from barker.core.errors import Mistake
 SCHEMES = ("postgresql://", "postgres://")
 """What such a URL begins with."""
 
-_PASSWORD = re.compile(r"(\bpostgres(?:ql)?://[^\s:@/?]*):(\S*)@")
-_PARAMETER = re.compile(r"(\bpostgres(?:ql)?://\S*?[?&])(?:ssl)?password=([^\s&]*)&?")
+_PASSWORD = re.compile(r"(\bpostgres(?:ql)?://[^\s:@/?]*):\S*@")
+_PARAMETER = re.compile(r"(\bpostgres(?:ql)?://\S*?[?&])(?:ssl)?password=[^\s&]*&?")
 _HOSTS = re.compile(r"(?:(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?(?:,|$))*")
 
 
@@ -50,8 +50,8 @@ class PostgresUrl:
     @property
     def password(self) -> str:
         """The password; empty when it comes from elsewhere: PGPASSWORD, ~/.pgpass, a certificate."""
-        found = _PASSWORD.match(self.secret) or _PARAMETER.match(self.secret)
-        return unquote(found[2]) if found else ""
+        found = re.match(r".*[?&]password=([^&]*)|[^:]*://[^:@/?]*:(.*)@", self.secret)
+        return unquote(found[1] or found[2] or "") if found else ""
 
 
 def is_postgres_url(text: str) -> bool:

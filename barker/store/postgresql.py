@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from barker.core.postgresql_url import PostgresUrl
 from barker.store import userbase
 from barker.store.postgresql_layout import CHANNEL, LAYOUTS, LOCK
 from barker.store.userbase import BadRows, Change, News, digest
+
+# What it could not do is said here, in our words.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 3
 """So long it may take to connect."""
@@ -320,20 +324,23 @@ class PostgresUsers:
     def _session(self, create: bool = False) -> Iterator[_Connection]:
         """The connection. What it raises becomes a StorageError, and one that is of no more use is closed."""
         try:
-            if self._db is None:
-                self._db = self._connect()
-                self._look(self._db, create)
-                self._db.execute(f"LISTEN {CHANNEL}")
-            yield self._db
+            yield self._db or self._begin(create)
         except psycopg.Error as error:
             silent = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
             # With several hosts in the URL, the next connection may be to the one that takes changes.
             if self._db is None or self._db.closed or silent or isinstance(error, _STANDBY):
                 self.close()
             raise self._told(error) from None
-        except StorageError:
-            self.close()
-            raise
+
+    def _begin(self, create: bool) -> _Connection:
+        """The connection, made anew; of these users."""
+        with contextlib.ExitStack() as broken:
+            db = broken.enter_context(contextlib.closing(self._connect()))
+            self._look(db, create)
+            db.execute(f"LISTEN {CHANNEL}")
+            broken.pop_all()
+        self._db = db
+        return db
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[_Connection, tuple[int, float]]]:
@@ -415,11 +422,11 @@ class PostgresUsers:
     @staticmethod
     def _state(db: _Connection) -> tuple[int, str]:
         """The layout, 0 for none; and the id."""
-        found = db.execute("SELECT to_regclass('barker.state')").fetchone()
-        if found is None or found[0] is None:
+        # Not `to_regclass`: it remembers, as long as a transaction lasts, what was not there at its begin.
+        there = "SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'barker' AND tablename = 'state'"
+        if not db.execute(there).rowcount:
             return 0, ""
-        state = db.execute("SELECT layout, id FROM barker.state").fetchone()
-        return state or (0, "")
+        return db.execute("SELECT layout, id FROM barker.state").fetchone() or (0, "")
 
     def _told(self, error: psycopg.Error) -> StorageError:
         """What went wrong, and what a person can do."""

@@ -50,6 +50,7 @@ class Postgres:
         self._command = [
             _program("postgres"), "-D", data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
             "-c", f"unix_socket_directories={self.folder}", "-c", "shared_buffers=16MB",
+            "-c", "fsync=off",
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
