@@ -7,6 +7,7 @@ wait for it who has barks to hand on (:class:`Beside`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -18,6 +19,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from barker.core.backoff import Backoff
 from barker.core.errors import Away
 from barker.store.userbase import UserBase
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """So often it is asked what others have changed, besides when they say so: it may have been lost."""
@@ -101,11 +104,18 @@ class Beside:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            if self._waiting:
-                self._work()
-            elif self._users.heard() or not self._wait():
-                self._call_soon(self._on_news)
+            try:
+                self._turn()
+            except Exception:
+                log.exception("an error of ours; who asks for users is answered all the same")
+                self._ended.wait(MOST_SECONDS)
         self._users.close()
+
+    def _turn(self) -> None:
+        if self._waiting:
+            self._work()
+        elif self._users.heard() or not self._wait():
+            self._call_soon(self._on_news)
 
     def _wait(self) -> bool:
         """Wait until there is something to do, or others have said something; False if there is neither."""
