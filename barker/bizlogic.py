@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from barker.amqp.handlers import Limits
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.commands.where import await_users, users, users_in
-from barker.core.partitions import MOST
+from barker.core.advertised import Advertised
+from barker.core.partitions import MOST, Partition
 from barker.store.userbase import Where
 from barker.work.spreading import Bizlogic
 
@@ -32,6 +33,7 @@ ADDRESS = "bizlogic"
     show_default=True,
     help="How many there are, each started with its --partition.",
 )
+@click.option("--partition", metavar="K/N", help="Only authors of the K-th of N partitions.")
 @users
 @options.host
 @options.port(5680)
@@ -41,26 +43,39 @@ ADDRESS = "bizlogic"
 @options.program
 def main(
     inboxes: int,
+    partition: str | None,
     where: Where | None,
     host: str,
+    advertised: Advertised | None,
     port: int,
-    directory_place: Place,
+    directories: Places,
     data: Path,
     limits: Limits,
 ) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
-    Run several: the oldest is active, the others wait for it to die.
+    Run several: the oldest is active, the others wait for it to die. With --partition this is so in each
+    partition; the outboxes are started with --partitions N.
     """
+    part = Partition.parse(partition) if partition is not None else None
+    address = part.address(ADDRESS) if part else ADDRESS
     there = await_users(users_in(where, data))
-    credentials = service_credentials(ADDRESS, directory_place, data)
+    credentials = service_credentials(ADDRESS, directories, data)
     serving = Serving(
-        ADDRESS, host, port, directory_place, "ordered", limits, data=there.data, credentials=credentials
+        address,
+        host,
+        port,
+        directories,
+        "ordered",
+        limits,
+        data=there.data,
+        credentials=credentials,
+        advertised=advertised,
     )
-    bizlogic = Bizlogic(serving, there, inboxes)
+    bizlogic = Bizlogic(serving, there, inboxes, part)
     bizlogic.register()
     number = len(bizlogic.following.graph)
-    announce(f"bizlogic is served at {host}:{bizlogic.port}, for the {number} users of {there.place}")
+    announce(f"{address} is served at {bizlogic.place}, for the {number} users of {there.place}")
     bizlogic.run()
 
 

@@ -12,7 +12,7 @@ import click
 
 from barker.commands import options
 from barker.commands.output import as_json, show
-from barker.commands.where import COUNT, CountOrUrlType, WhereType, count_and_url, users, users_in
+from barker.commands.where import COUNT, WhereType, count_and_url, how_many, users, users_in
 from barker.core.errors import Mistake
 from barker.core.kennel import SAMPLE
 from barker.core.postgresql_url import PostgresUrl
@@ -28,14 +28,7 @@ def main() -> None:
 
 
 @main.command("make")
-@click.option(
-    "--users",
-    "given",
-    type=CountOrUrlType(1),
-    multiple=True,
-    metavar="N|URL",
-    help=f"How many (default: {COUNT}); or postgresql://…, where they are then; or both, each with --users.",
-)
+@how_many(1, "How many")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other friendships.")
 @options.data
 @options.program

@@ -6,12 +6,14 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from barker.amqp.agent import LAUNCHED
+from barker.commands.options import Command
 from barker.commands.output import show
 from barker.core.backoff import Backoff
 from barker.core.errors import Away, Mistake
@@ -76,6 +78,18 @@ users = click.option(
     help="Where users are kept: a file, or postgresql://… (default: users.sqlite3 in --data).",
 )
 """The option --users, as `where`."""
+
+
+def how_many(least: int, help: str) -> Callable[[Command], Command]:
+    """The option --users of who makes some, as `given`, for :func:`count_and_url`."""
+    return click.option(
+        "--users",
+        "given",
+        type=CountOrUrlType(least),
+        multiple=True,
+        metavar="N|URL",
+        help=f"{help} (default: {COUNT}); or postgresql://…, where they are then; or both, each with --users.",
+    )
 
 
 def users_in(where: Where | None, data: Path) -> Where:
