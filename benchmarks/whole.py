@@ -36,7 +36,11 @@ WITH_PEER = ("hop", "fanout")
 
 
 @click.command("whole")
-@click.option("--vs-rabbitmq", type=Written("HOST:PORT", Place.parse), help="Have a RabbitMQ 4 do the same, where it can.")
+@click.option(
+    "--vs-rabbitmq",
+    type=Written("HOST:PORT", Place.parse),
+    help="Have a RabbitMQ 4 do the same, where it can.",
+)
 @click.option(
     "--graph",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
