@@ -18,17 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from barker.amqp.links import Network, Place
-from barker.amqp.reactor import Reactor
 from barker.amqp.system import wall
-from barker.amqp.watch import Watcher
 from barker.core.access import EVERYBODY, OPERATOR, Credentials
-from barker.core.routing import Route
 from barker.store.authority import Authority
 from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
 from tests.certified import credentials
-from tests.harness import Client, Process, wait_for
+from tests.harness import Client, Process, known_at, wait_for
 from tests.scale.hosts import Host, hosts, namespaces, needs_hosts
 
 pytestmark = needs_hosts
@@ -90,24 +86,7 @@ class Cluster:
 
     def known(self, host: Host) -> Known:
         """What the directory on that host knows, asked from the fourth; nothing if it is not reached."""
-        known: Known = set()
-
-        def look() -> None:
-            self.four.enter()
-            reactor = Reactor("look", credentials=self.operator)
-
-            def on_change(change: str, route: Route | None) -> None:
-                known.update(route.place for route in watcher.routes)
-                reactor.stop()
-
-            watcher = Watcher(Network(reactor, Place(host.address, 5672)), on_change)
-            reactor.after(2, reactor.stop)
-            reactor.run()
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        thread.join()
-        return known
+        return known_at(f"{host.address}:5672", self.operator, self.four.enter)
 
     def addresses(self, host: Host) -> list[str]:
         return sorted(address for address, _, _ in self.known(host))
@@ -236,6 +215,23 @@ def test_who_is_reached_where_it_is_advertised_is_told_so(cluster: Cluster) -> N
     known = cluster.known(cluster.one)
     assert {("inbox", three, 5820), (f"agents/{three}-5820", three, 5820)} <= known
     assert not [place for place in known if "0.0.0.0" in place[:2]]
+
+
+def test_a_launched_suite_is_reached_from_another_host_where_it_is_advertised(tmp_path: Path) -> None:
+    with hosts(2) as (one, two):
+        tls = tmp_path / "tls"
+        Authority.make(tls, EVERYBODY, [one.address], days=1, now=wall())
+        where = ["--host", "0.0.0.0", "--advertise", one.address, "--tls", str(tls), "--directories", "2"]
+        kept = ["--data", str(tmp_path / "data"), "--session", str(tmp_path / "session.js")]
+        launched = one.start(tmp_path / "launched.log", "launcher", *where, *kept, "--autobarks", "1")
+        wait_for(lambda: "Ready after" in launched.log, "the suite is ready")
+        assert f"Open https://{one.address}:5673/" in launched.log
+        places = f"{one.address}:5672,{one.address}:5675"
+        operator = credentials(tls, OPERATOR)
+        with contextlib.closing(Client(places, credentials=operator, begin=two.enter)) as client:
+            client.read("ark3")
+            bark = client.bark("ark3", "from afar")
+            wait_for(lambda: bark.id in client.arrived, "it is read there")
 
 
 def test_nothing_is_left_of_hosts_when_what_was_done_with_them_has_failed() -> None:
