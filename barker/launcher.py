@@ -21,7 +21,7 @@ from barker.store.social import FILE_NAME, Users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
-from barker.suite.shape import MOST, Shape
+from barker.suite.shape import MOST, MOST_PARTITIONS, Shape
 
 
 def _count(name: str, least: int, most: int, default: int, text: str) -> Callable[[Command], Command]:
@@ -36,8 +36,16 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
-@_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
-@_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
+@_count(
+    "--inboxes",
+    1,
+    MOST_PARTITIONS,
+    1,
+    "How many; several have a part of the users each, always the same one.",
+)
+@_count(
+    "--partitions", 1, MOST_PARTITIONS, 1, "Into how many authors are divided; each has bizlogics of its own."
+)
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
 @click.option(
