@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from barker.amqp.handlers import Limits
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.advertised import Advertised
 from barker.core.partitions import MOST, Partition
 from barker.store.social import FILE_NAME, Users
 from barker.work.spreading import Bizlogic
@@ -42,8 +43,9 @@ def main(
     inboxes: int,
     partition: str | None,
     host: str,
+    advertised: Advertised | None,
     port: int,
-    directory_place: Place,
+    directories: Places,
     data: Path,
     limits: Limits,
 ) -> None:
@@ -55,13 +57,21 @@ def main(
     part = Partition.parse(partition) if partition is not None else None
     address = part.address(ADDRESS) if part else ADDRESS
     users = Users(data / FILE_NAME, patience=0)
-    credentials = service_credentials(ADDRESS, directory_place, data)
+    credentials = service_credentials(ADDRESS, directories, data)
     serving = Serving(
-        address, host, port, directory_place, "ordered", limits, data=users.data, credentials=credentials
+        address,
+        host,
+        port,
+        directories,
+        "ordered",
+        limits,
+        data=users.data,
+        credentials=credentials,
+        advertised=advertised,
     )
     bizlogic = Bizlogic(serving, users, inboxes, part)
     bizlogic.register()
-    announce(f"{address} is served at {host}:{bizlogic.port}, for the {len(users)} users of {users.path}")
+    announce(f"{address} is served at {bizlogic.place}, for the {len(users)} users of {users.path}")
     bizlogic.run()
 
 

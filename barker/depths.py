@@ -7,7 +7,7 @@ from typing import Any
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Places, receiver_from
 from barker.amqp.message import decode_map
 from barker.amqp.watch import Watcher
 from barker.commands import options
@@ -133,14 +133,14 @@ class _Answer(PeerHandler[Receiver]):
 @options.as_json
 @options.directory
 @options.program
-def main(json: bool, directory_place: Place) -> None:
+def main(json: bool, directories: Places) -> None:
     """Show the queues: what each holds, how much of it is in flight, and to how many.
 
     An outbox, or any manifold with --push, has one consumer at a time: the one that is named; of several
     partitions of authors, each has its own. Dead letters are what consumers rejected; they can be read from
     the manifold's address, or the queue's if it is pulled, with /dead-letters behind it.
     """
-    terminal = Terminal(directory_place)
+    terminal = Terminal(directories)
     Queues(terminal, json)
     terminal.run()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from barker.amqp.handlers import Limits
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.message import check_sections, decode_bark
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import clock
@@ -20,6 +20,7 @@ from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.advertised import Advertised
 from barker.core.errors import Mistake
 from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
@@ -82,9 +83,10 @@ def main(
     journal: str | None,
     no_journal: bool,
     host: str,
+    advertised: Advertised | None,
     port: int,
     policy: str,
-    directory_place: Place,
+    directories: Places,
     data: Path,
     sync: str,
     limits: Limits,
@@ -104,8 +106,9 @@ def main(
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = Members(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
-    key = service_credentials(address, directory_place, data)
-    serving = Serving(address, host, port, directory_place, policy, limits, credentials=key)
+    key = service_credentials(address, directories, data)
+    at = address, host, port, directories, policy, limits
+    serving = Serving(*at, credentials=key, advertised=advertised)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
     file = data / f"{journal or own_name}.sqlite3"
     if unfinished(data):
@@ -120,7 +123,7 @@ def main(
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
     manifold.register()
-    announce(f"{address} is served at {host}:{manifold.port}")
+    announce(f"{address} is served at {manifold.place}")
     manifold.run()
 
 

@@ -37,7 +37,11 @@ with extra("terminal"):
 @click.option("--hours", type=click.FloatRange(0, min_open=True), help="Virtual ones.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Virtual ones (default: 10).")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Barks/s in all."
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Barks/s in all; of other messages, below 2, in proportion.",
 )
 @click.option(
     "--faults",

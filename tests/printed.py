@@ -57,7 +57,7 @@ NOT_RUN = {
     "python launch.py --data .barker/network": "the same as make run, with other users",
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",
     "barker repartition --partitions 3 --inboxes 2 --data .barker/four": "tests/system/test_partitions.py",
-    "python launch.py --partitions 2 --data .barker/two": "tests/system/test_partitions.py starts these",
+    "python launch.py --partitions 2 --data .barker/halves": "tests/system/test_partitions.py starts these",
     "barker chaos --minutes 10 --seed 1": "ten minutes; tests/system/test_chaos.py has a shorter run",
     "barker simulate --seed 1 --minutes 10 --faults 20": "half a minute; tests/sim has shorter runs",
     "barker simulate --hours 8 --faults kill=10 --faults full=2 --jobs 2": "minutes; the same",

@@ -12,14 +12,25 @@ from barker.core.errors import Mistake
 from barker.core.faults import SIMULATED_KINDS, Fault
 from barker.sim.chance import PRODUCTION, Chosen
 
-LOADS = {"follows": 1.0, "work": 2.0, "notes": 2.0, "lookers": 2}
-"""What clients do besides barking, by the fields of a plan; how much of it, unless told otherwise."""
+LOADS = {"follows": 1.0, "work": 1.0, "notes": 1.0}
+"""What clients do besides barking, by the fields of a plan; how much a second, unless told otherwise."""
 
-UNSURE_LOADS = {"lookers": 2}
+LOADS_RATE = 2.0
+"""Beside so many barks/s or more; beside fewer, in proportion."""
+
+LOOKERS = {"lookers": 2}
+"""How many come and go, likewise."""
+
+UNSURE_LOADS = LOOKERS
 """The same where a power loss may take what was accepted: of barks alone it is known what that may be."""
 
 MANIFOLDS = {"work": "orders", "notes": "notes"}
 """Which of them take a manifold besides, and its kind."""
+
+
+def loads_beside(rate: float) -> dict[str, float]:
+    """What clients do besides so many barks/s, unless told otherwise."""
+    return {name: most * min(1.0, rate / LOADS_RATE) for name, most in LOADS.items()} | LOOKERS
 
 
 @dataclass(frozen=True, slots=True)

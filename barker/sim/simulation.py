@@ -18,7 +18,7 @@ from barker.core.errors import BarkerError
 from barker.core.faults import SIMULATED_DISKS, SIMULATED_KINDS, schedule
 from barker.sim.chance import chosen
 from barker.sim.loads import manifolds, workloads
-from barker.sim.plan import LOADS, UNSURE_LOADS, Plan
+from barker.sim.plan import UNSURE_LOADS, Plan, loads_beside
 from barker.sim.record import Record
 from barker.sim.simulated import OutOfMemory, Simulated
 from barker.sim.suite import SimulatedSuite, programs
@@ -34,7 +34,7 @@ TICK_SECONDS = 0.05
 CLIENT_SECONDS = 0.005
 """So long the clients, which are many in one process, wait for more before they do what is to be done."""
 
-EACH_SECONDS = 1.0
+EACH_SECONDS = 2.0
 """How often processes are looked at, and how far all is, in virtual seconds."""
 
 MOMENT = 3.0
@@ -43,7 +43,7 @@ MOMENT = 3.0
 PATIENCE = 600.0
 """So many virtual seconds after its last fault a run has to be over."""
 
-BUSY_SECONDS = 5
+BUSY_SECONDS = 6
 """Who goes in circles is as busy for so long, in virtual seconds."""
 
 MOST_EVENTS, MOST_OF_A_BARK = 4_000, 200
@@ -81,7 +81,7 @@ def planned(
         # Chance takes one of them: those that are to be more often stand there more often.
         sorts = [kind for kind, count in hundredths.items() for _ in range(count // divisor)]
         per_minute = sum(hundredths.values()) / 100
-    loads = UNSURE_LOADS if more.get("sync") == "normal" else LOADS
+    loads = UNSURE_LOADS if more.get("sync") == "normal" else loads_beside(rate)
     plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**loads, **more})
     shape = Shape(inboxes=plan.inboxes, partitions=plan.partitions, autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}

@@ -324,7 +324,7 @@ class SimulatedSuite:
 
     def _service(self, program: Program, number: int, system: System, disk: Disk) -> Service:
         assert program.port is not None
-        host, directory = self.shape.host, self.shape.directory
+        host, directories = self.shape.host, self.shape.directory_places
         own = self.credentials(service(program.kind))
         if program.kind == "directory":
             return Directory(host, program.port, DEFAULT_LIMITS, system, own)
@@ -333,7 +333,7 @@ class SimulatedSuite:
         authors = Partition(number % self.shape.partitions, self.shape.partitions)
         address = authors.address(program.kind) if program.kind == "bizlogic" else program.kind
         serving = Serving(
-            address, host, program.port, directory, policy, DEFAULT_LIMITS, system, credentials=own
+            address, host, program.port, directories, policy, DEFAULT_LIMITS, system, credentials=own
         )
         if program.kind == "outbox":
             queues = disk.open(SimulatedQueueJournal, journal)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.commands import options
 from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
@@ -57,6 +57,10 @@ class Shape:
     """Whether it may listen beyond loopback as it is."""
     allow_hosts: tuple[str, ...] = ()
     """Further names that browsers may reach the gateway by."""
+    advertised: str = ""
+    """The host by which its services are reached; empty: that where they listen."""
+    directories: int = 1
+    """How many there are; each service registers with all of them."""
 
     @property
     def key(self) -> Path:
@@ -65,18 +69,33 @@ class Shape:
 
     @property
     def directory(self) -> Place:
-        """Where its directory is."""
-        return Place(self.host, 5672 + self.port_offset)
+        """Where its directory is, of several the first."""
+        return self._place(5672)
+
+    @property
+    def directory_places(self) -> Places:
+        """Where all of them are."""
+        return Places(self._place(port) for port in _DIRECTORIES[: self.directories])
 
     @property
     def launcher(self) -> Place:
-        """Where its launcher listens."""
-        return Place(self.host, 5674 + self.port_offset)
+        """Where its launcher is."""
+        return self._place(5674)
 
     @property
     def gateway(self) -> Place:
         """Where its gateway is."""
-        return Place(self.host, 5673 + self.port_offset)
+        return self._place(5673)
+
+    def _place(self, port: int) -> Place:
+        """Where that is reached which has this port without an offset."""
+        return Place(self.advertised or self.host, port + self.port_offset)
+
+
+_DIRECTORIES = (5672, *range(5675, 5680))
+"""The directories' ports: between the first and the second, the gateway and the launcher have theirs."""
+
+MOST_DIRECTORIES = len(_DIRECTORIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +127,10 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     `journal`: its name, if it is not the one that the shape has for that number.
     """
     first_port, does, arguments = _SERVICES[kind]
-    port = first_port + number + shape.port_offset
+    port = (_DIRECTORIES[number] if kind == "directory" else first_port + number) + shape.port_offset
     places = [*_everywhere(shape), "--port", str(port)]
-    if kind != "directory":
-        places += ["--directory", str(shape.directory)]
+    if kind != "directory" or shape.directories > 1:
+        places += ["--directory", str(shape.directory_places)]
     if kind == "gateway":
         places += [word for name in shape.allow_hosts for word in ("--allow-host", name)]
     if kind in ("inbox", "outbox", "bizlogic"):
@@ -140,6 +159,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
 def _everywhere(shape: Shape) -> list[str]:
     """The options that all have."""
     options = ["--host", shape.host, "--log-level", shape.log_level, "--key", str(shape.key)]
+    options += ["--advertise", shape.advertised] if shape.advertised else []
     options += ["--tls", str(shape.tls)] if shape.tls else []
     return [*options, "--insecure"] if shape.insecure else options
 
@@ -156,7 +176,7 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
-    places = [*_everywhere(shape), "--directory", str(shape.directory), "--data", str(shape.data)]
+    places = [*_everywhere(shape), "--directory", str(shape.directory_places), "--data", str(shape.data)]
     arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
@@ -189,7 +209,7 @@ def plan(shape: Shape) -> list[Program]:
             f"{MOST['bizlogic']} bizlogics in all"
         )
     return [
-        service("directory", shape),
+        *(service("directory", shape, number) for number in range(shape.directories)),
         service("gateway", shape),
         *(service("inbox", shape, number) for number in range(shape.inboxes)),
         *(service("outbox", shape, number) for number in range(shape.outboxes)),

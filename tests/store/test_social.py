@@ -204,6 +204,21 @@ def test_the_graph_begins_where_the_news_goes_on(path: Path) -> None:
         assert mine.news().changes == [Change("ark3", None, True), Change("ark3", "rex", True)]
 
 
+def test_what_was_news_while_all_was_loaded_is_told_again(path: Path) -> None:
+    """What is loaded may be older than that."""
+    with closing(Users(path, create=True)) as mine, closing(Users(path)) as theirs:
+        theirs.add(["rex"], [])
+        loading = mine.load()
+        assert next(loading) is None, "it has begun"
+        theirs.follow("ark3", "rex")
+        assert mine.news().changes
+        *_, graph = loading
+        assert graph is not None
+        for change in mine.news().changes:
+            graph.change(*change)
+        assert graph.followers("rex") == ["ark3"]
+
+
 def test_what_one_has_changed_oneself_is_told_in_its_place_among_the_others(path: Path) -> None:
     with closing(Users(path, create=True)) as mine, closing(Users(path)) as others:
         mine.add(["spot", "rex"], ())
