@@ -22,7 +22,7 @@ from barker.store.first_users import first_users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
-from barker.suite.shape import MOST, MOST_DIRECTORIES, Shape
+from barker.suite.shape import MOST, MOST_DIRECTORIES, MOST_PARTITIONS, Shape
 
 
 def _count(name: str, least: int, most: int, default: int, text: str) -> Callable[[Command], Command]:
@@ -37,8 +37,8 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
-@_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
-@_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
+@_count("--inboxes", 1, MOST_PARTITIONS, 1, "How many; several have a part of the users each.")
+@_count("--partitions", 1, MOST_PARTITIONS, 1, "Into how many authors are divided.")
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
 @click.option(
@@ -55,9 +55,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
     show_default=True,
     help="How many of the last barks each timeline keeps.",
 )
-@click.option(
-    "--directories", type=click.IntRange(1, MOST_DIRECTORIES), default=1, show_default=True, help="How many."
-)
+@_count("--directories", 1, MOST_DIRECTORIES, 1, "How many.")
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option("--open", "open_pages", is_flag=True, help="Open the page, and the dashboard, in the browser.")

@@ -20,6 +20,10 @@ MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
 """How many of each kind there may be: outboxes have the ports below the inboxes'."""
 
 
+MOST_PARTITIONS = 20
+"""Into so many are users (inboxes) and authors divided at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How large a suite is to be started, and where."""
