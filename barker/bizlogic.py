@@ -18,9 +18,11 @@ from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.commands.where import await_users, users, users_in
 from barker.core.advertised import Advertised
+from barker.core.broker import Broker
 from barker.core.partitions import MOST, Partition
 from barker.store.userbase import Where
 from barker.work.spreading import Bizlogic
+from barker.work.taking import BrokeredBizlogic
 
 ADDRESS = "bizlogic"
 
@@ -39,6 +41,7 @@ ADDRESS = "bizlogic"
 @options.port(5680)
 @options.directory
 @options.data
+@options.broker
 @options.limits
 @options.program
 def main(
@@ -50,6 +53,7 @@ def main(
     port: int,
     directories: Places,
     data: Path,
+    broker: Broker | None,
     limits: Limits,
 ) -> None:
     """Run a bizlogic: it works out who must see each bark.
@@ -72,7 +76,11 @@ def main(
         credentials=credentials,
         advertised=advertised,
     )
-    bizlogic = Bizlogic(serving, there, inboxes, part)
+    bizlogic = (
+        BrokeredBizlogic(serving, there, broker, inboxes, part)
+        if broker is not None
+        else Bizlogic(serving, there, inboxes, part)
+    )
     bizlogic.register()
     number = len(bizlogic.following.graph)
     announce(f"{address} is served at {bizlogic.place}, for the {number} users of {there.place}")

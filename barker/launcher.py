@@ -16,6 +16,7 @@ from barker.commands.options import Command
 from barker.commands.output import show
 from barker.commands.where import COUNT, count_and_url, how_many, users_in
 from barker.core.advertised import Advertised, host_alone
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.core.postgresql_url import PostgresUrl
 from barker.store.first_users import first_users
@@ -38,6 +39,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
 @_count("--inboxes", 1, MOST_PARTITIONS, 1, "How many; several have a part of the users each.")
+@_count("--copies", 1, 5, 1, "With --broker: how many inboxes have each part of the users.")
 @_count("--partitions", 1, MOST_PARTITIONS, 1, "Into how many authors are divided.")
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
@@ -69,6 +71,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @options.tls
 @options.data
 @options.sync
+@options.broker
 @options.program
 @click.pass_context
 def main(
@@ -81,6 +84,7 @@ def main(
     mutual: bool,
     outboxes: int,
     inboxes: int,
+    copies: int,
     partitions: int,
     bizlogics: int,
     autobarks: int,
@@ -94,18 +98,19 @@ def main(
     allow_hosts: tuple[str, ...],
     data: Path,
     sync: str,
+    broker: Broker | None,
 ) -> None:
     """Start the whole suite; Ctrl-C ends it.
 
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
-    log_level: str = ctx.params["log_level"]
     count, url = count_and_url(given)
     shape = Shape(
         host=host,
         port_offset=port_offset,
         outboxes=outboxes,
         inboxes=inboxes,
+        copies=copies,
         partitions=partitions,
         bizlogics=bizlogics,
         autobarks=autobarks,
@@ -113,9 +118,10 @@ def main(
         history=history,
         data=data.resolve(),
         users=url,
-        log_level=log_level,
+        log_level=ctx.params["log_level"],
         monitoring=monitoring,
         sync=sync,
+        broker=broker,
         allow_hosts=allow_hosts,
         advertised=host_alone(advertised, "each service of a suite has a port of its own"),
         directories=directories,

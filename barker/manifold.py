@@ -6,30 +6,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from barker.amqp.handlers import Limits
 from barker.amqp.links import Places
-from barker.amqp.message import check_sections, decode_bark
+from barker.amqp.message import check_sections
 from barker.amqp.service import Service, Serving
-from barker.amqp.system import clock
 from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.commands.where import WhereType
 from barker.core.advertised import Advertised
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
+from barker.manifolds.copies import TimelineCopy
+from barker.manifolds.intake import bark_check
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
-from barker.store.journal import QueueJournal, TimelineJournal
-from barker.store.members import Roll, members_in
+from barker.manifolds.relay import Relay
+from barker.store.journal import CopyJournal, QueueJournal, TimelineJournal
+from barker.store.members import members_in
 from barker.store.memory import QueueMemory
 from barker.store.swap import unfinished
 from barker.store.userbase import Where
@@ -72,6 +74,7 @@ from barker.store.userbase import Where
 @options.directory
 @options.data
 @options.sync
+@options.broker
 @options.limits
 @options.program
 def main(
@@ -92,6 +95,7 @@ def main(
     directories: Places,
     data: Path,
     sync: str,
+    broker: Broker | None,
     limits: Limits,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
@@ -103,8 +107,10 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
-    if partitions > 1 and (push is None or accept is None):
-        raise Mistake("--partitions divides authors: it goes with --push SERVICE --accept bark")
+    if broker is not None and (push is not None or no_journal or (accept is None and history is None)):
+        raise Mistake("--broker has the queues: it goes with --accept bark or --history, without --push")
+    if partitions > 1 and ((push is None and broker is None) or accept is None):
+        raise Mistake("--partitions divides authors: it goes with --accept bark, and --push or --broker")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = members_in(users_file) if users_file else None
@@ -118,27 +124,23 @@ def main(
         raise Mistake(f"{data} is being divided anew; if that was cut off, run 'barker repartition' again")
     manifold: Service
     if history is not None:
-        kept = TimelineJournal(file, sync)
-        most = held.keys, held.message_size, part, held.timelines
-        manifold = TimelineManifold(serving, kept, history, *most, members)
+        most = history, held.keys, held.message_size, part, held.timelines, members
+        if broker is not None:
+            manifold = TimelineCopy(serving, CopyJournal(file, sync), broker, *most)
+        else:
+            manifold = TimelineManifold(serving, TimelineJournal(file, sync), *most)
+    elif broker is not None:
+        check = bark_check(members, Rates(held.rate))
+        manifold = Relay(serving, broker, check, held.message_size, partitions)
     else:
-        check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
+        checks = bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
+        manifold = QueueManifold(serving, store, push, checks, held.depth, held.message_size, partitions)
     if members is not None:
         members.begin(manifold.reactor.call_from_thread, manifold.reactor.chance.random)
     manifold.register()
     announce(f"{address} is served at {manifold.place}")
     manifold.run()
-
-
-def _bark_check(members: Roll | None, rates: Rates) -> Callable[[bytes], object]:
-    def check(data: bytes) -> object:
-        word = decode_bark(data)
-        rates.check(word.user, clock())
-        return word if members is None else members.checked(word)
-
-    return check
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def how_many(least: int, help: str) -> Callable[[Command], Command]:
         type=CountOrUrlType(least),
         multiple=True,
         metavar="N|URL",
-        help=f"{help} (default: {COUNT}); or postgresql://…, where they are then; or both, each with --users.",
+        help=f"{help} (default: {COUNT}); or postgresql://…, where they are; or both, each with --users.",
     )
 
 

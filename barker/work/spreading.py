@@ -142,15 +142,17 @@ class Bizlogic(Service):
         self.partition = partition
         self.following = Following(users, self.reactor, inboxes)
         self.outboxes: deque[Outbox] = deque()
-        self._inboxes = [
-            Outbound(self.network, address, self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes)
-            for address in addresses("inbox", inboxes)
-        ]
+        self._inboxes = self.outbounds(inboxes)
         self.rejected = 0
         """How many messages were rejected since the start."""
         self._latencies = Latencies()
         self._retrying = False
         self.reactor.each_turn(self._work)
+
+    def outbounds(self, inboxes: int) -> list[Outbound]:
+        """The ways to so many inboxes."""
+        most, memory = self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes
+        return [Outbound(self.network, address, most, memory) for address in addresses("inbox", inboxes)]
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """An outbox."""
