@@ -119,6 +119,11 @@ def on_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def from_here(host: str) -> str:
+    """Where who listens at `host` is dialled from its own machine: it may listen at all its addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def service(address: str) -> Identity:
     """The identity of who serves an address, or a partition of it."""
     return Identity("service", whole_of(address))
