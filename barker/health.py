@@ -54,7 +54,7 @@ class _Asking(PeerHandler[Receiver]):
 @click.option(
     "--directory", default=options.DIRECTORY, show_default=True, metavar="HOST:PORT", help="Where that is."
 )
-@options.key
+@options.certificates  # It takes no key, which may not be made yet: everybody may read how a service does.
 @options.program
 def main(host: str, port: int, registered: bool, seconds: float, directory: str) -> None:
     """Ask a service how it does: status 0 if it answers, and 1 if it does not.

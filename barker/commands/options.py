@@ -184,9 +184,14 @@ sign_in = click.option(
 """The option --as, for what people do."""
 
 
+def certificates(command: Command) -> Command:
+    """The options --tls and --certificate, for `keys.py`."""
+    return tls(_certificate(command))
+
+
 def key(command: Command) -> Command:
     """The options --key, --tls and --certificate, for `keys.py`."""
-    return _key(tls(_certificate(command)))
+    return _key(certificates(command))
 
 
 def directory(command: Command) -> Command:
