@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from barker.amqp.agent import agent_alone
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.system import new_id, now
@@ -20,6 +20,7 @@ from barker.commands import options
 from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
 from barker.core.access import service
+from barker.core.advertised import Advertised, host_alone
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
 from barker.core.kennel import sentence
@@ -112,17 +113,19 @@ def main(
     users: tuple[str, ...],
     seed: int | None,
     host: str,
-    directory_place: Place,
+    advertised: Advertised | None,
+    directories: Places,
     data: Path,
 ) -> None:
     """Bark RATE times a second (1 if left out), each time as some user from --data.
 
     Never as the one whose page the launcher prints, ark3 or whom most follow, unless told to.
     """
+    advertised_host = host_alone(advertised, "an autobark listens at any port that is free")
     names = list(users) or others(data / FILE_NAME)
-    terminal = Terminal(directory_place, certificate=service("autobark"))
+    terminal = Terminal(directories, certificate=service("autobark"))
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
-    agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures)
+    agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures, advertised_host)
     if count is None:
         announce(f"autobark barks {rate:g} times a second")
     terminal.run()

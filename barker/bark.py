@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.message import encode_bark
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.amqp.system import new_id, now
@@ -20,12 +20,12 @@ WAIT_SECONDS = 10.0
 """How long a command waits for the outbox's word."""
 
 
-def send(directory: Place, work: Bark | Follow) -> str:
+def send(directories: Places, work: Bark | Follow) -> str:
     """Send it to an outbox and wait until it is accepted; where that was, as host:port.
 
     :raises Mistake: when it is rejected, or no outbox answers.
     """
-    terminal = Terminal(directory)
+    terminal = Terminal(directories)
     accepted_by = ""
 
     def on_outcome(outcome: Outcome) -> None:
@@ -46,8 +46,8 @@ def send(directory: Place, work: Bark | Follow) -> str:
     return printable(accepted_by)
 
 
-def _send(directory: Place, work: Bark | Follow, json: bool) -> None:
-    place = send(directory, work)
+def _send(directories: Places, work: Bark | Follow, json: bool) -> None:
+    place = send(directories, work)
     show(as_json({**work._asdict(), "outbox": place}) if json else f"accepted by the outbox at {place}")
 
 
@@ -58,15 +58,15 @@ def _send(directory: Place, work: Bark | Follow, json: bool) -> None:
 @options.sign_in
 @options.directory
 @options.program
-def bark(user: str, text: tuple[str, ...], json: bool, directory_place: Place) -> None:
+def bark(user: str, text: tuple[str, ...], json: bool, directories: Places) -> None:
     """Have USER bark TEXT; done when an outbox has it safe."""
-    _send(directory_place, Bark(new_id(), user_name(user), " ".join(text), now()), json)
+    _send(directories, Bark(new_id(), user_name(user), " ".join(text), now()), json)
 
 
-def _follow(user: str, other: str, directory: Place, wanted: bool, json: bool) -> None:
+def _follow(user: str, other: str, directories: Places, wanted: bool, json: bool) -> None:
     if user == other:
         raise Mistake("nobody can follow themselves")
-    _send(directory, Follow(new_id(), user_name(user), user_name(other), now(), wanted), json)
+    _send(directories, Follow(new_id(), user_name(user), user_name(other), now(), wanted), json)
 
 
 @options.command("follow")
@@ -76,9 +76,9 @@ def _follow(user: str, other: str, directory: Place, wanted: bool, json: bool) -
 @options.sign_in
 @options.directory
 @options.program
-def follow(user: str, other: str, json: bool, directory_place: Place) -> None:
+def follow(user: str, other: str, json: bool, directories: Places) -> None:
     """Have USER follow OTHER from now on."""
-    _follow(user, other, directory_place, wanted=True, json=json)
+    _follow(user, other, directories, wanted=True, json=json)
 
 
 @options.command("unfollow")
@@ -88,9 +88,9 @@ def follow(user: str, other: str, json: bool, directory_place: Place) -> None:
 @options.sign_in
 @options.directory
 @options.program
-def unfollow(user: str, other: str, json: bool, directory_place: Place) -> None:
+def unfollow(user: str, other: str, json: bool, directories: Places) -> None:
     """Have USER no longer follow OTHER."""
-    _follow(user, other, directory_place, wanted=False, json=json)
+    _follow(user, other, directories, wanted=False, json=json)
 
 
 if __name__ == "__main__":

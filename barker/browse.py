@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.amqp.watch import Watcher
 from barker.commands import options
 from barker.commands.keys import key_file
@@ -30,14 +30,14 @@ ADDRESS = "gateway"
 @options.session
 @options.directory
 @options.program
-def main(open_pages: bool, session_file: Path | None, directory_place: Place) -> None:
+def main(open_pages: bool, session_file: Path | None, directories: Places) -> None:
     """Print the links of a suite's pages, with the key that lets them in: tell nobody.
 
     Whoever has a link can do in the suite what the pages can.
     """
     if session_file is not None:
-        directory_place = Place.parse(read_session(session_file).directory)
-    terminal = Terminal(directory_place)
+        directories = Places.parse(read_session(session_file).directory)
+    terminal = Terminal(directories)
 
     def on_change(change: str, route: Route | None) -> None:
         gateways.extend(route for route in watcher.routes if route.address == ADDRESS)
@@ -49,12 +49,12 @@ def main(open_pages: bool, session_file: Path | None, directory_place: Place) ->
     terminal.run()
     credentials = terminal.reactor.credentials
     if credentials is None:
-        whose = f"the suite at {directory_place}"
+        whose = f"the suite at {directories}"
         raise Mistake(f"this takes the key of {whose}, which is in its data folder: --key FILE")
     if not gateways:
-        raise Mistake(f"no gateway belongs to the suite at {directory_place}: 'barker gateway' starts one")
+        raise Mistake(f"no gateway belongs to the suite at {directories}: 'barker gateway' starts one")
     gateway = Place(gateways[0].host, gateways[0].port)
-    file, _ = key_file(directory_place)  # With TLS, too, the pages' key is made of it.
+    file, _ = key_file(directories)  # With TLS, too, the pages' key is made of it.
     key, secure = pages_key(read_key(file)), bool(credentials.authority)
     links = [page_link(gateway, key, secure, path) for path in ("", "monitoring/")]
     show(f"The page: {links[0]}\nThe dashboard: {links[1]}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.message import encode_command
 from barker.amqp.outbound import Outbound, Outcome, Rejected
 from barker.commands import options
@@ -21,12 +21,12 @@ WAIT_SECONDS = 10.0
 """How long the launcher has to answer."""
 
 
-def order(directory: Place, session_file: Path | None, verb: str, **arguments: Any) -> None:
+def order(directories: Places, session_file: Path | None, verb: str, **arguments: Any) -> None:
     """Have the launcher do something. The suite's session file tells where it is, with no directory, too.
 
     :raises Mistake: when it will not.
     """
-    terminal = Terminal(launcher_of(session_file, directory))
+    terminal = Terminal(launcher_of(session_file, directories))
 
     def on_outcome(outcome: Outcome) -> None:
         if isinstance(outcome, Rejected):
@@ -48,15 +48,16 @@ def order(directory: Place, session_file: Path | None, verb: str, **arguments: A
 @options.session
 @options.directory
 @options.program
-def ps(json: bool, session_file: Path | None, directory_place: Place) -> None:
+def ps(json: bool, session_file: Path | None, directories: Places) -> None:
     """Show the processes that the launcher has started."""
-    found = processes(launcher_of(session_file, directory_place), WAIT_SECONDS)
+    found = processes(launcher_of(session_file, directories), WAIT_SECONDS)
+    width = max([16, *(len(str(process["name"])) for process in found)])
     if not json:
-        show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
+        show(f"{'service':<{width}} {'pid':>7} {'port':>6} {'state':<8} what it does")
     for process in found:
         port, held = process["port"] or "-", str(process.get("held", ""))
         state = "by hand" if program(held.split()) else process["state"]
-        line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
+        line = f"{process['name']!s:<{width}} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
         text = printable(f"{line} {held or process['does']}")
         show(as_json(process) if json else text)
 
@@ -69,8 +70,8 @@ def _on_process(verb: str, line: str, done: str) -> click.Command:
     @options.session
     @options.directory
     @options.program
-    def command(name: str, session_file: Path | None, directory_place: Place) -> None:
-        order(directory_place, session_file, verb, name=name)
+    def command(name: str, session_file: Path | None, directories: Places) -> None:
+        order(directories, session_file, verb, name=name)
         show(f"{name} {done}")
 
     return command
@@ -88,9 +89,9 @@ start = _on_process("start", "Start the process NAME again; done when it is read
 @options.session
 @options.directory
 @options.program
-def add(kind: str, session_file: Path | None, directory_place: Place) -> None:
+def add(kind: str, session_file: Path | None, directories: Places) -> None:
     """Start one more process of that KIND."""
-    order(directory_place, session_file, "add", kind=kind)
+    order(directories, session_file, "add", kind=kind)
     show(f"one more {kind} is started")
 
 
@@ -99,7 +100,7 @@ def add(kind: str, session_file: Path | None, directory_place: Place) -> None:
 @options.session
 @options.directory
 @options.program
-def rate(rate: float, session_file: Path | None, directory_place: Place) -> None:
+def rate(rate: float, session_file: Path | None, directories: Places) -> None:
     """Have every autobark bark RATE times a second: it ends, and begins anew."""
-    order(directory_place, session_file, "rate", rate=rate)
+    order(directories, session_file, "rate", rate=rate)
     show(f"every autobark begins anew, and barks {rate:g} times a second")

@@ -10,12 +10,13 @@ The table and the policies are `core/routing.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, Limits, LinkHandler
 from barker.amqp.link import Link, Receiver, Sender
-from barker.amqp.links import AVOID, Place
+from barker.amqp.links import AVOID, Place, Places
 from barker.amqp.message import encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.system import System
@@ -23,6 +24,7 @@ from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.access import Credentials, check_registration, identified
+from barker.core.advertised import Advertised, reached
 from barker.core.errors import Held, NotFound, PeerError, Redirect
 from barker.core.routing import Ages, Holder, Route, Routes, Shared
 
@@ -41,15 +43,17 @@ class Directory(Service):
         limits: Limits,
         system: System | None = None,
         credentials: Credentials | None = None,
+        advertised: Advertised | None = None,
+        others: Iterable[Place] = (),
     ) -> None:
-        here = Place(host, port)
-        super().__init__(
-            Serving(ADDRESS, host, port, here, "ordered", limits, system, credentials=credentials)
-        )
+        """`others`: the suite's other directories, and perhaps this one too."""
+        here = Place(*reached(host, port, advertised))
+        at = ADDRESS, host, port, tuple(place for place in others if place != here), "ordered", limits, system
+        super().__init__(Serving(*at, credentials=credentials, advertised=advertised))
         self.routes = Routes()
         self._ages, self._shared = Ages(self.reactor.wall()), Shared()
         self.watchers = Broadcast(self._table, Lag.END)
-        self.routes.add(self.agent.route(host, self.port))
+        self.routes.add(self.agent.route(self.place.host, self.place.port))
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A registration, or a sender that looks for its peer."""
@@ -90,6 +94,10 @@ class Directory(Service):
             return NotFound(f"nobody serves {address} now")
         return Redirect(route.host, route.port, address)
 
+    def own_routes(self) -> list[Route]:
+        """None: the other directories know its agent, and nobody asks them for a directory."""
+        return []
+
     def state(self) -> dict[str, Any]:
         """How many routes and watchers there are."""
         return {"routes": len(self.routes), "watchers": len(self.watchers)}
@@ -119,13 +127,22 @@ class _Registration(LinkHandler):
 @options.command("directory")
 @options.host
 @options.port(5672)
+@options.other_directories
 @options.limits
 @options.key
 @options.program
-def main(host: str, port: int, limits: Limits) -> None:
-    """Run the directory: it tells everyone where everyone is."""
-    directory = Directory(host, port, limits, credentials=service_credentials(ADDRESS, Place(host, port)))
-    announce(f"the directory is at {host}:{directory.port}")
+def main(
+    host: str, advertised: Advertised | None, port: int, directories: Places | None, limits: Limits
+) -> None:
+    """Run the directory: it tells everyone where everyone is.
+
+    There may be several, each of which everyone is given; --directory lets them know of each other.
+    """
+    here = Places([Place(*reached(host, port, advertised))])
+    key = service_credentials(ADDRESS, here)
+    directory = Directory(host, port, limits, None, key, advertised, directories or ())
+    directory.register()
+    announce(f"the directory is at {directory.place}")
     directory.run()
 
 

@@ -11,9 +11,10 @@ import logging
 import click
 
 from barker.amqp.handlers import DEFAULT_LIMITS
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.commands import options
 from barker.commands.keys import service_credentials
+from barker.core.advertised import Advertised
 from barker.environment import extra
 
 with extra("web"):
@@ -34,15 +35,20 @@ with extra("web"):
 @options.allow_host
 @options.program
 def main(
-    host: str, port: int, directory_place: Place, max_connections: int, allow_hosts: tuple[str, ...]
+    host: str,
+    advertised: Advertised | None,
+    port: int,
+    directories: Places,
+    max_connections: int,
+    allow_hosts: tuple[str, ...],
 ) -> None:
     """Run the gateway: the web pages, and AMQP over WebSocket for them.
 
     It prints the pages' link, with a key that is made of the suite's: nobody gets further without.
     """
     logging.getLogger("aiohttp.server").addFilter(tell_in_a_line)
-    credentials = service_credentials("gateway", directory_place)
-    Gateway(host, port, directory_place, max_connections, allow_hosts, credentials).run()
+    credentials = service_credentials("gateway", directories)
+    Gateway(host, port, directories, max_connections, allow_hosts, credentials, advertised).run()
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from __future__ import annotations
 import click
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Place, Places, receiver_from
 from barker.amqp.message import decode_map
 from barker.commands import options
 from barker.commands.output import show
 from barker.commands.terminal import Terminal
 from barker.core.access import from_here
+from barker.core.advertised import Advertised, reached
 from barker.core.errors import BarkerError
 from barker.core.printable import printable
 from barker.core.reports import AGENTS
@@ -39,6 +40,7 @@ class _Asking(PeerHandler[Receiver]):
 @options.command("health")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the service listens.")
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Its port.")
+@options.advertise
 @click.option(
     "--registered",
     is_flag=True,
@@ -52,20 +54,27 @@ class _Asking(PeerHandler[Receiver]):
     help="How long it has to answer.",
 )
 @click.option(
-    "--directory", default=options.DIRECTORY, show_default=True, metavar="HOST:PORT", help="Where that is."
+    "--directory",
+    default=options.DIRECTORY,
+    show_default=True,
+    metavar="HOST:PORT[,...]",
+    help="Where that is; of several one is enough.",
 )
 @options.certificates  # It takes no key, which may not be made yet: everybody may read how a service does.
 @options.program
-def main(host: str, port: int, registered: bool, seconds: float, directory: str) -> None:
+def main(
+    host: str, port: int, advertised: Advertised | None, registered: bool, seconds: float, directory: str
+) -> None:
     """Ask a service how it does: status 0 if it answers, and 1 if it does not.
 
     By the variables that it is started with, BARKER_HOST, BARKER_PORT and so on, it is found without options.
     """
     place = Place(from_here(host), port)
-    terminal = Terminal(Place.parse(directory) if registered else place)
+    terminal = Terminal(Places.parse(directory) if registered else Places([place]))
     why: list[str] = []
     terminal.tell = why.append
-    asking = _Asking(terminal, f"{AGENTS}{host}-{port}" if registered else AGENTS.rstrip("/"))
+    agent = "{}{}-{}".format(AGENTS, *reached(host, port, advertised))
+    asking = _Asking(terminal, agent if registered else AGENTS.rstrip("/"))
 
     def late() -> None:
         what = f"{place} has not answered within {seconds:g} s"

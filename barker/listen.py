@@ -6,7 +6,7 @@ import click
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Places, receiver_from
 from barker.amqp.message import MISSED, annotations_in, cut, decode_bark
 from barker.amqp.system import time_of_day
 from barker.commands import options
@@ -90,9 +90,9 @@ def clock(created: int) -> str:
 @options.sign_in
 @options.directory
 @options.program
-def main(user: str, count: int | None, json: bool, directory_place: Place) -> None:
+def main(user: str, count: int | None, json: bool, directories: Places) -> None:
     """Show the timeline of USER, live."""
-    terminal = Terminal(directory_place)
+    terminal = Terminal(directories)
     Listener(terminal, user_name(user), count, json)
     terminal.run()
 

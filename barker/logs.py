@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Places, receiver_from
 from barker.amqp.message import decode_map
 from barker.commands import options
 from barker.commands.completing import launcher_of, services
@@ -57,14 +57,12 @@ class _Reader(PeerHandler[Receiver]):
 @options.session
 @options.directory
 @options.program
-def main(
-    name: str | None, follow: bool, json: bool, session_file: Path | None, directory_place: Place
-) -> None:
+def main(name: str | None, follow: bool, json: bool, session_file: Path | None, directories: Places) -> None:
     """Show the last lines that the process NAME has written on standard error, or all processes have.
 
     With 'barker up --log-level info' there is more of it.
     """
-    terminal = Terminal(launcher_of(session_file, directory_place))
+    terminal = Terminal(launcher_of(session_file, directories))
     handler = _Reader(terminal, name, follow, json)
     receiver_from(terminal.network, "launcher/logs", handler, window=10_000, settled=True)
     if not follow:

@@ -17,13 +17,14 @@ from barker.amqp.agent import REPORT_SECONDS
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Limits, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
-from barker.amqp.links import PeerHandler, PeerLink, Place, receiver_from
+from barker.amqp.links import PeerHandler, PeerLink, Places, receiver_from
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.core.advertised import Advertised
 from barker.core.balance import Balance
 from barker.core.errors import InvalidField, PeerError
 from barker.core.reports import checked, place
@@ -132,13 +133,14 @@ class _AgentReader(PeerHandler[Receiver]):
 @options.directory
 @options.limits
 @options.program
-def main(host: str, port: int, directory_place: Place, limits: Limits) -> None:
+def main(host: str, advertised: Advertised | None, port: int, directories: Places, limits: Limits) -> None:
     """Run the monitor: the reports of all services, once a second, at the address monitor."""
-    credentials = service_credentials(ADDRESS, directory_place)
-    monitor = Monitor(Serving(ADDRESS, host, port, directory_place, limits=limits, credentials=credentials))
+    credentials = service_credentials(ADDRESS, directories)
+    at = ADDRESS, host, port, directories
+    monitor = Monitor(Serving(*at, limits=limits, credentials=credentials, advertised=advertised))
     monitor.register()
     page = PAGES / "monitoring" / "index.html"
-    announce(f"monitor is served at {host}:{monitor.port}; the dashboard is {page.as_uri()}")
+    announce(f"monitor is served at {monitor.place}; the dashboard is {page.as_uri()}")
     monitor.run()
 
 

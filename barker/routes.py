@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.system import time_of_day
 from barker.amqp.watch import Watcher
 from barker.commands import options
@@ -33,9 +33,9 @@ def _line(route: Route, until: str = "") -> str:
 @options.as_json
 @options.directory
 @options.program
-def main(watch: bool, json: bool, directory_place: Place) -> None:
+def main(watch: bool, json: bool, directories: Places) -> None:
     """Show which address is served where."""
-    terminal = Terminal(directory_place)
+    terminal = Terminal(directories)
 
     def tell(change: str, route: Route) -> None:
         if json:

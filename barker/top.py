@@ -9,7 +9,7 @@ import click
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Places, receiver_from
 from barker.amqp.message import decode_map
 from barker.amqp.system import time_of_day
 from barker.commands import options
@@ -110,12 +110,12 @@ class Top(PeerHandler[Receiver]):
 @options.as_json
 @options.directory
 @options.program
-def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, directory_place: Place) -> None:
+def main(once: bool, sort: str | None, reverse: bool, text: str, json: bool, directories: Places) -> None:
     """Show how every service does, live; in a row each when this is no terminal.
 
     A monitor must run: 'barker up --monitoring' brings one.
     """
-    terminal = Terminal(directory_place, "'barker monitor', in another terminal, starts one")
+    terminal = Terminal(directories, "'barker monitor', in another terminal, starts one")
     live = is_screen() and not once and not json
     if once:
         terminal.expect("no monitor has answered", WAIT_SECONDS)

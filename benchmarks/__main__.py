@@ -17,6 +17,7 @@ NAMES = (
     "failover",
     "overload",
     "sync",
+    "plan",
     "reporting",
     "dashboard",
     "page",

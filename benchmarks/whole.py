@@ -28,6 +28,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "dashboard": (),
     "page": (),
     "overload": (),
+    "plan": (),
 }
 """All of them, with what is asked for besides their defaults."""
 

@@ -29,7 +29,7 @@ from proton.reactor import LinkOption
 
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network, PeerHandler, Place, receiver_from
+from barker.amqp.links import Network, PeerHandler, Place, Places, receiver_from
 from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
@@ -192,23 +192,26 @@ class Process:
 
 
 class Suite:
-    """Programs that belong together: one directory, one data folder."""
+    """Programs that belong together: one directory, or several, and one data folder."""
 
-    def __init__(self, folder: Path, tls: Path | None = None) -> None:
+    def __init__(self, folder: Path, tls: Path | None = None, directories: int = 1) -> None:
         """With certificates in the folder `tls`, it speaks TLS."""
         tls = tls or TLS
         self.folder, self.data = folder, folder / "data"
         self.processes: list[Process] = []
         self.key, self.tls = folder / "key", tls
         made_key(self.key)
-        self.directory = self.start("directory")
+        self._ports = [free_port() for _ in range(directories)]
+        self.directories = [self.start("directory", port=port) for port in self._ports]
+        self.directory = self.directories[0]
         KEYS[self.place] = self.key
         if tls is not None:
             CERTIFICATES[self.place] = tls
 
     @property
     def place(self) -> str:
-        return f"127.0.0.1:{self.directory.port}"
+        """Where its directories are."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._ports)
 
     @property
     def places(self) -> list[str]:
@@ -221,13 +224,20 @@ class Suite:
         tls = ["--tls", str(self.tls)] if self.tls is not None else []
         return ["--key", str(self.key), *tls]
 
-    def start(self, program: str, *arguments: str, listens: bool = True, data: bool = True) -> Process:
-        """Start `barker.PROGRAM`, with the suite's `data` or not; ready or not."""
-        port = free_port() if listens else None
+    def start(
+        self,
+        program: str,
+        *arguments: str,
+        listens: bool = True,
+        data: bool = True,
+        port: int | None = None,
+    ) -> Process:
+        """Start `barker.PROGRAM`, with the suite's `data` or not, at a `port` or any; ready or not."""
+        port = port or (free_port() if listens else None)
         command = [sys.executable, "-m", f"barker.{program}", *arguments, "--log-level", "info"]
         if port is not None:
             command += ["--port", str(port)]
-        if program == "directory":
+        if program == "directory" and len(self._ports) == 1:
             command += self.secrets
         else:
             command += self.places
@@ -295,9 +305,15 @@ class Suite:
 class Client:
     """An author and reader in a thread of its own: knows what was accepted, and what stood on timelines."""
 
-    def __init__(self, place: str, stranger: bool = False, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        place: str,
+        stranger: bool = False,
+        credentials: Credentials | None = None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
         """It is an operator of the suite whose directory is at `place`, unless it is a `stranger`, or has its
-        own `credentials`."""
+        own `credentials`. `begin` is called in its thread, first of all."""
         self.accepted: dict[Any, Any] = {}
         self.rejected: dict[Any, Condition | None] = {}
         self.timelines: dict[str, list[Bark]] = defaultdict(list)
@@ -307,10 +323,15 @@ class Client:
             f"test-{os.getpid()}-{id(self)}",
             credentials=None if stranger else credentials or credentials_at(place),
         )
-        self._place = Place.parse(place)
-        self.network = Network(self.reactor, self._place)
+        self._places = Places.parse(place)
+        self.network = Network(self.reactor, *self._places)
         self._outbounds: dict[str, Outbound] = {}
-        self._thread = threading.Thread(target=self.reactor.run, daemon=True)
+
+        def run() -> None:
+            begin()
+            self.reactor.run()
+
+        self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
 
     def send(self, work: Bark | Follow, address: str = "outbox") -> None:
@@ -333,7 +354,7 @@ class Client:
             for number, user in enumerate(users, 1):
                 receiver_from(network, f"inbox/{user}", _Timeline(self, user), window=2_000)
                 if number % LINKS == 0:
-                    network = Network(self.reactor, self._place)
+                    network = Network(self.reactor, *self._places)
 
         self.reactor.call_from_thread(attach)
         wait_for(lambda: self.found.issuperset(users), f"{len(users)} timelines are found")

@@ -25,7 +25,7 @@ class Clock:
 
 def serving(address: str) -> Serving:
     """A place for a service that nobody dials."""
-    return Serving(address, "127.0.0.1", 0, NOBODY)
+    return Serving(address, "127.0.0.1", 0, (NOBODY,))
 
 
 class FlakyJournal:

@@ -113,7 +113,7 @@ class Stage:
         self.inbox = Inbox()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("barker.amqp.process.Reactor", MemoryReactor)
-            serving = Serving(ADDRESS, "here", 1, THERE)
+            serving = Serving(ADDRESS, "here", 1, (THERE,))
             self.bizlogic = Bizlogic(serving, Users(self.file, patience=0))
         self.reactor = cast(MemoryReactor, self.bizlogic.reactor)
         self.reactor.places[THERE] = self.inbox

@@ -66,6 +66,8 @@ def test_by_the_variables_of_a_service_it_is_found_and_by_the_directory(suite: S
     line = well(BARKER_HOST="127.0.0.1", BARKER_PORT=gateway.port, **variables)
     assert line == f"gateway-{gateway.port} answers at 127.0.0.1:{gateway.port}\n"
     assert well(BARKER_PORT=outbox.port, **variables)
+    elsewhere = suite.outbox("--advertise", "localhost")
+    assert well(BARKER_PORT=elsewhere.port, BARKER_ADVERTISE="localhost", **variables)
     suite.directory.kill()
     done = health("--seconds", "1", BARKER_PORT=outbox.port, **variables)
     assert done.returncode == 1

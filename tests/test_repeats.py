@@ -32,7 +32,7 @@ class Inbox:
     def start(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("barker.amqp.process.Reactor", MemoryReactor)
-            serving = Serving("inbox", "here", 1, Place("nowhere", 1))
+            serving = Serving("inbox", "here", 1, (Place("nowhere", 1),))
             self.manifold = TimelineManifold(serving, TimelineJournal(self.file), 25)
         self.reactor = cast(MemoryReactor, self.manifold.reactor)
         self.bizlogic = MemoryReactor("bizlogic")

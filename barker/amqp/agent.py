@@ -17,7 +17,7 @@ from typing import Any
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Receiver, Sender
-from barker.amqp.links import Network, PeerHandler, PeerLink, sender_to
+from barker.amqp.links import WAIT_SECONDS, Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.access import is_literal, on_loopback
@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """How often an agent reports to those who listen."""
+
+AGREE_SECONDS = 0.5
+"""The longest wait before one of several directories is asked again: soon after it is back it knows what the
+others know."""
 
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""
@@ -146,21 +150,40 @@ class _Registration(PeerHandler[Sender]):
 
 
 def agent_alone(
-    reactor: Reactor, network: Network, kind: str, host: str, figures: Callable[[], dict[str, Any]]
+    reactor: Reactor,
+    network: Network,
+    kind: str,
+    host: str,
+    figures: Callable[[], dict[str, Any]],
+    advertised: str = "",
 ) -> Agent:
-    """The agent of a process that serves nothing else, registered; it listens at a port of its own."""
+    """The agent of a process that serves nothing else, registered; it listens at a port of its own.
+
+    Others are sent to the host that is `advertised`, or to `host`.
+    """
     listener = reactor.listen(host, 0, ConnectionHandler())
-    agent = Agent(reactor, kind, kind, host, listener.port, figures)
+    agent = Agent(reactor, kind, kind, advertised or host, listener.port, figures)
     listener.handler = agent
-    register(network, agent.route(host, listener.port))
+    register(network, agent.route(advertised or host, listener.port))
     return agent
 
 
 def register(
     network: Network, route: Route, on_never: Callable[[str], None] = lambda why: None
-) -> PeerLink[Sender]:
-    """Have the directory send others to `route`, until the link is closed or this process ends.
+) -> list[PeerLink[Sender]]:
+    """Have each directory send others to `route`, until its link is closed or this process ends.
 
-    `on_never` is told when the directory refuses it for good, and why.
+    `on_never` is told when one refuses it for good, and why.
     """
-    return sender_to(network, "directory", _Registration(on_never), route.to_map())
+    longest_wait = AGREE_SECONDS if len(network.directories) > 1 else WAIT_SECONDS
+    return [
+        sender_to(
+            network,
+            "directory",
+            _Registration(on_never),
+            route.to_map(),
+            directories=[directory],
+            longest_wait=longest_wait,
+        )
+        for directory in network.directories
+    ]

@@ -5,13 +5,16 @@ redirect it is given (AMQP 1.0 §2.8.18), and starts again, after a back-off wit
 lost. Each time it is a new AMQP link: what was unsettled when the old one went gets no outcome, and
 :meth:`PeerHandler.on_lost` is the place to send it again.
 
+Of several directories one that is away, or knows nobody, is followed by the next, at once; the back-off comes
+when all were asked (`core/turns.py`).
+
 All links of a process to one host and port share one connection (:class:`Network`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +27,7 @@ from barker.core.backoff import Backoff
 from barker.core.errors import Mistake, NotAuthentic, PeerError
 from barker.core.partitions import whole_of
 from barker.core.routing import normalised
+from barker.core.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +37,11 @@ MOST_REDIRECTS = 5
 STEADY_SECONDS = 0.1
 """A link that stood so long has worked: the next loss starts with the shortest wait again."""
 
+WAIT_SECONDS = 1.0
+"""The longest wait before the directories are asked again."""
+
 AVOID = "barker:avoid"
-"""The property of a link to the directory that asks for another place than this one, if there is one."""
+"""The property of a link to a directory that asks for another place than this one, if there is one."""
 
 L = TypeVar("L", Sender, Receiver)
 
@@ -61,12 +68,32 @@ class Place:
         return f"{self.host}:{self.port}"
 
 
+class Places(tuple[Place, ...]):
+    """Several, such as those of a suite's directories, in the order in which they were given."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def parse(text: str) -> Places:
+        """Those that ``HOST:PORT,HOST:PORT`` names, each once.
+
+        :raises Mistake: when one is none.
+        """
+        return Places(dict.fromkeys(Place.parse(place.strip()) for place in text.split(",")))
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self))
+
+
 class Network(ConnectionHandler):
     """A process's connections to others: one for each place, made when the first link needs it."""
 
-    def __init__(self, reactor: Reactor, directory: Place) -> None:
+    def __init__(self, reactor: Reactor, *directories: Place) -> None:
+        """Others are looked for at the `directories`, at the first as long as it answers."""
         self.reactor = reactor
-        self.directory = directory
+        self.directories = Places(directories)
+        self.turns = Turns(directories)
+        """Which of the directories is asked first."""
         self._connections: dict[Place, Connection] = {}
         self._places: dict[Connection, Place] = {}
         self._complaints: set[str] = set()
@@ -104,6 +131,12 @@ class Network(ConnectionHandler):
             return "" if may_serve(who, normalised(address)) else f"a {who} may not serve {address}"
         known = whole_of(address) not in OWN or credentials is None or connection.proved
         return "" if known else f"{connection.peer} does not know the suite's key"
+
+    def doubt_host(self, host: str) -> None:
+        """Somebody there is silent, and perhaps the whole host is gone: its directory is asked last."""
+        for directory in self.directories:
+            if directory.host == host:
+                self.turns.failed(directory)
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
         """A link to `address` does not stand, as `peer` (host:port) says or is silent; it is tried again."""
@@ -149,15 +182,26 @@ class PeerLink(LinkHandler, Generic[L]):
         address: str,
         handler: PeerHandler[L],
         attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L],
+        directories: Iterable[Place] | None = None,
+        longest_wait: float = WAIT_SECONDS,
     ) -> None:
+        """It asks these `directories`; the network's, if there are none given.
+
+        `longest_wait`: the bound of its back-off, in seconds.
+        """
         self.address = address
         self.link: L | None = None
         """The link that stands now, or None."""
         self._network = network
         self._handler: PeerHandler[L] = handler
         self._attach: Callable[[Connection, str, LinkHandler, dict[str, Any]], L] = attach
-        self._backoff = Backoff()
+        self._backoff = Backoff(most=longest_wait)
         self._closed = False
+        self._directories: Iterable[Place] = network.turns if directories is None else Turns(directories)
+        self._left: list[Place] = []
+        """The directories that are not yet asked, before it waits."""
+        self._asked: Place | None = None
+        """The one that is asked now; None once it has sent the link on."""
         self._redirects = 0
         self._pending: L | None = None
         self._avoid = ""
@@ -180,19 +224,30 @@ class PeerLink(LinkHandler, Generic[L]):
     # The search
 
     def _begin(self) -> None:
-        self._redirects = 0
-        self._try(self._network.directory, self.address)
+        self._left = list(self._directories)
+        self._ask()
 
-    def _try(self, place: Place, address: str) -> None:
+    def _ask(self) -> None:
+        """Ask the next directory."""
+        self._redirects = 0
+        self._asked = self._left.pop(0)
+        # It may not know yet that somebody hangs: it is asked for another.
+        self._try(self._asked, self.address, {AVOID: self._avoid} if self._avoid else {})
+
+    def _try(self, place: Place, address: str, properties: dict[str, Any]) -> None:
         if not self._closed:
-            # The directory may not know yet that somebody hangs: it is asked for another.
-            asks = self._avoid and place == self._network.directory
-            properties = {AVOID: self._avoid} if asks else {}
             self._pending = self._attach(self._network.connection(place), address, self, properties)
 
     def _again(self, why: Condition | None, peer: str) -> None:
+        """Search on: ask the next directory, or after a while all of them."""
         self._network.on_search(self.address, why, peer)
+        if self._left:
+            log.debug("%s: %s; the next directory is asked", self.address, why or "lost")
+            self._network.reactor.after(0, self._ask)  # Not from within the event.
+            return
         seconds = self._backoff.next(self._network.reactor.chance.random)
+        if why is not None and why.name == SILENT and len(self._network.directories) > 1:
+            seconds = 0.0  # It was waited for already; and whoever is back is to know soon what others know.
         log.debug("%s: %s; next try in %.3f s", self.address, why or "lost", seconds)
         self._network.reactor.after(seconds, self._begin)
 
@@ -203,7 +258,7 @@ class PeerLink(LinkHandler, Generic[L]):
             link.close()
             self._end_doubtful(link, doubt)
             return
-        self._pending, self.link, self._avoid = None, link, ""
+        self._pending, self.link, self._avoid, self._left = None, link, "", []
         log.info("%s: found at %s", self.address, link.connection.peer)
         self._network.reactor.after(STEADY_SECONDS, lambda: self._steady(link))
         self._network.on_found(self.address)
@@ -223,15 +278,20 @@ class PeerLink(LinkHandler, Generic[L]):
         if stood:
             log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
             self._handler.on_lost(link, condition)
+        if self._asked is not None and not link.connection.live:
+            self._network.turns.failed(self._asked)
         if condition is not None and condition.name == "amqp:link:redirect":
             if doubt := self._network.doubt(link.connection, "directory"):
                 self._end_doubtful(link, doubt)
             else:
                 self._redirected(condition, link.connection.peer)
             return
-        if condition is not None and condition.name == SILENT:
+        if condition is not None and condition.name == SILENT and self._asked is None:
             self._avoid = link.connection.peer
-        refused = not stood and condition is not None and link.connection.live
+            self._network.doubt_host(self._avoid.rpartition(":")[0])
+        # Whoever knows nobody is not the last to be asked, if another directory is left.
+        final = self._asked is None or not self._left
+        refused = final and not stood and condition is not None and link.connection.live
         if refused and condition is not None and not self._handler.on_refused(condition):
             self._closed = True
         else:
@@ -249,8 +309,9 @@ class PeerLink(LinkHandler, Generic[L]):
             log.warning("%s: a redirect that leads nowhere: %s", self.address, condition.info)
             self._again(condition, peer)
         else:
+            self._asked = None
             # Not from within the event: the connection may be a new one.
-            self._network.reactor.after(0, lambda: self._try(Place(host, int(port)), str(address)))
+            self._network.reactor.after(0, lambda: self._try(Place(host, int(port)), str(address), {}))
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._handler.on_message(link, delivery, data)
@@ -272,15 +333,20 @@ def sender_to(
     handler: PeerHandler[Sender],
     properties: dict[str, Any] | None = None,
     batches: bool = False,
+    directories: Iterable[Place] | None = None,
+    longest_wait: float = WAIT_SECONDS,
 ) -> PeerLink[Sender]:
-    """A link that sends to whoever serves `address`; in `batches`, if they take them."""
+    """A link that sends to whoever serves `address`; in `batches`, if they take them.
+
+    `directories`, `longest_wait`: as for a :class:`PeerLink`.
+    """
 
     def attach(
         connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
     ) -> Sender:
         return connection.sender(address, link_handler, (properties or {}) | more, batches)
 
-    return PeerLink(network, address, handler, attach)
+    return PeerLink(network, address, handler, attach, directories, longest_wait)
 
 
 def receiver_from(

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from barker.amqp.agent import LAUNCHED
 from barker.amqp.links import Network, Place
@@ -36,17 +36,17 @@ class Process:
     def __init__(
         self,
         container: str,
-        directory: Place,
+        directories: Iterable[Place],
         system: System | None = None,
         credentials: Credentials | None = None,
     ) -> None:
-        """`container` is its AMQP container id, `directory` where it looks for others.
+        """`container` is its AMQP container id; it looks for others at the `directories`.
 
         `credentials`: who it is to others; without, a stranger.
         """
         collect_seldom()
         self.reactor = Reactor(container, system, credentials)
-        self.network = Network(self.reactor, directory)
+        self.network = Network(self.reactor, *directories)
         self._error: BarkerError | None = None
         self.ending = False
         """Whether it was told to end."""

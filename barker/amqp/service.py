@@ -20,6 +20,7 @@ from barker.amqp.links import PeerLink, Place
 from barker.amqp.process import Process, files_for_connections
 from barker.amqp.system import System
 from barker.core.access import Credentials, check_receive, check_send, identified
+from barker.core.advertised import Advertised, reached
 from barker.core.errors import (
     BarkerError,
     MessageTooLarge,
@@ -49,7 +50,8 @@ class Serving:
     """The address it serves, with all below it; such as ``inbox`` for ``inbox/ark3``."""
     host: str
     port: int
-    directory: Place
+    directories: tuple[Place, ...]
+    """Where it registers, with each of them."""
     policy: str = "round-robin"
     limits: Limits = DEFAULT_LIMITS
     system: System | None = None
@@ -58,6 +60,8 @@ class Serving:
     """What it works on, as the directory is told (:attr:`Route.data`); empty: what nobody has to share."""
     credentials: Credentials | None = None
     """Who it is to others, and by which key; without, it does not ask who its peers are either."""
+    advertised: Advertised | None = None
+    """Where others are sent; None: to where it listens."""
 
 
 class Service(Process, ConnectionHandler):
@@ -72,8 +76,8 @@ class Service(Process, ConnectionHandler):
         :raises Mistake: when it cannot listen at that port.
         """
         super().__init__(
-            f"{serving.address}-{serving.host}-{serving.port}",
-            serving.directory,
+            "-".join(map(str, (serving.address, *reached(serving.host, serving.port, serving.advertised)))),
+            serving.directories,
             serving.system,
             serving.credentials,
         )
@@ -85,13 +89,16 @@ class Service(Process, ConnectionHandler):
             self.reactor.close()
             raise
         self.port = self.listener.port
+        self.place = Place(*reached(serving.host, self.port, serving.advertised))
+        """Where others are sent."""
         self._registrations: list[PeerLink[Sender]] = []
         self._turned_away: dict[tuple[str, str], float] = {}
         self.received = 0
         """How many messages came in since the start."""
         self.sent = 0
         """How many messages went out since the start."""
-        self.agent = Agent(self.reactor, self.kind, serving.address, serving.host, self.port, self._figures)
+        here = self.place
+        self.agent = Agent(self.reactor, self.kind, serving.address, here.host, here.port, self._figures)
 
     # For services to write
 
@@ -118,19 +125,18 @@ class Service(Process, ConnectionHandler):
     # For programs to call
 
     def register(self) -> None:
-        """Have the directory send others here: for the service's address, and its agent."""
-        for route in (*self.own_routes(), self.agent.route(self.serving.host, self.port)):
-            self._registrations.append(register(self.network, route, self._never))
+        """Have the directories send others here: for the service's address, and its agent."""
+        for route in (*self.own_routes(), self.agent.route(self.place.host, self.place.port)):
+            self._registrations += register(self.network, route, self._never)
 
     def _never(self, why: str) -> None:
         """The directory will never have this service."""
         self.fail(Mistake(why))
 
     def own_routes(self) -> list[Route]:
-        """How the directory finds the service."""
-        serving = self.serving
-        since = self.agent.since
-        return [Route(serving.address, serving.host, self.port, serving.policy, since, data=serving.data)]
+        """How the directories find the service."""
+        serving, here, since = self.serving, self.place, self.agent.since
+        return [Route(serving.address, here.host, here.port, serving.policy, since, data=serving.data)]
 
     def run(self) -> None:
         """Serve until it is told to end."""

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import PeerHandler, Place, receiver_from
+from barker.amqp.links import PeerHandler, Places, receiver_from
 from barker.amqp.message import decode_map
 from barker.commands.options import DATA
 from barker.commands.session import Session, file_of, read_session, running
@@ -36,20 +36,21 @@ class _List(PeerHandler[Receiver]):
         self._terminal.stop()
 
 
-def launcher_of(session_file: Path | None, directory: Place) -> Place:
+def launcher_of(session_file: Path | None, directories: Places) -> Places:
     """Where to ask for the launcher: at its own place if a session file of this machine tells that."""
-    file = session_file or file_of(directory)
+    file = session_file or file_of(directories[0])
     if session_file is None and not file.exists():
-        return directory  # As for a suite of another machine.
-    return Place.parse(read_session(file).launcher or str(directory))
+        return directories  # As for a suite of another machine.
+    launcher = read_session(file).launcher
+    return Places.parse(launcher) if launcher else directories
 
 
-def processes(place: Place, seconds: float) -> list[dict[str, Any]]:
+def processes(places: Places, seconds: float) -> list[dict[str, Any]]:
     """What the launcher says of its processes, asked at its own place or through the directory.
 
     :raises Unanswered: when there is none, or it says nothing for so long.
     """
-    terminal = Terminal(place)
+    terminal = Terminal(places)
     handler = _List(terminal)
     receiver_from(terminal.network, "launcher", handler, settled=True)
     terminal.expect("no launcher has answered", seconds)
@@ -59,15 +60,15 @@ def processes(place: Place, seconds: float) -> list[dict[str, Any]]:
 
 def _session(context: click.Context) -> Session:
     """The suite that the command is for, as far as it is typed."""
-    directory = context.params.get("directory_place")
-    file = context.params.get("session_file") or (file_of(directory) if directory else None)
+    directories = context.params.get("directories")
+    file = context.params.get("session_file") or (file_of(directories[0]) if directories else None)
     return read_session(file) if file else running()[0]
 
 
 def services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Names of a suite's processes that begin so; none when it does not answer."""
     with contextlib.suppress(BarkerError, LookupError):
-        found = processes(Place.parse(_session(context).launcher), SHELL_SECONDS)
+        found = processes(Places.parse(_session(context).launcher), SHELL_SECONDS)
         return [str(each["name"]) for each in found if str(each["name"]).startswith(incomplete)]
     return []
 

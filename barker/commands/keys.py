@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.system import wall
 from barker.commands.session import Session, read_session, running
 from barker.core.access import AUTHORITY, EVERYBODY, OPERATOR, Credentials, Identity, service
@@ -40,17 +40,17 @@ def _given(name: str) -> Any:
     return context.meta.get(name) if context is not None else None
 
 
-def _suite(place: Place) -> Session | None:
-    """The running suite that has its directory or launcher there, as its launcher has told."""
+def _suite(places: Places) -> Session | None:
+    """The running suite that has a directory or its launcher there, as its launcher has told."""
     session = _given(SESSION)
     for suite in [read_session(session)] if session is not None else running():
-        if suite.data and str(place) in (suite.directory, suite.launcher):
+        if suite.data and {suite.launcher, *map(str, suite.directories)} & set(map(str, places)):
             return suite
     return None
 
 
-def key_file(place: Place, data: Path | None = None) -> tuple[Path, bool]:
-    """The file with the key of the suite that has its directory or launcher there; whether that is a guess.
+def key_file(places: Places, data: Path | None = None) -> tuple[Path, bool]:
+    """The file with the key of the suite that has a directory or its launcher there; whether that is a guess.
 
     It is the one that ``--key`` names, or that of the running suite. Where no launcher has told, it is
     guessed: in the folder `data`, or BARKER_DATA, or the usual one.
@@ -58,7 +58,7 @@ def key_file(place: Place, data: Path | None = None) -> tuple[Path, bool]:
     key = _given(KEY)
     if key is not None:
         return key, False
-    if suite := _suite(place):
+    if suite := _suite(places):
         return Path(suite.data) / FILE_NAME, False
     return (data or Path(os.environ.get("BARKER_DATA", DATA))) / FILE_NAME, True
 
@@ -74,33 +74,33 @@ def certified(credentials: Credentials, folder: Path | None) -> Credentials:
     return replace(credentials, file=str(own), authority=str(folder / AUTHORITY))
 
 
-def _certificates(place: Place) -> Path | None:
-    """The folder with certificates: that of ``--tls``, or of the suite that has its directory there."""
+def _certificates(places: Places) -> Path | None:
+    """The folder with certificates: that of ``--tls``, or of the suite that has a directory there."""
     if (folder := _given(TLS)) is not None or _given(KEY) is not None:
         return folder
-    suite = _suite(place)
+    suite = _suite(places)
     return Path(suite.tls) if suite is not None and suite.tls else None
 
 
-def service_credentials(address: str, directory: Place, data: Path | None = None) -> Credentials:
+def service_credentials(address: str, directories: Places, data: Path | None = None) -> Credentials:
     """Those of a service; the suite's key is made if there is none yet.
 
     :raises Mistake: when it cannot be, or others can read it.
     """
-    file, _ = key_file(directory, data)
-    own, folder = Credentials(service(address), made_key(file), str(file)), _certificates(directory)
+    file, _ = key_file(directories, data)
+    own, folder = Credentials(service(address), made_key(file), str(file)), _certificates(directories)
     passwords = Accounts(folder / accounts.FILE_NAME) if folder is not None else None
     return certified(replace(own, passwords=passwords), folder)
 
 
-def terminal_credentials(directory: Place, certificate: Identity = OPERATOR) -> Credentials | None:
+def terminal_credentials(directories: Places, certificate: Identity = OPERATOR) -> Credentials | None:
     """Those of an operator; None for who has no key. With TLS, of whom the `certificate` is.
 
     Or those of the person that ``--as`` names, whose password is asked for.
 
     :raises Mistake: for a key that others can read, or that is not where it was said to be.
     """
-    folder = _certificates(directory)
+    folder = _certificates(directories)
     if (name := _given(AS)) is not None:
         if folder is None:
             raise Mistake("--as NAME signs in where the suite speaks TLS: say --tls DIR")
@@ -111,7 +111,7 @@ def terminal_credentials(directory: Place, certificate: Identity = OPERATOR) -> 
         return Credentials(who, b"", authority=str(folder / AUTHORITY), password=password)
     if folder is not None:
         return certified(Credentials(certificate, b""), folder)
-    file, guessed = key_file(directory)
+    file, guessed = key_file(directories)
     if guessed and not file.exists():
         return None
     return Credentials(OPERATOR, read_key(file), str(file), guessed=guessed)

@@ -15,12 +15,13 @@ import click
 
 from barker.amqp.agent import LAUNCHED
 from barker.amqp.handlers import DEFAULT_LIMITS, Limits
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.amqp.reactor import taken_port
 from barker.commands.keys import AS, CERTIFICATE, KEY, SESSION, TLS
 from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.access import on_loopback
+from barker.core.advertised import Advertised
 from barker.core.errors import BarkerError, Mistake
 from barker.core.log_share import LogShare, Peer
 from barker.core.printable import printable, printable_lines
@@ -37,21 +38,25 @@ INSECURE = "barker.insecure"
 """Where click keeps the value of ``--insecure``."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class PlaceType(click.ParamType[Place]):
-    """A HOST:PORT on the command line."""
+class Written(click.ParamType[T]):
+    """What stands for something else on the command line, such as HOST:PORT for a place."""
 
-    name = "HOST:PORT"
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        """`parse` raises a Mistake for what is none."""
+        self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
-        """A :class:`Place`, or the usual error for a wrong option."""
-        if isinstance(value, Place):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        """What it stands for, or the usual error for a wrong option."""
         try:
-            return Place.parse(str(value))
+            return self._parse(value) if isinstance(value, str) else value
         except Mistake as mistake:
             self.fail(str(mistake), param, ctx)
+
+
+_PLACES = Written("HOST:PORT[,...]", Places.parse)
 
 
 class BarkerCommand(click.Command):
@@ -100,35 +105,54 @@ _insecure = click.option(
 )
 
 
+advertise = click.option(
+    "--advertise",
+    "advertised",
+    type=Written("HOST[:PORT]", Advertised.parse),
+    metavar="HOST[:PORT]",
+    help="Where others reach it, if not at --host and --port: the directory sends them there.",
+)
+
+
 def host(command: Command) -> Command:
-    """The options --host and --insecure, for who listens; :func:`program` sees whether it may."""
-    return _host(_insecure(command))
+    """--host, --advertise and --insecure, for who listens; :func:`program` sees whether it may."""
+    return _host(advertise(_insecure(command)))
 
 
-def _find(ctx: click.Context, param: click.Parameter, value: Place | None) -> Place | None:
+def _find(ctx: click.Context, param: click.Parameter, value: Places | None) -> Places | None:
     """Where the directory is, if nobody says: at the usual place, or of the one suite that runs here."""
     usual = Place.parse(DIRECTORY)
     if value is not None or ctx.resilient_parsing:
         return value
-    if taken_port(usual.host, usual.port) is not None:
-        return usual
     suites = running()
+    if taken_port(usual.host, usual.port) is not None:
+        its = (suite.directories for suite in suites if usual in suite.directories)
+        return next(its, Places([usual]))
     if len(suites) > 1:
         places = ", or ".join(f"--directory {suite.directory} (data in {suite.data})" for suite in suites)
         ctx.fail(f"several suites run here: choose one with {places}")
     for suite in suites:
         show(f"-- the suite at {suite.directory}, data in {suite.data}", err=True)
-    return Place.parse(suites[0].directory) if suites else usual
+    return suites[0].directories if suites else Places([usual])
 
 
 _directory = click.option(
     "--directory",
-    "directory_place",
-    type=PlaceType(),
+    "directories",
+    type=_PLACES,
     callback=_find,
-    metavar="HOST:PORT",
-    help=f"Where the directory is (default: {DIRECTORY}, or that of the one suite that runs here).",
+    metavar="HOST:PORT[,...]",
+    help=f"Where the directory is (default: {DIRECTORY}, or that of the one suite that runs here). Of "
+    "several the next is asked when one is away; services register with each.",
 )
+other_directories = click.option(
+    "--directory",
+    "directories",
+    type=_PLACES,
+    metavar="HOST:PORT[,...]",
+    help="Where the suite's other directories are, if there are several: they know of this one, too.",
+)
+"""The option --directory of a directory itself."""
 
 
 session = click.option(
@@ -195,7 +219,7 @@ def key(command: Command) -> Command:
 
 
 def directory(command: Command) -> Command:
-    """The options --directory, as `directory_place`, and those of :func:`key`."""
+    """The options --directory, as `directories`, and those of :func:`key`."""
     return _directory(key(command))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.amqp.reactor import taken_port
 from barker.commands.output import show
 from barker.core.errors import Mistake
@@ -42,12 +42,17 @@ class Session:
     key: str = ""
     """The pages' (`core/access.py`); the suite's own is in a file of its data folder."""
     directory: str = ""
-    """Where it is, as the other places are: HOST:PORT; empty in a file of an older Barker."""
+    """Where it is, as the other places are: HOST:PORT, or several; empty in a file of an older Barker."""
     launcher: str = ""
     pid: int = 0
     data: str = ""
     tls: str = ""
     """The folder with its certificates; empty without TLS."""
+
+    @property
+    def directories(self) -> Places:
+        """Where they are."""
+        return Places.parse(self.directory) if self.directory else Places()
 
     @property
     def runs(self) -> bool:

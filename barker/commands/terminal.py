@@ -8,7 +8,7 @@ from collections.abc import Callable
 from barker.amqp.agent import LAUNCHED
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import Condition
-from barker.amqp.links import Network, Place
+from barker.amqp.links import Network, Places
 from barker.amqp.process import Process
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
@@ -25,14 +25,14 @@ PATIENCE_SECONDS = 0.5
 class Terminal(Process):
     """One command's process; it ends when the command says so, or with an error."""
 
-    def __init__(self, directory: Place, hint: str = "", certificate: Identity = OPERATOR) -> None:
+    def __init__(self, directories: Places, hint: str = "", certificate: Identity = OPERATOR) -> None:
         """`hint`: what to do when nobody serves what it looks for; `certificate`: with TLS, whose it shows.
 
         :raises Mistake: for a key that others can read, or a certificate that is not there.
         """
-        credentials = terminal_credentials(directory, certificate)
-        super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directory, credentials=credentials)
-        self.network = _Search(self.reactor, directory, self._say, self.fail, hint)
+        credentials = terminal_credentials(directories, certificate)
+        super().__init__(f"terminal-{os.getpid()}-{new_id()[:8]}", directories, credentials=credentials)
+        self.network = _Search(self.reactor, directories, self._say, self.fail, hint)
         self.tell: Callable[[str], None] = lambda text: self.show(f"-- {text}", err=True)
         """Tells who looks on what becomes of the command, in a line."""
         self.undone: Callable[[], str] | None = None
@@ -59,13 +59,12 @@ class Terminal(Process):
 
         `undone` tells what it has not done, if it is interrupted before (:attr:`undone`).
         """
-        place, self.undone = self.network.directory, undone
+        places, self.undone = self.network.directories, undone
+        looked_at = f"directory looked at is {places}" if len(places) == 1 else f"directories are {places}"
         self.reactor.after(
             seconds,
             lambda: self.fail(
-                Unanswered(
-                    f"{what} within {seconds:g} s; is the suite running? The directory looked at is {place}"
-                )
+                Unanswered(f"{what} within {seconds:g} s; is the suite running? The {looked_at}")
             ),
         )
 
@@ -80,12 +79,12 @@ class _Search(Network):
     def __init__(
         self,
         reactor: Reactor,
-        directory: Place,
+        directories: Places,
         say: Callable[[str], None],
         fail: Callable[[BarkerError], None],
         hint: str,
     ) -> None:
-        super().__init__(reactor, directory)
+        super().__init__(reactor, *directories)
         self._say, self._fail, self._hint = say, fail, hint
         self._missing: dict[str, str] = {}
         """By address: why its link does not stand, in a few words."""
@@ -130,7 +129,7 @@ class _Search(Network):
     def _unopened(self) -> None:
         """A directory that neither takes a connection nor refuses it."""
         if not self._answered:
-            self._missing.setdefault("directory", f"nobody at {self.directory}")
+            self._missing.setdefault("directory", f"nobody at {self.directories}")
             self._tell()
 
     def _note(self, address: str, text: str) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 
 from barker.core.access import OPERATOR, STRANGER, Identity, pages_cookie, proof
+from barker.core.advertised import Advertised, reached
 from barker.core.errors import Mistake
 
 FROM_DISK = ("null", "file://")
@@ -32,23 +33,34 @@ _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 class Admission:
     """The hosts that a gateway goes by, and what shows that a page is of who runs the suite."""
 
-    def __init__(self, host: str, port: int, key: str, also: Iterable[str] = ()) -> None:
-        """It listens at `host` and `port`, and goes by the names `also` (NAME or NAME:PORT), too.
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        key: str,
+        also: Iterable[str] = (),
+        advertised: Advertised | None = None,
+    ) -> None:
+        """It listens at `host` and `port`, is `advertised` elsewhere, and goes by the names `also` (NAME or
+        NAME:PORT), too.
 
         `key` is the pages'.
 
         :raises Mistake: for one that is no name.
         """
-        self.home = f"{_bracketed(host)}:{port}"
+        home, home_port = reached(host, port, advertised)
+        self.home = f"{_bracketed(home)}:{home_port}"
         """The first of its names, with its port."""
         self.cookie_name = f"barker-{port}"
         """What its cookie is called: at another port of the host another gateway may have one."""
         self.cookie = pages_cookie(key)
         """What is in the cookie of a page that was let in."""
         self._key = key
-        self._hosts = {f"{_bracketed(name)}:{port}".lower() for name in (host, *LOOPBACK)}
-        if port in (80, 443):  # A browser leaves out the port that is the scheme's own.
-            self._hosts |= {_bracketed(name).lower() for name in (host, *LOOPBACK)}
+        self._hosts: set[str] = set()
+        for name, its_port in ((home, home_port), *((name, port) for name in (host, *LOOPBACK))):
+            self._hosts.add(f"{_bracketed(name)}:{its_port}".lower())
+            if its_port in (80, 443):  # A browser leaves out the port that is the scheme's own.
+                self._hosts.add(_bracketed(name).lower())
         for name in map(str.lower, map(_bracketed, also)):
             match = _HOST.fullmatch(name)
             if match is None:

@@ -321,14 +321,14 @@ class SimulatedSuite:
 
     def _service(self, program: Program, number: int, system: System, disk: Disk) -> Service:
         assert program.port is not None
-        host, directory = self.shape.host, self.shape.directory
+        host, directories = self.shape.host, self.shape.directory_places
         own = self.credentials(service(program.kind))
         if program.kind == "directory":
             return Directory(host, program.port, DEFAULT_LIMITS, system, own)
         journal = self.data / f"{program.journal}.sqlite3"
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
         serving = Serving(
-            program.kind, host, program.port, directory, policy, DEFAULT_LIMITS, system, credentials=own
+            program.kind, host, program.port, directories, policy, DEFAULT_LIMITS, system, credentials=own
         )
         if program.kind == "outbox":
             queues = disk.open(SimulatedQueueJournal, journal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barker.amqp.system import Seen
@@ -18,10 +18,10 @@ SERVICES = ("directory", "gateway", "manifold", "bizlogic", "autobark", "monitor
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A directory that runs, and what was started with it."""
+    """A directory that runs, or several, and what was started with it."""
 
     directory: str
-    """Where it is, as HOST:PORT."""
+    """Where it is, as HOST:PORT; of several, with commas between them."""
     launcher: int
     """The launcher's process id; 0: it was started by hand."""
     data: Path | None
@@ -51,33 +51,43 @@ def program(command: Sequence[str]) -> str:
 
 
 def suites(processes: Iterable[Seen]) -> list[Found]:
-    """Every suite, in the order of their directories' places."""
+    """Every suite, in the order of its directory's place."""
     ours = [process for process in processes if program(process.command)]
     by_pid = {process.pid: process for process in ours}
-    found = []
+    found: list[Found] = []
     for directory in ours:
         if program(directory.command) != "directory":
             continue
         launcher = by_pid.get(directory.parent)
         launched = launcher is not None and program(launcher.command) in LAUNCHERS
         given = _options(directory.command)
-        place = f"{given.get('--host', '127.0.0.1')}:{given.get('--port', '5672')}"
+        host = given.get("--advertise") or given.get("--host", "127.0.0.1")
+        place = f"{host}:{given.get('--port', '5672')}"
         mates = [
             process
             for process in ours
             if process.parent == directory.parent
-            and (launched or process is directory or _options(process.command).get("--directory") == place)
+            and (launched or process is directory or place in _directories(process.command))
         ]
         data = [(mate, mate_data) for mate in mates if (mate_data := _options(mate.command).get("--data"))]
-        found.append(
-            Found(
-                place,
-                directory.parent if launched else 0,
-                Path(data[0][0].folder, data[0][1]) if data else None,
-                frozenset([mate.pid for mate in mates] + ([directory.parent] if launched else [])),
-            )
+        suite = Found(
+            place,
+            directory.parent if launched else 0,
+            Path(data[0][0].folder, data[0][1]) if data else None,
+            frozenset([mate.pid for mate in mates] + ([directory.parent] if launched else [])),
         )
+        # One that has several directories is found at each.
+        same = [other for other in found if other.pids & suite.pids]
+        places = ",".join([*(other.directory for other in same), place])
+        pids = suite.pids.union(*(other.pids for other in same))
+        found = [other for other in found if other not in same]
+        found.append(replace(suite, directory=places, pids=pids))
     return sorted(found, key=lambda suite: suite.directory)
+
+
+def _directories(command: Sequence[str]) -> list[str]:
+    """Where a command line says that directories are."""
+    return _options(command).get("--directory", "").split(",")
 
 
 def _options(command: Sequence[str]) -> Mapping[str, str]:

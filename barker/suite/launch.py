@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shlex
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -24,6 +24,7 @@ from barker.commands.options import DATA
 from barker.commands.output import OutputLost, show
 from barker.commands.session import file_of, page_link, query, remove_session, write_session
 from barker.core.access import Credentials, pages_key, service
+from barker.core.advertised import Advertised
 from barker.core.errors import BarkerError, InvalidField, NotAllowed, NotFound
 from barker.core.kennel import STAR
 from barker.core.printable import printable
@@ -83,8 +84,9 @@ class Launcher(Service):
         key = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
         self._key = pages_key(key.key)
         credentials = certified(key, shape.tls)
-        place = "launcher", shape.host, shape.launcher.port, shape.directory, "ordered"
-        super().__init__(Serving(*place, credentials=credentials))
+        place = "launcher", shape.host, shape.launcher.port, shape.directory_places, "ordered"
+        advertised = Advertised(shape.advertised) if shape.advertised else None
+        super().__init__(Serving(*place, credentials=credentials, advertised=advertised))
         self.suite = Supervisor(shape, self.reactor, keep_alive, self._tell, self._on_line)
         self._ready = False
         self._begun = self.reactor.clock()
@@ -107,8 +109,8 @@ class Launcher(Service):
         :raises BarkerError: when a service does not become ready.
         """
         shape = self.suite.shape
-        more = {"directory": str(shape.directory), "launcher": str(shape.launcher), "data": str(shape.data)}
-        more["tls"] = str(shape.tls or "")
+        more = {"directory": str(shape.directory_places), "launcher": str(shape.launcher)}
+        more |= {"data": str(shape.data), "tls": str(shape.tls or "")}
         for file in self._sessions:
             self._written = write_session(file, shape.gateway, self._key, pid=self.agent.process.pid, **more)
         self.register()
@@ -128,9 +130,9 @@ class Launcher(Service):
 
     def _on_change(self, change: str, route: Route | None) -> None:
         if route is None:
-            self._started({route.port for route in self._watcher.routes})
+            self._started(self._known())
         elif change == "added":
-            self._started({route.port})
+            self._started(self._known([route]))
         while not self._ready and not self._missing():
             if not self.suite.next_stage():
                 self._ready = True
@@ -141,7 +143,12 @@ class Launcher(Service):
 
     def _missing(self) -> list[str]:
         """Services that run and that the directory does not know yet."""
-        return self.suite.missing({route.port for route in self._watcher.routes})
+        return self.suite.missing(self._known())
+
+    def _known(self, routes: Iterable[Route] | None = None) -> set[int]:
+        """The ports of these routes, or of all that the directory knows, that are of this suite's host."""
+        known = self._watcher.routes if routes is None else routes
+        return {route.port for route in known if route.host == self.place.host}
 
     def _check_ready(self) -> None:
         if not self._ready:
@@ -152,17 +159,20 @@ class Launcher(Service):
 
     def _show(self) -> None:
         seconds = self.reactor.clock() - self._begun
-        show(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
-        for process in self.suite.processes():
+        processes = self.suite.processes()
+        width = max(16, *(len(process["name"]) for process in processes))
+        show(f"{'service':<{width}} {'pid':>7} {'port':>6}   what it does")
+        for process in processes:
             port = process["port"] or "-"
-            show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
+            show(f"{process['name']:<{width}} {process['pid']:>7} {port:>6}   {process['does']}")
         shape = self.suite.shape
         page, dashboard = self._links()
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
             show(f"The dashboard: {'  or  '.join(dashboard)}")
         if shape.port_offset or shape.data != Path(DATA).resolve():
-            variables = f"BARKER_DIRECTORY={shape.directory} BARKER_DATA={shlex.quote(str(shape.data))}"
+            variables = f"BARKER_DIRECTORY={shape.directory_places}"
+            variables += f" BARKER_DATA={shlex.quote(str(shape.data))}"
             variables += f" BARKER_TLS={shlex.quote(str(shape.tls))}" if shape.tls else ""
             show(f"In another terminal, for its commands: export {variables}")
         show("Kill what you like; Ctrl-C ends it all.")
@@ -226,11 +236,7 @@ class Launcher(Service):
             raise NotFound(f"there is no command {_shown(verb)}; there are {', '.join(self._orders)}")
         started = order(arguments)
         self._tell()
-        return started if self._watcher.current or started == self._directory_name else None
-
-    @property
-    def _directory_name(self) -> str:
-        return f"directory-{self.suite.shape.directory.port}"
+        return started if self._watcher.current or (started or "").startswith("directory-") else None
 
     def accept_when_ready(self, name: str, delivery: Delivery) -> None:
         """A command is done when the directory knows that process, or it is rejected."""

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.commands import options
-from barker.core.errors import InvalidField
+from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
 from barker.store import key
 from barker.store.social import FILE_NAME
@@ -27,6 +27,7 @@ class Shape:
     port_offset: int = 0
     outboxes: int = 3
     bizlogics: int = 2
+    """How many there are in each partition of the authors."""
     autobarks: int = 5
     rate: float = 1.0
     """Barks/s of each autobark."""
@@ -40,6 +41,8 @@ class Shape:
     """Whether what manifolds accept is safe against power loss too: full."""
     inboxes: int = 1
     """How many inboxes there are; several have a partition of the users each."""
+    partitions: int = 1
+    """Into how many the authors are divided; each has bizlogics of its own."""
     journals: tuple[str, ...] = ()
     """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
     inbox_journals: tuple[str, ...] = ()
@@ -50,6 +53,10 @@ class Shape:
     """Whether it may listen beyond loopback as it is."""
     allow_hosts: tuple[str, ...] = ()
     """Further names that browsers may reach the gateway by."""
+    advertised: str = ""
+    """The host by which its services are reached; empty: that where they listen."""
+    directories: int = 1
+    """How many there are; each service registers with all of them."""
 
     @property
     def key(self) -> Path:
@@ -58,18 +65,33 @@ class Shape:
 
     @property
     def directory(self) -> Place:
-        """Where its directory is."""
-        return Place(self.host, 5672 + self.port_offset)
+        """Where its directory is, of several the first."""
+        return self._place(5672)
+
+    @property
+    def directory_places(self) -> Places:
+        """Where all of them are."""
+        return Places(self._place(port) for port in _DIRECTORIES[: self.directories])
 
     @property
     def launcher(self) -> Place:
-        """Where its launcher listens."""
-        return Place(self.host, 5674 + self.port_offset)
+        """Where its launcher is."""
+        return self._place(5674)
 
     @property
     def gateway(self) -> Place:
         """Where its gateway is."""
-        return Place(self.host, 5673 + self.port_offset)
+        return self._place(5673)
+
+    def _place(self, port: int) -> Place:
+        """Where that is reached which has this port without an offset."""
+        return Place(self.advertised or self.host, port + self.port_offset)
+
+
+_DIRECTORIES = (5672, *range(5675, 5680))
+"""The directories' ports: between the first and the second, the gateway and the launcher have theirs."""
+
+MOST_DIRECTORIES = len(_DIRECTORIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +123,10 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     `journal`: its name, if it is not the one that the shape has for that number.
     """
     first_port, does, arguments = _SERVICES[kind]
-    port = first_port + number + shape.port_offset
+    port = (_DIRECTORIES[number] if kind == "directory" else first_port + number) + shape.port_offset
     places = [*_everywhere(shape), "--port", str(port)]
-    if kind != "directory":
-        places += ["--directory", str(shape.directory)]
+    if kind != "directory" or shape.directories > 1:
+        places += ["--directory", str(shape.directory_places)]
     if kind == "gateway":
         places += [word for name in shape.allow_hosts for word in ("--allow-host", name)]
     if kind in ("inbox", "outbox", "bizlogic"):
@@ -118,14 +140,22 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
-    # Standbys after the one that is to work: an outbox stays with the first that it finds.
-    stage = 1 if kind == "bizlogic" and number else 0
-    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
+    name = kind
+    if kind == "outbox" and shape.partitions > 1:
+        places += ["--partitions", str(shape.partitions)]
+    if kind == "bizlogic" and shape.partitions > 1:
+        partition = Partition(number % shape.partitions, shape.partitions)
+        places += ["--partition", str(partition)]
+        name, does = partition.address(kind), f"{does}, of authors {partition}"
+    # Standbys after those that are to work: an outbox stays with the first that it finds.
+    stage = 1 if kind == "bizlogic" and number >= shape.partitions else 0
+    return Program(f"{name}-{port}", kind, (*arguments, *places), port, does, stage, journal)
 
 
 def _everywhere(shape: Shape) -> list[str]:
     """The options that all have."""
     options = ["--host", shape.host, "--log-level", shape.log_level, "--key", str(shape.key)]
+    options += ["--advertise", shape.advertised] if shape.advertised else []
     options += ["--tls", str(shape.tls)] if shape.tls else []
     return [*options, "--insecure"] if shape.insecure else options
 
@@ -142,7 +172,7 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
-    places = [*_everywhere(shape), "--directory", str(shape.directory), "--data", str(shape.data)]
+    places = [*_everywhere(shape), "--directory", str(shape.directory_places), "--data", str(shape.data)]
     arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
@@ -165,13 +195,21 @@ _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 
 
 def plan(shape: Shape) -> list[Program]:
-    """Which processes a suite of that shape is made of."""
+    """Which processes a suite of that shape is made of.
+
+    :raises Mistake: when these are more of a kind than there may be.
+    """
+    if shape.bizlogics * shape.partitions > MOST["bizlogic"]:
+        raise Mistake(
+            f"--partitions {shape.partitions} of --bizlogics {shape.bizlogics} each: there may be "
+            f"{MOST['bizlogic']} bizlogics in all"
+        )
     return [
-        service("directory", shape),
+        *(service("directory", shape, number) for number in range(shape.directories)),
         service("gateway", shape),
         *(service("inbox", shape, number) for number in range(shape.inboxes)),
         *(service("outbox", shape, number) for number in range(shape.outboxes)),
-        *(service("bizlogic", shape, number) for number in range(shape.bizlogics)),
+        *(service("bizlogic", shape, number) for number in range(shape.bizlogics * shape.partitions)),
         *(autobark(shape, number + 1) for number in range(shape.autobarks)),
         *([service("monitor", shape)] if shape.monitoring else []),
     ]

@@ -117,7 +117,7 @@ class Run:
         self._made = first
         self.reactor = Reactor("chaos", system, credentials)
         self.begun = self.reactor.clock()
-        self.network = Network(self.reactor, suite.shape.directory)
+        self.network = Network(self.reactor, *suite.shape.directory_places)
         """The connections of its clients."""
         self._outbounds: dict[str, Outbound] = {}
 
@@ -183,7 +183,7 @@ class Run:
             timeline = self.timelines[user] = []
             receiver_from(network, f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True)
             if number % LINKS == 0:
-                network = Network(self.reactor, network.directory)
+                network = Network(self.reactor, *network.directories)
         # Who has lost his link meanwhile, and come again, sees all of it once more.
         yield (
             lambda: not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due),

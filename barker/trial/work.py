@@ -125,7 +125,7 @@ class _Consumer(PeerHandler[Receiver]):
         self._name = f"{number} of {self._address}"
         self._visits = work.chance(f"visits of {self._name}")
         self._times: Counter[int] = Counter()  # How often each message has come here.
-        self._network = work.network if number else Network(work.reactor, work.network.directory)
+        self._network = work.network if number else Network(work.reactor, *work.network.directories)
         self._away = True
         self._come()
 

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from barker.amqp.certificates import Certificates
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.amqp.sasl import SaslServer, client
 from barker.amqp.watch import Watcher
 from barker.core.access import Credentials, Identity, certified, may_serve
@@ -67,7 +67,7 @@ class Bridge:
         self,
         server: BoundedServer,
         watcher: Watcher,
-        directory: Place,
+        directories: Places,
         ask: Ask,
         chance: Random,
         most: int,
@@ -79,7 +79,7 @@ class Bridge:
         By its `credentials` services know the gateway, with TLS by its `certificates`.
         """
         self._credentials, self._certificates = credentials, certificates
-        self._server, self._watcher, self._directory = server, watcher, directory
+        self._server, self._watcher, self._directories = server, watcher, directories
         self._ask, self._most = ask, most
         self.to_services = self.to_browsers = 0
         """How many pieces were copied since the start."""
@@ -166,7 +166,7 @@ class Bridge:
             except OSError as error:
                 why = f"{service} at {place}: {error.strerror or error}"
         if not self._watcher.current:
-            why += f"; and the directory at {self._directory} is away"
+            why += f"; and the directory at {self._directories} is away"
         raise Unreachable(why)
 
     async def _introduce(

@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from barker.amqp.agent import Agent, register
 from barker.amqp.certificates import Certificates
 from barker.amqp.handlers import ConnectionHandler
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.amqp.process import Process, files_for_connections
 from barker.amqp.reactor import cannot_listen
 from barker.amqp.watch import Watcher
@@ -29,6 +29,7 @@ from barker.commands.output import announce
 from barker.commands.session import page_link
 from barker.core.access import Credentials, pages_key
 from barker.core.admission import Admission
+from barker.core.advertised import Advertised, reached
 from barker.core.errors import Mistake
 from barker.core.log_share import Peer
 from barker.core.routing import Route
@@ -55,20 +56,24 @@ class Gateway(Process):
         self,
         host: str,
         port: int,
-        directory: Place,
+        directories: Places,
         max_connections: int,
         allow: tuple[str, ...],
         credentials: Credentials,
+        advertised: Advertised | None = None,
     ) -> None:
         """`allow` are further names it goes by; of its `credentials` the pages' key is made.
 
+        Others are sent to where it is `advertised`, or to `host` and `port`.
+
         :raises Mistake: for a name that is none.
         """
-        super().__init__(f"{ADDRESS}-{host}-{port}", directory, credentials=credentials)
+        container = "-".join(map(str, (ADDRESS, *reached(host, port, advertised))))
+        super().__init__(container, directories, credentials=credentials)
         self._credentials = credentials
         # Beside the reactor's: these are of the other thread.
         self._certificates = Certificates(credentials, self.reactor.clock) if credentials.authority else None
-        self.host, self.port, self.directory = host, port, directory
+        self.host, self.port, self._advertised = host, port, advertised
         self._allow = allow
         self._websockets, self._connections = places(max_connections, files_for_connections())
         self._key = pages_key(credentials.key)
@@ -104,7 +109,7 @@ class Gateway(Process):
         self._bridge = Bridge(
             self._server,
             self.watcher,
-            self.directory,
+            self.network.directories,
             self._ask_reactor,
             self.reactor.chance,
             self._websockets,
@@ -133,7 +138,7 @@ class Gateway(Process):
         self._door = self._made_door()  # By the port that it has got.
 
     def _made_door(self) -> Door:
-        admission = Admission(self.host, self.port, self._key, self._allow)
+        admission = Admission(self.host, self.port, self._key, self._allow, self._advertised)
         reactor = self.reactor
         return Door(admission, reactor.sign_in, reactor.call_from_thread, reactor.wall)
 
@@ -141,10 +146,11 @@ class Gateway(Process):
         """Have the directory know this gateway, and its agent. The port is known by now."""
         listener = self.reactor.listen(self.host, 0, ConnectionHandler())
         # Its address has the gateway's port; AMQP is spoken at another, for this one speaks HTTP.
-        agent = Agent(self.reactor, ADDRESS, ADDRESS, self.host, self.port, self._figures)
+        here = reached(self.host, self.port, self._advertised)
+        agent = Agent(self.reactor, ADDRESS, ADDRESS, *here, self._figures)
         listener.handler = agent
-        register(self.network, Route(ADDRESS, self.host, self.port, "ordered", agent.since))
-        register(self.network, agent.route(self.host, listener.port))
+        register(self.network, Route(ADDRESS, *here, "ordered", agent.since))
+        register(self.network, agent.route(here[0], listener.port))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Whatever is asked; first, whether it may be."""
@@ -202,7 +208,7 @@ class Gateway(Process):
             return line(503, str(error))
         lacks = [f"nobody serves {address}" for address in ("inbox", "outbox") if address not in known]
         if not current:
-            lacks.insert(0, f"the directory at {self.directory} is away")
+            lacks.insert(0, f"the directory at {self.network.directories} is away")
         return line(503, "; ".join(lacks)) if lacks else web.Response(text="ok\n")
 
     async def _ask_reactor(self, question: Callable[[], T]) -> T:

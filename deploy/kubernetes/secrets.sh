@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 domain=barker.svc.cluster.local
 hosts="web.$domain web.barker.svc"
-for pod in directory-0 gateway-0 gateway-1 inbox-0 outbox-0 outbox-1 outbox-2 bizlogic-0 monitor-0; do
+for pod in directory-0 directory-1 gateway-0 gateway-1 inbox-0 outbox-0 outbox-1 outbox-2 bizlogic-0 monitor-0; do
     hosts="$hosts $pod.${pod%-*}.$domain"
 done
 # shellcheck disable=SC2046,SC2086 # Several words.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from barker.amqp._proton import ACCEPTED
+from barker.amqp.agent import register
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import SILENT, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
@@ -19,30 +21,40 @@ from barker.amqp.links import AVOID, MOST_REDIRECTS, Network, PeerHandler, Place
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import System
 from barker.core.errors import NotAllowed, NotFound, PeerError, Redirect
+from barker.core.routing import Route
 from tests.amqp.pair import Pair, Peer, Recorder
 
-DIRECTORY, ONE, TWO = Place("d", 1), Place("one", 1), Place("two", 1)
+DIRECTORY, SECOND, ONE, TWO = Place("d", 1), Place("d2", 1), Place("one", 1), Place("two", 1)
+
+
+QUIET = Condition(SILENT, "the idle time-out has expired")
 
 
 class World(Network):
     """A network in memory: what answers at which place, who is down, and a clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *directories: Place) -> None:
         self.now = 0.0
         reactor = Reactor("test", System(lambda: self.now))
         reactor._running = True  # Timers are called by `wait`.
-        super().__init__(reactor, DIRECTORY)
+        super().__init__(reactor, *(directories or [DIRECTORY]))
         self.answers: dict[Place, Callable[[Any], LinkHandler]] = {}
         self.down: set[Place] = set()
+        self.mute: set[Place] = set()
         self.pairs: dict[Place, Pair] = {}
         self.route: Place | None = ONE
         self.asked: list[str] = []
-        self.answers[DIRECTORY] = self._ask
+        self.asked_at: list[Place] = []
+        self.ignorant: set[Place] = set()
+        """Directories that know of nobody."""
+        for directory in self.directories:
+            self.answers[directory] = partial(self._ask, at=directory)
         self.answers[ONE] = self.answers[TWO] = lambda link: Recorder()
 
-    def _ask(self, link: Any) -> LinkHandler:
+    def _ask(self, link: Any, at: Place = DIRECTORY) -> LinkHandler:
         self.asked.append(link.address)
-        if self.route is None:
+        self.asked_at.append(at)
+        if self.route is None or at in self.ignorant:
             raise NotFound("nobody serves that now")
         raise Redirect(self.route.host, self.route.port, link.address)
 
@@ -58,14 +70,17 @@ class World(Network):
         for place, pair in list(self.pairs.items()):
             if place in self.down:
                 self.lose(place)
+            elif place in self.mute:
+                self.lose(place, QUIET)
             elif not pair.client._lost:
                 pair.pump()
 
-    def lose(self, place: Place) -> None:
+    def lose(self, place: Place, condition: Condition | None = None) -> None:
         """The connection to it is gone."""
         pair = self.pairs.pop(place, None)
         if pair is not None:
-            pair.client.lost()
+            pair.client.peer = str(place)
+            pair.client.lost(condition)
             pair.server.lost()
 
     def wait(self, seconds: float) -> None:
@@ -213,15 +228,134 @@ def test_who_was_lost_by_silence_is_not_asked_for_again_at_once(world: World) ->
     world.answers[DIRECTORY] = ask
     sender_to(world, "outbox", Owner())
     world.wait(0.5)
-    pair = world.pairs.pop(ONE)
-    pair.client.peer = "one:1"
-    pair.client.lost(Condition(SILENT, "the idle time-out has expired"))
-    pair.server.lost()
+    world.lose(ONE, QUIET)
     world.wait(0.5)
     assert avoided == [None, "one:1"]
     world.lose(ONE)
     world.wait(0.5)
     assert avoided == [None, "one:1", None], "a link that stands has put it right"
+
+
+# Several directories
+
+
+@pytest.fixture
+def two() -> Iterator[World]:
+    """A network with two directories."""
+    with contextlib.closing(World(DIRECTORY, SECOND)) as world:
+        yield world
+
+
+def test_the_first_directory_is_asked_while_it_answers(two: World) -> None:
+    owner = Owner()
+    for _ in range(3):
+        sender_to(two, "outbox", owner)
+        two.wait(0.1)
+    two.lose(ONE)
+    two.wait(0.5)
+    assert set(two.asked_at) == {DIRECTORY}
+    assert owner.told.count("found") == 6
+
+
+def test_one_that_is_away_is_followed_by_the_next_at_once_and_asked_no_more(two: World) -> None:
+    two.down.add(DIRECTORY)
+    owner = Owner()
+    sender_to(two, "outbox", owner)
+    two.wait(0.03)
+    assert (owner.told, two.asked_at) == (["found"], [SECOND])
+    dialled: list[Place] = []
+    dial = two.connection
+    two.connection = lambda place: dialled.append(place) or dial(place)  # type: ignore[assignment, func-returns-value]
+    sender_to(two, "outbox", owner)
+    two.wait(0.03)
+    assert DIRECTORY not in dialled
+
+
+def test_one_that_knows_nobody_is_followed_by_the_next_and_the_owner_hears_nothing(two: World) -> None:
+    two.ignorant.add(DIRECTORY)
+    owner = Owner(again=False)
+    sender_to(two, "outbox", owner)
+    two.wait(0.1)
+    assert (owner.told, owner.refusals, two.asked_at) == (["found"], [], [DIRECTORY, SECOND])
+
+
+def test_when_all_know_nobody_the_owner_hears_it_once_a_round(two: World) -> None:
+    two.route = None
+    owner = Owner(again=False)
+    sender_to(two, "outbox", owner)
+    two.wait(5)
+    assert (owner.refusals, two.asked_at) == (["amqp:not-found"], [DIRECTORY, SECOND])
+
+
+def test_several_that_know_nobody_are_asked_as_seldom_as_one(two: World) -> None:
+    two.route = None
+    sender_to(two, "outbox", Owner())
+    two.wait(5)
+    two.asked_at.clear()
+    two.wait(20)
+    assert two.asked_at[:2] == [DIRECTORY, SECOND]
+    assert 18 <= two.asked_at.count(SECOND) <= 40
+
+
+def test_who_was_silent_is_avoided_though_a_directory_is_silent_as_well(two: World) -> None:
+    avoided: list[Any] = []
+
+    def ask(link: Any) -> LinkHandler:
+        avoided.append(link.properties.get(AVOID))
+        return two._ask(link, at=SECOND)
+
+    two.answers[SECOND] = ask
+    sender_to(two, "outbox", Owner())
+    two.wait(0.5)
+    two.mute.add(DIRECTORY)
+    two.lose(ONE, QUIET)
+    two.wait(0.5)
+    assert avoided == ["one:1"]
+
+
+def test_the_directory_of_a_host_that_is_silent_is_asked_last() -> None:
+    beside = Place(ONE.host, 2)
+    with contextlib.closing(World(beside, SECOND)) as world:
+        sender_to(world, "outbox", Owner())
+        world.wait(0.5)
+        world.lose(ONE)
+        world.wait(0.5)
+        assert world.asked_at == [beside] * 2, "it may be there while a service is not"
+        world.route = TWO
+        world.lose(ONE, QUIET)
+        world.wait(0.5)
+        assert world.asked_at == [beside, beside, SECOND]
+
+
+def test_who_follows_a_directory_goes_on_to_the_next(two: World) -> None:
+    two.answers[DIRECTORY] = two.answers[SECOND] = lambda link: Recorder()
+    owner = Owner()
+    watcher = receiver_from(two, "directory", owner)
+    two.wait(0.5)
+    assert watcher.link is not None
+    assert watcher.link.connection is two.pairs[DIRECTORY].client
+    two.down.add(DIRECTORY)
+    two.wait(0.1)
+    assert owner.told == ["found", "lost", "found"]
+    assert watcher.link.connection is two.pairs[SECOND].client
+
+
+def test_a_service_registers_with_each_and_comes_back_to_each(two: World) -> None:
+    two.answers[DIRECTORY] = two.answers[SECOND] = lambda link: Recorder()
+    register(two, Route("outbox", "one", 1))
+    two.wait(0.5)
+
+    def registered() -> list[Place]:
+        return [place for place, pair in two.pairs.items() if pair.client.live and pair.client.links]
+
+    assert registered() == [DIRECTORY, SECOND]
+    for away in (DIRECTORY, SECOND):
+        two.down.add(away)
+        two.wait(20)
+        assert registered() == [place for place in (DIRECTORY, SECOND) if place != away]
+        two.down.clear()
+        two.wait(1)
+        assert set(registered()) == {DIRECTORY, SECOND}, "a second after it is back"
 
 
 # Whatever happens
@@ -230,21 +364,27 @@ def test_who_was_lost_by_silence_is_not_asked_for_again_at_once(world: World) ->
 class Life(RuleBasedStateMachine):
     """Places go down and come back, routes change: in the end each link stands where it should."""
 
+    directories = (DIRECTORY,)
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(*self.directories)
         self.owners = [Owner() for _ in range(3)]
         self.links = [sender_to(self.world, f"outbox/{at}", owner) for at, owner in enumerate(self.owners)]
 
-    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    @rule(place=st.sampled_from([DIRECTORY, SECOND, ONE, TWO]))
     def goes_down(self, place: Place) -> None:
         self.world.down.add(place)
 
-    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    @rule(place=st.sampled_from([DIRECTORY, SECOND, ONE, TWO]))
     def comes_back(self, place: Place) -> None:
         self.world.down.discard(place)
 
-    @rule(place=st.sampled_from([DIRECTORY, ONE, TWO]))
+    @rule(place=st.sampled_from([DIRECTORY, SECOND]))
+    def forgets(self, place: Place) -> None:
+        self.world.ignorant ^= {place}
+
+    @rule(place=st.sampled_from([DIRECTORY, SECOND, ONE, TWO]))
     def is_lost(self, place: Place) -> None:
         self.world.lose(place)
 
@@ -273,7 +413,9 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.world.down.clear()
+            # With several, one that is away or knows nobody is enough.
+            self.world.down &= set(self.directories[1:])
+            self.world.ignorant -= {self.directories[0]}
             self.world.route = TWO
             self.world.wait(3)  # Whoever was already told to go to the one gets there, and asks no more.
             self.world.lose(ONE)
@@ -287,3 +429,13 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=30, stateful_step_count=30)
+
+
+class LifeWithTwo(Life):
+    """The same, with a second directory."""
+
+    directories = (DIRECTORY, SECOND)
+
+
+TestLifeWithTwo = LifeWithTwo.TestCase
+TestLifeWithTwo.settings = TestLife.settings

@@ -26,7 +26,7 @@ class Busy(Process):
     """Has something in hand for so many seconds after it was told to end."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("busy", Place("127.0.0.1", 9))
+        super().__init__("busy", [Place("127.0.0.1", 9)])
         self.told: list[str] = []
         self._seconds, self._done = seconds, False
         self.reactor.after(0, lambda: signal.raise_signal(signal.SIGTERM))

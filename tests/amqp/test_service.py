@@ -13,7 +13,9 @@ from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.service import MOST_TOLD, TOLD_SECONDS, Service, Serving, only_send, too_large
+from barker.core.advertised import Advertised
 from barker.core.errors import BarkerError, Mistake, NotAllowed
+from barker.core.routing import Route
 from tests.amqp.memory import MemoryReactor
 from tests.amqp.pair import Pair, Peer, Recorder
 from tests.stage import Stage, serving
@@ -118,7 +120,7 @@ def test_a_port_in_use_is_named() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(Mistake, match=f"port {port} on 127.0.0.1 is in use"):
-            Kennel(Serving("kennel", "127.0.0.1", port, Place("127.0.0.1", 9)))
+            Kennel(Serving("kennel", "127.0.0.1", port, (Place("127.0.0.1", 9),)))
 
 
 def test_it_registers_for_its_address_and_its_agent_and_deregisters_first_of_all(
@@ -129,7 +131,7 @@ def test_it_registers_for_its_address_and_its_agent_and_deregisters_first_of_all
     reactor.places[Place("d", 1)] = directory  # type: ignore[assignment]
     monkeypatch.setattr("barker.amqp.process.Reactor", lambda container, system, credentials: reactor)
     closed: list[str] = []
-    service = Kennel(Serving("kennel", "h", 5, Place("d", 1), "ordered"))
+    service = Kennel(Serving("kennel", "h", 5, (Place("d", 1),), "ordered"))
     service.listener.close = lambda: closed.append("listener")
     service.register()
     reactor.turn(1)
@@ -140,6 +142,31 @@ def test_it_registers_for_its_address_and_its_agent_and_deregisters_first_of_all
     reactor.turn(1)
     assert not any(link.live for link in directory.links)
     assert closed == ["listener"]
+
+
+@pytest.mark.parametrize(("port", "dialled"), [(None, 5), (7, 7)])
+def test_others_are_sent_to_where_it_is_advertised(
+    port: int | None, dialled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reactor = MemoryReactor()
+    directories = {place: Peer(lambda link: Recorder()) for place in (Place("d", 1), Place("e", 1))}
+    reactor.places |= directories  # type: ignore[arg-type]
+    containers: list[str] = []
+    monkeypatch.setattr(
+        "barker.amqp.process.Reactor",
+        lambda container, system, credentials: containers.append(container) or reactor,
+    )
+    advertised = Advertised("kennel.example", port)
+    service = Kennel(Serving("kennel", "0.0.0.0", 5, tuple(directories), advertised=advertised))
+    service.register()
+    reactor.turn(1)
+    agent = f"agents/kennel.example-{dialled}"
+    for directory in directories.values():
+        routes = [Route.from_map(link.properties) for link in directory.links]
+        places = {(route.address, route.host, route.port) for route in routes}
+        assert places == {(address, "kennel.example", dialled) for address in ("kennel", agent)}
+    assert containers == [f"kennel-kennel.example-{dialled}"], "others with the same --host have another"
+    assert (service.agent.report()["host"], service.agent.report()["port"]) == ("kennel.example", dialled)
 
 
 def test_an_error_of_ours_after_a_commit_ends_it_with_words(

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from barker.amqp.links import Place
+from barker.amqp.links import Places
 from barker.commands import keys, options
 from barker.commands.keys import service_credentials, terminal_credentials
 from barker.commands.session import Session
@@ -19,9 +19,9 @@ from barker.store.key import made_key
 @options.command("shown")
 @options.directory
 @options.program
-def shown(directory_place: Place) -> None:
+def shown(directories: Places) -> None:
     """Print what a terminal shows, and what an inbox does."""
-    for credentials in (terminal_credentials(directory_place), service_credentials("inbox", directory_place)):
+    for credentials in (terminal_credentials(directories), service_credentials("inbox", directories)):
         click.echo(
             f"{credentials.identity} {credentials.file} {credentials.authority}" if credentials else ""
         )

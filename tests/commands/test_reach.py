@@ -51,6 +51,33 @@ def test_none_of_them_listens_beyond_loopback(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("program", sorted(LISTENS))
+@pytest.mark.parametrize(
+    ("advertised", "why"),
+    [
+        ("10.0.0.7:port", "'10.0.0.7:port' is no HOST or HOST:PORT; write it as 10.0.0.7 or 10.0.0.7:5680"),
+        ("0.0.0.0", "'0.0.0.0' is every address of a machine: name the one that others are to dial"),
+    ],
+)
+def test_none_of_them_is_advertised_where_nobody_can_go(program: str, advertised: str, why: str) -> None:
+    arguments = ["orders"] if program == "manifold" else []
+    done = CliRunner().invoke(main, [program, *arguments, "--advertise", advertised])
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: Invalid value for '--advertise': {why}"
+
+
+@pytest.mark.parametrize("program", ["up", "autobark"])
+def test_who_has_no_port_of_its_own_advertises_none(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [program, "--advertise", "10.0.0.7:5680"])
+    assert done.exit_code == 2
+    assert done.output.startswith("barker: --advertise 10.0.0.7:5680: ")
+    assert done.output.endswith("; name the host alone\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_who_says_so_lets_other_machines_in_and_is_warned(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "barker.directory", "--host", NAMED, "--port", str(port), "--insecure"]

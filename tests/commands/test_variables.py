@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from barker.amqp.links import Place
+from barker.amqp.links import Place, Places
 from barker.cli import main
 from barker.commands import options
 from barker.commands.session import Session, file_of, read_session, running, write_session
@@ -21,12 +21,13 @@ from tests.commands.test_help import commands
 @options.command("where")
 @options.directory
 @options.program
-def where(directory_place: Place) -> None:
-    click.echo(f"at {directory_place}")
+def where(directories: Places) -> None:
+    click.echo(f"at {directories}")
 
 
-def suite(port: int) -> Session:
-    return Session("127.0.0.1:1", "key", f"127.0.0.1:{port}", "127.0.0.1:2", os.getpid(), f"/data-{port}")
+def suite(port: int, directories: str = "") -> Session:
+    at = directories or f"127.0.0.1:{port}"
+    return Session("127.0.0.1:1", "key", at, "127.0.0.1:2", os.getpid(), f"/data-{port}")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,27 @@ def test_the_one_suite_that_runs_here_is_found(
     monkeypatch.setenv("BARKER_DIRECTORY", "127.0.0.1:9")
     assert CliRunner().invoke(where).output == "at 127.0.0.1:9\n"
     assert CliRunner().invoke(where, ["--directory", "127.0.0.1:8"]).output == "at 127.0.0.1:8\n"
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_suite_with_two_directories_is_found_at_both(taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = "127.0.0.1:5672,127.0.0.1:5675"
+    monkeypatch.setattr(options, "running", lambda: [suite(5672, both)])
+    monkeypatch.setattr(options, "taken_port", lambda host, port: OSError() if taken else None)
+    monkeypatch.delenv("BARKER_DIRECTORY", raising=False)
+    assert CliRunner().invoke(where).output.endswith(f"at {both}\n")
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:9,127.0.0.1:8", "127.0.0.1:9, 127.0.0.1:8,127.0.0.1:9"])
+def test_several_directories_are_given_with_commas_each_once(given: str) -> None:
+    assert CliRunner().invoke(where, ["--directory", given]).output == "at 127.0.0.1:9,127.0.0.1:8\n"
+
+
+@pytest.mark.parametrize("given", ["", ",", "127.0.0.1:9,", "127.0.0.1:9,here"])
+def test_one_that_is_none_is_named(given: str) -> None:
+    done = CliRunner().invoke(where, ["--directory", given])
+    assert done.exit_code == 2
+    assert "is no HOST:PORT; write it as 127.0.0.1:5672" in done.output.splitlines()[-1]
 
 
 def test_every_option_has_a_variable() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from barker.core.access import OPERATOR, STRANGER, Identity, pages_cookie, pages_key, proof
 from barker.core.admission import Admission
+from barker.core.advertised import Advertised
 from barker.core.errors import Mistake
 
 HOME = "127.0.0.1:5673"
@@ -102,6 +103,15 @@ def test_a_page_is_one_of_the_gateways_own(origin: str | None, welcome: bool) ->
         assert bool(refusal) is not welcome
         assert welcome or f"open http://{HOME}/" in refusal
     assert admission("barker.example").is_ours(origin) is (welcome and origin is not None)
+
+
+@pytest.mark.parametrize("port", [None, 80])
+def test_it_goes_by_the_name_that_is_advertised(port: int | None) -> None:
+    gateway = Admission("0.0.0.0", 5673, KEY, (), Advertised("barker.example", port))
+    assert gateway.home == f"barker.example:{port or 5673}"
+    for host in (gateway.home, HOME, *(["barker.example"] if port else [])):
+        assert gateway.refusal(host, f"http://{host}", OPERATOR) == ""
+    assert gateway.refusal("barker.example:1", None, OPERATOR) != ""
 
 
 def test_a_host_that_is_not_ours_is_refused_whatever_the_origin() -> None:

@@ -83,7 +83,7 @@ def services(folder: Path) -> list[Service]:
     users.add(["ann", "rex", "spot"], [("rex", "ann")])
 
     def serving(address: str) -> Serving:
-        return Serving(address, "127.0.0.1", 0, NOWHERE)
+        return Serving(address, "127.0.0.1", 0, (NOWHERE,))
 
     return [
         QueueManifold(serving("outbox"), QueueJournal(folder / "outbox"), "bizlogic", decode_bark),

@@ -59,7 +59,7 @@ class Inbox:
     """A manifold that keeps ten timelines, and a producer's link to it."""
 
     def __init__(self, file: Path) -> None:
-        serving = Serving("inbox", "127.0.0.1", 0, Place("127.0.0.1", 1))
+        serving = Serving("inbox", "127.0.0.1", 0, (Place("127.0.0.1", 1),))
         self.manifold = TimelineManifold(serving, TimelineJournal(file), 3, max_timelines=10)
         self.pair = Pair(server_peer=Peer(self.manifold.on_attach))
 

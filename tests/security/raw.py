@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from proton import Data, Described, symbol, uint, ulong, ushort
 
-from tests.harness import Process
+from tests.harness import Process, wait_for
 
 HEADER = b"AMQP\x00\x01\x00\x00"
 
@@ -114,7 +114,7 @@ class Attacker:
     def consume_and_reject(self, handle: int, address: str, why: tuple[str, str]) -> None:
         """Take a message, and say so of it."""
         self.send(attach(handle, address, receives=True) + flow(handle, 1))
-        self.read(1.0)
+        self.hear(b"\x00S\x14")  # A transfer.
         self.send(rejection(0, *why))
 
     def read(self, seconds: float = 0.2) -> bytearray:
@@ -125,6 +125,15 @@ class Attacker:
                 said += data
         self.said += said
         return said
+
+    def hear(self, what: bytes, times: int = 1) -> None:
+        """Read until it has said so that often, in all."""
+
+        def heard() -> bool:
+            self.read(0.05)
+            return self.said.count(what) >= times
+
+        wait_for(heard, f"{what!r} is said {times} times")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

@@ -47,6 +47,33 @@ def test_a_suite_is_its_launcher_and_what_that_has_started() -> None:
     assert suites(launched) == [Found("127.0.0.1:5672", 10, Path("/data"), frozenset({10, 11, 12}))]
 
 
+BOTH = "10.0.0.7:5672,10.0.0.7:5675"
+
+
+def test_two_directories_of_a_launcher_are_one_suites() -> None:
+    directory = f"{PYTHON} -m barker.directory --host 0.0.0.0 --advertise 10.0.0.7"
+    launched = [
+        seen(10, 1, f"{PYTHON} launch.py"),
+        seen(11, 10, f"{directory} --port 5672 --directory {BOTH}"),
+        seen(12, 10, f"{directory} --port 5675 --directory {BOTH}"),
+        seen(13, 10, f"{PYTHON} -m barker.manifold inbox --directory {BOTH} --data /data"),
+    ]
+    assert suites(launched) == [Found(BOTH, 10, Path("/data"), frozenset({10, 11, 12, 13}))]
+
+
+def test_two_directories_that_a_service_was_given_by_hand_are_one_suites() -> None:
+    by_hand = [
+        seen(21, 20, "python barker/directory.py --host 10.0.0.7"),
+        seen(22, 20, "python barker/directory.py --host 10.0.0.7 --port 5675"),
+        seen(23, 20, f"python barker/manifold.py inbox --directory {BOTH} --data /data"),
+        seen(24, 20, "python barker/directory.py"),
+    ]
+    assert suites(by_hand) == [
+        Found(BOTH, 0, Path("/data"), frozenset({21, 22, 23})),
+        Found("127.0.0.1:5672", 0, None, frozenset({24})),
+    ]
+
+
 def test_what_was_started_by_hand_belongs_to_its_directory() -> None:
     by_hand = [
         seen(20, 1, "bash"),

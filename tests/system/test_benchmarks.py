@@ -88,6 +88,16 @@ def test_fanout_delivers_everything(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "fanout.svg").read_text()
 
 
+def test_what_a_load_takes_is_multiplied_and_simulated() -> None:
+    told = run_alone("plan", "--seconds", "0.3", "--read-timelines", "100", "--times", "0.01")
+    costs, needs = told["costs"], told["0.01"]["needs"]
+    assert costs["bark_bytes"] > 100
+    for cost in ("outbox_bark", "read"):
+        assert costs[cost] > 0
+    assert needs["inbox"]["memory"] > 0.01 * 150e6 * 8 * 800
+    assert told["0.01"]["simulated"]["busy"].keys() == needs.keys()
+
+
 def test_hop_is_compared_with_a_direct_link() -> None:
     figures = run_alone("hop", "--seconds", "0.1", "--runs", "1")
     rates = {name: of["median"] for name, of in figures["messages_per_second"].items()}
