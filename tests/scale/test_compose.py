@@ -1,0 +1,211 @@
+"""The suite of `compose.yaml`, without an engine: what compose would start is started, in the image.
+
+Each service has its command, variables, user, volumes and healthcheck, and an address of its own that its
+name stands for. nginx is this machine's, with the template that its container has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import ssl
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from barker.web import metrics
+from tests.dockerfile import Stage
+from tests.harness import ROOT, free_port, wait_for
+from tests.scale.linters import documents, done, tool
+
+pytest_plugins = ["tests.scale.image"]
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first makes the image.
+
+
+def composed(profile: str = "") -> dict[str, Any]:
+    """The services that compose would start, as it has read them."""
+    compose = [tool("docker-compose"), "-f", "compose.yaml"]
+    [read] = documents(done(*compose, "config", env={"PATH": os.environ["PATH"]}))
+    services: dict[str, Any] = read["services"]
+    return {
+        name: service for name, service in services.items() if profile in service.get("profiles", [""])
+    }  # fmt: skip
+
+
+@pytest.fixture
+def network(image: Stage) -> dict[str, str]:
+    """An address of this machine for each service, and the names in the image."""
+    names = [*composed(), "autobark"]
+    addresses = {name: f"127.0.1.{number}" for number, name in enumerate(names, 1)}
+    lines = (f"{address} {name}\n" for name, address in addresses.items())
+    image.path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+    return addresses
+
+
+class Volumes:
+    """Folders in place of an engine's volumes, by their names."""
+
+    def __init__(self, image: Stage, folder: Path) -> None:
+        self._image, self._folder = image, folder
+
+    def of(self, service: dict[str, Any]) -> Stage:
+        """A container of that service: a new volume is like the folder of the image that it covers."""
+        mounted = {}
+        for volume in service["volumes"]:
+            name, inside, *_ = volume.split(":")
+            if name.startswith("/"):
+                outside = Path(name)
+            else:
+                outside, covered = self._folder / name, self._image.path(inside)
+                if not outside.exists():
+                    outside.mkdir()
+                    like = covered.stat() if covered.exists() else outside.stat()
+                    os.chown(outside, like.st_uid, like.st_gid)
+                    outside.chmod(like.st_mode)
+            mounted[inside] = outside
+        return replace(self._image, volumes=mounted, read_only=bool(service.get("read_only")))
+
+
+def words(service: dict[str, Any], key: str) -> list[str]:
+    found = service.get(key) or []
+    return found if isinstance(found, list) else shlex.split(found)
+
+
+def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, str], tmp_path: Path) -> None:
+    services = composed()
+    prepare = services.pop("prepare")
+    ours = {name: service for name, service in services.items() if service["image"] == "barker"}
+    assert set(services) - set(ours) == {"nginx", "prometheus", "grafana"}
+    volumes = Volumes(image, tmp_path)
+    for _ in range(2):  # Also when all is there already.
+        root = replace(volumes.of(prepare), user=prepare["user"])
+        made = root.run(*words(prepare, "entrypoint"), **prepare["environment"])
+        assert (made.returncode, made.stderr) == (0, "")
+    key = tmp_path / "keys" / "key"
+    assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (10001, 0o600)
+    assert not list((tmp_path / "keys").rglob("authority.key"))
+
+    [operator] = composed("operator").values()
+
+    def said(*order: str) -> str:
+        ran = volumes.of(operator).run(*image.says["ENTRYPOINT"], *order, **operator["environment"])
+        return ran.stdout if ran.returncode == 0 else ""
+
+    with contextlib.ExitStack() as ends:
+        for name, service in ours.items():
+            container, variables = volumes.of(service), service["environment"]
+            assert container.read_only
+            command = container.command(*image.says["ENTRYPOINT"], *words(service, "command"), **variables)
+            running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            ends.callback(running.wait, 20)
+            ends.callback(running.terminate)
+
+            def well(container: Stage = container, variables: dict[str, str] = variables) -> bool:
+                return container.run(*image.says["HEALTHCHECK"], **variables).returncode == 0
+
+            wait_for(well, f"{name} is well", 60)
+        assert said("bark", "ark3", "Woof in a container").startswith("accepted by the outbox at outbox-")
+        wait_for(lambda: "Woof in a container" in said("listen", "ark3", "--count", "1"), "the bark is there")
+        metrics = metrics_of(volumes.of(services["prometheus"]))
+        wait_for(lambda: all(f"@{name}" in metrics() for name in ours), "the figures of all are told")
+        front = tmp_path / "nginx.conf"
+        port = free_port()
+        front.write_text(nginx_configuration(tmp_path, network["gateway"], port))
+        command = [tool("nginx"), "-c", str(front), "-p", str(tmp_path), "-e", str(tmp_path / "log")]
+        running = subprocess.Popen(command)
+        ends.callback(running.wait, 20)
+        ends.callback(running.terminate)
+        trust = ssl.create_default_context(cafile=str(tmp_path / "front" / "authority.pem"))
+
+        def answer(path: str) -> int:
+            connection = HTTPSConnection("localhost", port, timeout=10, context=trust)
+            with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+                connection.request("GET", path, headers={"Host": "localhost"})
+                return connection.getresponse().status
+            return 0
+
+        wait_for(lambda: answer("/") == 200, "the page is served")
+        assert (answer("/healthz"), answer("/metrics"), answer("/monitoring/")) == (200, 404, 200)
+
+
+def metrics_of(image: Stage) -> Callable[[], str]:
+    """What Prometheus is told, where its configuration has it ask."""
+    [configuration] = documents((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    [target] = job["static_configs"][0]["targets"]
+    script = (
+        "import ssl, sys, urllib.request as u;"
+        "c = ssl.create_default_context(cafile=sys.argv[2]);"
+        "print(u.urlopen(sys.argv[1], context=c).read().decode())"
+    )
+    asked = f"{job['scheme']}://{target}/metrics", job["tls_config"]["ca_file"]
+    nobody = replace(image, user="65534", work="/")  # As in Prometheus' image.
+    return lambda: nobody.run("/opt/barker/bin/python", "-c", script, *asked).stdout
+
+
+def nginx_configuration(folder: Path, gateway: str, port: int) -> str:
+    """nginx's, with the places of this test in it."""
+    text = (ROOT / "deploy" / "nginx" / "barker.conf.template").read_text()
+    for there, here in (
+        ("${BARKER_NAME}", "localhost"),
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("resolver 127.0.0.11 valid=5s;", ""),
+        ("gateway:5673", f"{gateway}:5673"),
+        ("/etc/front", str(folder / "front")),
+    ):
+        assert there in text
+        text = text.replace(there, here)
+    temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{name}_temp_path {folder / name};" for name in temporary)
+    main = f"daemon off; user root; pid {folder / 'pid'}; error_log {folder / 'error.log'}; events {{}}"
+    return f"{main} http {{ access_log off; {places}\n{text} }}"
+
+
+def test_prometheus_takes_its_configuration_and_rules() -> None:
+    folder = ROOT / "deploy" / "prometheus"
+    done(tool("promtool"), "check", "rules", str(folder / "barker.rules.yml"))
+    # It looks for the authority, too, which is in the container.
+    text = (folder / "prometheus.yml").read_text()
+    assert "ca_file: /etc/front/authority.pem" in text
+    checked = ("check", "config", "--syntax-only", str(folder / "prometheus.yml"))
+    done(tool("promtool"), *checked)
+
+
+def test_graphs_and_rules_are_of_metrics_that_there_are() -> None:
+    there = {f"barker_{name}" for name, _ in metrics._GAUGES.values()} | {"barker_up"}
+    there |= {f"barker_{name}_total" for name, _ in metrics._COUNTERS.values()}
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "barker.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    [rules] = documents((ROOT / "deploy" / "prometheus" / "barker.rules.yml").read_text())
+    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    assert len(asked) > 20
+    for expression in asked:
+        named = set(re.findall(r"barker_\w+", expression))
+        assert named
+        assert named <= there
+
+
+def test_grafana_finds_data_and_dashboard() -> None:
+    folder = ROOT / "deploy" / "grafana"
+    [data] = documents((folder / "datasources.yml").read_text())
+    [boards] = documents((folder / "dashboards.yml").read_text())
+    [source], [provider] = data["datasources"], boards["providers"]
+    services = composed()
+    mounted = dict(volume.split(":")[:2] for volume in services["grafana"]["volumes"])
+    dashboard = json.loads((folder / "barker.json").read_text())
+    assert mounted[str(folder / "barker.json")] == f"{provider['options']['path']}/barker.json"
+    assert mounted[str(folder / "datasources.yml")].startswith("/etc/grafana/provisioning/datasources/")
+    assert mounted[str(folder / "dashboards.yml")].startswith("/etc/grafana/provisioning/dashboards/")
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
+    assert source["url"] == "http://prometheus:9090"
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
