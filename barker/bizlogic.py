@@ -17,7 +17,7 @@ from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.advertised import Advertised
-from barker.core.partitions import MOST
+from barker.core.partitions import MOST, Partition
 from barker.store.social import FILE_NAME, Users
 from barker.work.spreading import Bizlogic
 
@@ -32,6 +32,7 @@ ADDRESS = "bizlogic"
     show_default=True,
     help="How many there are, each started with its --partition.",
 )
+@click.option("--partition", metavar="K/N", help="Only authors of the K-th of N partitions.")
 @options.host
 @options.port(5680)
 @options.directory
@@ -40,6 +41,7 @@ ADDRESS = "bizlogic"
 @options.program
 def main(
     inboxes: int,
+    partition: str | None,
     host: str,
     advertised: Advertised | None,
     port: int,
@@ -49,12 +51,15 @@ def main(
 ) -> None:
     """Run a bizlogic: it works out who must see each bark.
 
-    Run several: the oldest is active, the others wait for it to die.
+    Run several: the oldest is active, the others wait for it to die. With --partition this is so in each
+    partition; the outboxes are started with --partitions N.
     """
+    part = Partition.parse(partition) if partition is not None else None
+    address = part.address(ADDRESS) if part else ADDRESS
     users = Users(data / FILE_NAME, patience=0)
     credentials = service_credentials(ADDRESS, directories, data)
     serving = Serving(
-        ADDRESS,
+        address,
         host,
         port,
         directories,
@@ -64,9 +69,9 @@ def main(
         credentials=credentials,
         advertised=advertised,
     )
-    bizlogic = Bizlogic(serving, users, inboxes)
+    bizlogic = Bizlogic(serving, users, inboxes, part)
     bizlogic.register()
-    announce(f"bizlogic is served at {bizlogic.place}, for the {len(users)} users of {users.path}")
+    announce(f"{address} is served at {bizlogic.place}, for the {len(users)} users of {users.path}")
     bizlogic.run()
 
 

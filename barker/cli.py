@@ -31,6 +31,7 @@ COMMANDS = {
     "routes": ("barker.routes", "main", "Show who is where."),
     "queues": ("barker.depths", "main", "Show what every queue holds, and who takes it."),
     "users": ("barker.users", "main", "Make, import and list users."),
+    "repartition": ("barker.repartition", "main", "Have other numbers of partitions."),
     "certs": ("barker.certs", "main", "Make the certificates for TLS."),
     "people": ("barker.people", "main", "Say who may sign in by a password."),
     "pages": ("barker.browse", "main", "Print the links of the web pages, with the key that they take."),

@@ -51,12 +51,13 @@ def order(directories: Places, session_file: Path | None, verb: str, **arguments
 def ps(json: bool, session_file: Path | None, directories: Places) -> None:
     """Show the processes that the launcher has started."""
     found = processes(launcher_of(session_file, directories), WAIT_SECONDS)
+    width = max([16, *(len(str(process["name"])) for process in found)])
     if not json:
-        show(f"{'service':<16} {'pid':>7} {'port':>6} {'state':<8} what it does")
+        show(f"{'service':<{width}} {'pid':>7} {'port':>6} {'state':<8} what it does")
     for process in found:
         port, held = process["port"] or "-", str(process.get("held", ""))
         state = "by hand" if program(held.split()) else process["state"]
-        line = f"{process['name']!s:<16} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
+        line = f"{process['name']!s:<{width}} {process['pid']!s:>7} {port!s:>6} {state!s:<8}"
         text = printable(f"{line} {held or process['does']}")
         show(as_json(process) if json else text)
 

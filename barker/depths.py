@@ -85,12 +85,11 @@ class Queues:
         rows = []
         for queue, agent in sorted(self._queues, key=lambda told: (told[0].address, place(told[1]))):
             report = self._reports[agent]
-            consumer = report.get("consumer", "")
-            active = names.get(consumer, consumer)
+            active = names.get(queue.consumer, queue.consumer)
             if self._json:
                 places = {key: report[key] for key in ("name", "host", "port")}
                 self._terminal.show(as_json({**queue._asdict(), "active": active, **places}))
-            rows.append((queue.address, f"{report['host']}:{report['port']}", *queue[1:], active or "-"))
+            rows.append((queue.address, f"{report['host']}:{report['port']}", *queue.counts, active or "-"))
         if not self._json:
             for line in _table([TITLES, *rows]):
                 self._terminal.show(line)
@@ -137,8 +136,9 @@ class _Answer(PeerHandler[Receiver]):
 def main(json: bool, directories: Places) -> None:
     """Show the queues: what each holds, how much of it is in flight, and to how many.
 
-    An outbox, or any manifold with --push, has one consumer at a time: the one that is named. Dead letters
-    are what consumers rejected; they can be read from the queue's address with /dead-letters behind it.
+    An outbox, or any manifold with --push, has one consumer at a time: the one that is named; of several
+    partitions of authors, each has its own. Dead letters are what consumers rejected; they can be read from
+    the manifold's address, or the queue's if it is pulled, with /dead-letters behind it.
     """
     terminal = Terminal(directories)
     Queues(terminal, json)

@@ -6,12 +6,14 @@ and takes orders; `suite/supervisor.py` starts, breaks and ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from barker.commands import keys, options, session
+from barker.commands.options import Command
 from barker.commands.output import show
 from barker.core.advertised import Advertised, host_alone
 from barker.core.errors import Mistake
@@ -23,28 +25,22 @@ from barker.suite.ports import among_outgoing
 from barker.suite.shape import MOST, MOST_DIRECTORIES, Shape
 
 
+def _count(name: str, least: int, most: int, default: int, text: str) -> Callable[[Command], Command]:
+    """An option that says how many there are of something."""
+    return click.option(name, type=click.IntRange(least, most), default=default, show_default=True, help=text)
+
+
 @options.command("up")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
 @click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
-@click.option(
-    "--outboxes", type=click.IntRange(1, MOST["outbox"]), default=3, show_default=True, help="How many."
-)
-@click.option(
-    "--inboxes",
-    type=click.IntRange(1, 20),
-    default=1,
-    show_default=True,
-    help="How many; several have a part of the users each, always the same one.",
-)
-@click.option(
-    "--bizlogics", type=click.IntRange(0, MOST["bizlogic"]), default=2, show_default=True, help="How many."
-)
-@click.option(
-    "--autobarks", type=click.IntRange(0, MOST["autobark"]), default=5, show_default=True, help="How many."
-)
+@_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
+@_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
+@_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
+@_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
+@_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),
@@ -87,6 +83,7 @@ def main(
     mutual: bool,
     outboxes: int,
     inboxes: int,
+    partitions: int,
     bizlogics: int,
     autobarks: int,
     rate: float,
@@ -110,6 +107,7 @@ def main(
         port_offset=port_offset,
         outboxes=outboxes,
         inboxes=inboxes,
+        partitions=partitions,
         bizlogics=bizlogics,
         autobarks=autobarks,
         rate=rate,

@@ -22,7 +22,7 @@ from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.advertised import Advertised
 from barker.core.errors import Mistake
-from barker.core.partitions import Partition
+from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
 from barker.manifolds.queues import QueueManifold
@@ -30,6 +30,7 @@ from barker.manifolds.readers import TimelineManifold
 from barker.store.journal import QueueJournal, TimelineJournal
 from barker.store.members import Members
 from barker.store.memory import QueueMemory
+from barker.store.swap import unfinished
 
 
 @options.command("manifold")
@@ -46,6 +47,13 @@ from barker.store.memory import QueueMemory
 @held
 @click.option(
     "--partition", metavar="K/N", help="With --history: only timelines of the K-th of N partitions."
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST),
+    default=1,
+    show_default=True,
+    help="With --push and --accept bark: into so many, each a service of its own, authors are divided.",
 )
 @click.option(
     "--journal", metavar="NAME", help="Its file's name in --data, without .sqlite3 (default: ADDRESS-PORT)."
@@ -71,6 +79,7 @@ def main(
     users_file: Path | None,
     held: Held,
     partition: str | None,
+    partitions: int,
     journal: str | None,
     no_journal: bool,
     host: str,
@@ -91,6 +100,8 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
+    if partitions > 1 and (push is None or accept is None):
+        raise Mistake("--partitions divides authors: it goes with --push SERVICE --accept bark")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
     members = Members(users_file) if users_file else None
@@ -100,6 +111,8 @@ def main(
     serving = Serving(*at, credentials=key, advertised=advertised)
     own_name = f"{(part.address(address) if part else address).replace('/', '-')}-{port}"
     file = data / f"{journal or own_name}.sqlite3"
+    if unfinished(data):
+        raise Mistake(f"{data} is being divided anew; if that was cut off, run 'barker repartition' again")
     manifold: Service
     if history is not None:
         kept = TimelineJournal(file, sync)
@@ -108,7 +121,7 @@ def main(
     else:
         check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size)
+        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
     manifold.register()
     announce(f"{address} is served at {manifold.place}")
     manifold.run()

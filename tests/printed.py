@@ -56,6 +56,7 @@ NOT_RUN = {
     "barker bench sync": "tests/browser/test_wheel.py runs it, shorter",
     "python launch.py --data .barker/network": "the same as make run, with other users",
     "python launch.py --inboxes 4 --data .barker/four": "tests/system/test_inboxes.py starts such suites",
+    "python launch.py --partitions 2 --data .barker/two": "tests/system/test_partitions.py starts these",
     "barker chaos --minutes 10 --seed 1": "ten minutes; tests/system/test_chaos.py has a shorter run",
     "barker simulate --seed 1 --minutes 10 --faults 20": "half a minute; tests/sim has shorter runs",
     "barker simulate --hours 8 --faults kill=10 --faults full=2 --jobs 2": "minutes; the same",

@@ -82,7 +82,7 @@ class FanOuts:
         for name in mentioned:
             inbox = number_of(name, self._inboxes) if self._inboxes > 1 else 0
             count = sum(share.inbox == inbox for share in shares)
-            part = f"{_hash(name) % count if count else 0}/{count or 1}"
+            part = f"{name_hash(name) % count if count else 0}/{count or 1}"
             share = added.get((inbox, part), Share(inbox, part, ""))
             also = f"{share.also} {name}" if share.also else name
             # Of an inbox that none of the others is in, those who are mentioned are all there are.
@@ -122,11 +122,12 @@ def parts(recipients: list[str], size: int) -> list[list[str]]:
         return [recipients]
     divided: list[list[str]] = [[] for _ in range(count)]
     for name in recipients:
-        divided[_hash(name) % count].append(name)
+        divided[name_hash(name) % count].append(name)
     return divided
 
 
-def _hash(name: str) -> int:
+def name_hash(name: str) -> int:
+    """By which a user is in a part: of ``k/n``, if the rest of this by n is k."""
     return zlib.crc32(name.encode())
 
 
@@ -148,7 +149,7 @@ def checked_key(key: str) -> str:
     if len(key) > MAX_KEY:
         raise InvalidField(f"a key has {MAX_KEY} characters at most; this one has {len(key)}")
     _, newline, part = key.rpartition("\n")
-    if newline and part and not _read(key)[2]:
+    if newline and part and not read_key(key)[2]:
         raise InvalidField(
             f"a key with a newline ends in its part, k/n (n is 1, 2, 4 … {MOST_PARTS}; k is less), or in "
             f"nothing behind it; this one ends in {part!r:.80}"
@@ -172,7 +173,7 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
         return ""
     if not divided:
         return names
-    bark, at, count = _read(key)
+    bark, at, count = read_key(key)
     finer: list[tuple[int, set[int]]] = []
     of = count
     while count and of < MOST_PARTS and seen(_mark(bark, of)):
@@ -181,7 +182,7 @@ def unserved(key: str, names: str, seen: Callable[[str], bool], divided: bool = 
     if not finer:
         return names
     # A part with many names, seldom: only when it comes again, with fewer parts than before.
-    hashes = ((name, _hash(name)) for name in names.split())
+    hashes = ((name, name_hash(name)) for name in names.split())
     return " ".join(name for name, hashed in hashes if not any(hashed % of in served for of, served in finer))
 
 
@@ -190,7 +191,7 @@ def names_author(key: str, names: str) -> bool:
     end = key.find("/")
     if end < 0 or not names.startswith(key[:end]) or names[end : end + 1] not in ("", " "):
         return False
-    return key.endswith("\n0/1") or _read(key)[2] > 0
+    return key.endswith("\n0/1") or read_key(key)[2] > 0
 
 
 def marks(key: str) -> Sequence[str]:
@@ -200,7 +201,7 @@ def marks(key: str) -> Sequence[str]:
     """
     if key.endswith("\n0/1"):
         return (key,)
-    bark, _, count = _read(key)
+    bark, _, count = read_key(key)
     return [key, *(_mark(bark, of) for of in _halves(count))]
 
 
@@ -212,7 +213,7 @@ def same_or_wider(key: str) -> Sequence[str]:
     """
     if key.endswith("\n0/1"):
         return (key,)
-    bark, at, count = _read(key)
+    bark, at, count = read_key(key)
     return [key, *(f"{bark}\n{at % of}/{of}" for of in _halves(count))]
 
 
@@ -226,7 +227,7 @@ def _halves(count: int) -> Iterator[int]:
 _KEY = re.compile(r"(.+)\n(0|[1-9]\d{0,3})/([1-9]\d{0,3})", re.DOTALL | re.ASCII)
 
 
-def _read(key: str) -> tuple[str, int, int]:
+def read_key(key: str) -> tuple[str, int, int]:
     """Whose part it is, which, and of how many; of none, if it is no part of a fan-out."""
     if key.endswith("\n0/1"):  # As nearly all.
         return key[:-4], 0, 1

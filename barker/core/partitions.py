@@ -1,7 +1,8 @@
-"""Several inboxes, each with a partition of the users: who is in which."""
+"""Partitions: which of several inboxes has whose timeline, and which of several bizlogics whose barks."""
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ def number_of(name: str, count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One of several: the users that one inbox has."""
+    """One of several: the users that one inbox has, or the authors that one bizlogic has."""
 
     number: int
     """Counted from 0; people count from 1."""
@@ -47,9 +48,35 @@ class Partition:
         """Whether a user is in it."""
         return number_of(name, self.count) == self.number
 
+    def meets(self, other: Partition) -> bool:
+        """Whether a user can be in both, of other numbers of partitions."""
+        return (self.number - other.number) % math.gcd(self.count, other.count) == 0
+
+    def within(self, other: Partition) -> bool:
+        """Whether each of its users is in the other, too."""
+        return self.count % other.count == 0 and self.meets(other)
+
     def address(self, whole: str) -> str:
-        """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``."""
-        return f"{whole}-{self.number + 1}-of-{self.count}"
+        """Where to send what is for this partition of `whole` alone; such as ``inbox-2-of-4``.
+
+        One alone is no partition: it has the whole's own.
+        """
+        return f"{whole}-{self.number + 1}-of-{self.count}" if self.count > 1 else whole
+
+
+_ONE_OF = re.compile(r"(.*)-(\d+)-of-(\d+)", re.DOTALL | re.ASCII)
+
+
+def count_in(address: str, whole: str) -> int:
+    """Of how many partitions of `whole` that is the address of one: of ``inbox-2-of-4``, 4; of all, 1.
+
+    0 for any other.
+    """
+    found = _ONE_OF.fullmatch(address)
+    if found is None or found[1] != whole:
+        return int(address == whole)
+    number, count = int(found[2]), int(found[3])
+    return count if 1 <= number <= count and 2 <= count <= MOST else 0
 
 
 def whole_of(address: str) -> str:
@@ -58,5 +85,5 @@ def whole_of(address: str) -> str:
 
 
 def addresses(whole: str, count: int) -> list[str]:
-    """Where to send what is for each of `count` partitions of `whole`; one is no partition."""
-    return [Partition(number, count).address(whole) for number in range(count)] if count > 1 else [whole]
+    """Where to send what is for each of `count` partitions of `whole`."""
+    return [Partition(number, count).address(whole) for number in range(count)]

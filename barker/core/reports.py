@@ -87,6 +87,13 @@ class QueueReport(NamedTuple):
     consumers: int = 0
     """How many take from it: links that have had credit."""
     dead_letters: int = 0
+    consumer: str = ""
+    """Where it is pushed to, as HOST:PORT; empty: nowhere now, or it is pulled."""
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """All of it that is a number."""
+        return self.depth, self.in_flight, self.consumers, self.dead_letters
 
 
 def queue_reports(queues: Iterable[QueueReport]) -> dict[str, Any]:
@@ -109,8 +116,9 @@ def queues_in(body: object) -> tuple[list[QueueReport], int]:
     except TypeError:
         raise InvalidField(f"a queue is a map of {', '.join(QueueReport._fields)}") from None
     for queue in queues:
-        if not isinstance(queue.address, str) or not all(map(_is_count, queue[1:])):
-            raise InvalidField(f"a queue is told by its address and counts; it is {queue!r:.200}")
+        texts = isinstance(queue.address, str) and isinstance(queue.consumer, str)
+        if not texts or not all(map(_is_count, queue.counts)):
+            raise InvalidField(f"a queue is told by its address, counts and consumer; it is {queue!r:.200}")
     return queues, others
 
 

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from barker.core.errors import Held, InvalidField, LimitExceeded, Mistake, OtherData
-from barker.core.partitions import Partition
+from barker.core.partitions import Partition, whole_of
 
 MAX_ADDRESS = 256
 """The longest address, in bytes."""
@@ -286,7 +286,9 @@ class Shared:
         """
         if not route.data:
             return
-        known = self._known.setdefault(route.address, route.data)
+        # All partitions of an address share it.
+        address = route.address if "/" in route.address else whole_of(route.address)
+        known = self._known.setdefault(address, route.data)
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
         if known.partition(" ")[0] != route.data.partition(" ")[0]:

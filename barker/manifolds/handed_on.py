@@ -19,13 +19,13 @@ from barker.core.work_queue import Entry, WorkQueue
 class HandedOn:
     """The count of one outbox."""
 
-    def __init__(self, before: int, work: WorkQueue) -> None:
+    def __init__(self, before: int, work: Sequence[WorkQueue]) -> None:
         """`before`: what it was in the journal, whose messages `work` has."""
         self._work = work
         self._before = self._count = before
         self._more = self._others = 0
         """What the next commit adds; and what else it forgets."""
-        self._old = work.depth
+        self._old = sum(queue.depth for queue in work)
         """Of what was there at the start: nobody knows what was sent in an earlier life."""
         self._first_new = sys.maxsize
         self._at_second = AtSecond(self._look)
@@ -74,5 +74,6 @@ class HandedOn:
 
     def _look(self) -> tuple[int, int, int]:
         uncommitted = self._more + self._others
-        held = self._work.depth + uncommitted
-        return self._count, held, min(held, self._work.tried + self._old + uncommitted)
+        held = sum(queue.depth for queue in self._work) + uncommitted
+        tried = sum(queue.tried for queue in self._work)
+        return self._count, held, min(held, tried + self._old + uncommitted)

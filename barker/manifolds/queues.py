@@ -23,8 +23,9 @@ from barker.amqp.links import PeerHandler, PeerLink, sender_to
 from barker.amqp.message import check_sections, encode_map, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.access import check_author
-from barker.core.errors import DecodeError, StorageError, not_here
+from barker.core.errors import DecodeError, Mistake, StorageError, not_here
 from barker.core.gauges import Peak
+from barker.core.partitions import addresses, count_in, number_of
 from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.core.work_queue import Entry, WorkQueue
 from barker.manifolds.handed_on import HandedOn
@@ -80,12 +81,21 @@ class QueueManifold(Service):
         check: Callable[[bytes], object] = check_sections,
         max_depth: int = 10_000_000,
         max_message_size: int = 16 * 1024 * 1024,
+        partitions: int = 1,
     ) -> None:
         """`push`: the address to forward to, else consumers pull. `check` raises PeerError on bad input.
+
+        `partitions`: into so many what is pushed is divided by its authors, each with a queue and a service
+        of its own; `check` has to give what a user says.
+
+        :raises Mistake: when messages wait in the journal for another number of them.
 
         From `max_depth` messages on no credit is granted until there are fewer; as many again may have been
         granted before.
         """
+        found = journal.queues()
+        if push is not None:
+            _check_partitions(found, serving.address, partitions)
         super().__init__(serving)
         self.journal = journal
         self._push, self._check = push, check
@@ -104,17 +114,21 @@ class QueueManifold(Service):
         self._unused: dict[Queue, None] = {}
         self._depth = self._in_flight = self._dead_letters = 0
         self._peak = Peak()
-        for address, count in journal.queues().items():
+        self._pushed = addresses(serving.address, partitions)
+        """The queues that are pushed, each to its service; of a manifold without push, its own address."""
+        for address, count in found.items():
             queue = self._queue(address)
             queue.work.expect(count)
             self._awake[queue] = None
-        self._consumer: PeerLink[Sender] | None = None
+        self._services: dict[str, PeerLink[Sender]] = {}
+        """By queue: where it is pushed to."""
         self._barks: HandedOn | None = None
         if push is not None and check is not check_sections:  # It takes barks alone.
-            self._barks = HandedOn(journal.tally, self._queue(serving.address).work)
+            self._barks = HandedOn(journal.tally, [self._queue(address).work for address in self._pushed])
         if push is not None:
-            consumer = _Consumer(self, self._queue(serving.address))
-            self._consumer = sender_to(self.network, push, consumer, batches=True)
+            for address, service in zip(self._pushed, addresses(push, partitions), strict=True):
+                consumer = _Consumer(self, self._queue(address))
+                self._services[address] = sender_to(self.network, service, consumer, batches=True)
         self.reactor.each_turn(self._end_turn)
         self.reactor.every(FORGET_SECONDS, self._forget)
 
@@ -127,15 +141,28 @@ class QueueManifold(Service):
 
         check, who = self._check, link.connection.identity
 
+        def check_person(data: bytes) -> object:
+            word = check(data)
+            check_author(who, word)
+            return word
+
+        read = self._read(address, check_person if who.kind == "person" else check)
+        return _Producer(self, self._queue(address), read)
+
+    def _read(self, address: str, check: Callable[[bytes], object]) -> Callable[[bytes], tuple[str, bytes]]:
+        """What checks a message to an address, and finds the queue that it is for."""
+        queues = self._pushed
+
         def read(data: bytes) -> tuple[str, bytes]:
             check(data)
             return address, data
 
-        def read_of_person(data: bytes) -> tuple[str, bytes]:
-            check_author(who, check(data))
-            return address, data
+        def read_by_author(data: bytes) -> tuple[str, bytes]:
+            word: Any = check(data)
+            return queues[number_of(word.user, len(queues))], data
 
-        return _Producer(self, self._queue(address), read_of_person if who.kind == "person" else read)
+        by_author = len(queues) > 1 and not address.endswith(DEAD_LETTERS)
+        return read_by_author if by_author else read
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A consumer of a queue, or who wants to know how they all do."""
@@ -174,7 +201,7 @@ class QueueManifold(Service):
         unused, self._unused = self._unused, {}
         for queue in unused:
             # Its address may have become another's since.
-            known = self._queues.get(queue.address) is queue and queue.address != self.serving.address
+            known = self._queues.get(queue.address) is queue and queue.address not in self._pushed
             if known and not queue.work.depth and not queue.links:
                 del self._queues[queue.address]
 
@@ -238,7 +265,9 @@ class QueueManifold(Service):
             self._settled.append((queue.address, sequence))
             if self._barks:
                 self._barks.rejected(entry)
-            self._dead.append((queue.address + DEAD_LETTERS, _marked(entry.data, condition)))
+            # Of all partitions there is one: who looks through them need not know of partitions.
+            address = queue.address if self._push is None else self.serving.address
+            self._dead.append((address + DEAD_LETTERS, _marked(entry.data, condition)))
 
     # The end of a turn
 
@@ -364,7 +393,7 @@ class QueueManifold(Service):
             **(self._barks.state(self.reactor.wall()) if self._barks else {}),
             "mode": "push" if self._push is not None else "pull",
             "received": self.intake.received,
-            "consumer": self._consumer.place if self._consumer is not None else "",
+            "consumer": " ".join(filter(None, (link.place for link in self._services.values()))),
             "depth": self._depth,
             "depth_peak": max(self._depth, self._peak.highest(self.reactor.clock())),
             "in_flight": self._in_flight,
@@ -384,7 +413,9 @@ class QueueManifold(Service):
                 found[address] = known._replace(dead_letters=queue.work.depth)
             else:
                 holds = queue.work.depth, queue.work.in_flight, len(queue.consumers)
-                found[address] = QueueReport(address, *holds, known.dead_letters)
+                service = self._services.get(address)
+                place = service.place if service is not None else ""
+                found[address] = QueueReport(address, *holds, known.dead_letters, place)
         return list(found.values())
 
     def on_ending(self) -> None:
@@ -445,6 +476,21 @@ class _Consumer(PeerHandler[Sender]):
         self._manifold.detached(self._queue)
 
     on_found, on_lost = on_opened, on_closed
+
+
+def _check_partitions(queues: dict[str, int], address: str, partitions: int) -> None:
+    """See that what a manifold that pushes has in its queues is there for so many partitions.
+
+    :raises Mistake: when it is for another number of them: nobody would hand it on.
+    """
+    for queue, messages in queues.items():
+        count = count_in(queue, address)
+        if count not in (0, partitions):
+            raise Mistake(
+                f"{messages} messages wait in the journal of {address} for {count} partition(s) of authors, "
+                f"not for {partitions}: start with --partitions {count}, or have them divided anew by "
+                "'barker repartition'"
+            )
 
 
 def _marked(data: bytes, condition: Condition | None) -> bytes:

@@ -29,6 +29,7 @@ from barker.amqp.message import (
 )
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.barks import MAX_ID
+from barker.core.claims import Claims
 from barker.core.errors import (
     Damaged,
     DecodeError,
@@ -99,9 +100,11 @@ class TimelineManifold(Service):
         self._forget_at = FORGET_AT
         self._named = 0  # Characters of names on what came since the journal forgot something.
         self._warned = False
+        claims = Claims()
         for entry in journal.load():
-            self._put(entry)
+            self._put(entry._replace(key="") if claims.add(entry.key) else entry)
             self._own += entry.sequence > journal.tally_until and _is_own(entry)
+        self._claims = claims if len(claims) else None
         self._own_before = self._own
         self._own_at_second = AtSecond(lambda: self._own)
         self.reactor.each_turn(self._end_turn)
@@ -215,6 +218,8 @@ class TimelineManifold(Service):
 
         for post in posts:
             users = unserved(post.key, post.users, seen, self._divided) if post.key else post.users
+            if users and self._claims is not None:
+                users = self._claims.unserved(post.key, users)
             if users:
                 keys.update(self._marks(post.key))
                 fresh.append(post if users is post.users else post._replace(users=users))

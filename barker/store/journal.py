@@ -351,6 +351,27 @@ class QueueJournal(Journal):
         self._next += len(entries)
         return entries
 
+    def move(self, queue: str, queue_of: Callable[[bytes], str], count: int) -> int:
+        """Put the first `count` messages of `queue` into other queues, each at its place in the order.
+
+        How many there were to put. `queue_of` tells which queue a message is for.
+
+        :raises StorageError: when the disk would not take it; then nothing has changed.
+        """
+        entries = list(self.load(queue, 0, count))
+        rows = [(queue_of(entry.data), *entry) for entry in entries]
+        stretches = _ranges(entry.sequence for entry in entries)
+        self._write(
+            (
+                (
+                    "DELETE FROM messages WHERE queue = ? AND sequence BETWEEN ? AND ?",
+                    [(queue, *stretch) for stretch in stretches],
+                ),
+                ("INSERT INTO messages VALUES (?, ?, ?, ?)", [(*row, checksum(*row)) for row in rows]),
+            )
+        )
+        return len(entries)
+
     def work_queue(self) -> WorkQueue:
         """A queue with its head in memory, and the rest here."""
         return WorkQueue()
@@ -437,6 +458,20 @@ class TimelineJournal(Journal):
         self._write([("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)])
         self._next += len(entries)
         return entries
+
+    def take(self, rows: Iterable[tuple[str, str | None, bytes | None]]) -> None:
+        """Write rows of other journals: key, users and message; or a key alone.
+
+        :raises StorageError: when the disk would not take it; then nothing has changed.
+        """
+        entries = [(self._next + at, *row) for at, row in enumerate(rows)]
+        written = [(*entry, checksum(*entry)) for entry in entries]
+        self._write([("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", written)])
+        self._next += len(entries)
+
+    def count(self) -> int:
+        """How many messages there are, and keys of messages that are forgotten."""
+        return int(next(self._read(f"SELECT count(*) FROM messages WHERE {MESSAGES}"))[0])
 
     def load(self) -> Iterator[TimelineEntry]:
         """Everything, in order.

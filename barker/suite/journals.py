@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from barker.core.errors import Mistake
-from barker.store.contents import messages_in
+from barker.core.partitions import Partition, count_in
+from barker.store.contents import messages_in, queues_in
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import log_of
+from barker.store.swap import finish
 from barker.suite.shape import MOST, Shape, journal_name
 
 
@@ -24,11 +26,17 @@ def take_over(shape: Shape) -> tuple[Shape, list[str]]:
     Each outbox's journal that holds messages gets an outbox, however few were wanted. Each inbox goes on with
     its partition's journal. At which ports they were when they were written makes no difference.
 
-    :raises Mistake: when a journal is in use, or the timelines are those of another number of inboxes.
+    :raises Mistake: when a journal is in use, or made for another number of inboxes or of partitions.
     """
+    finished = finish(shape.data)
     inboxes, lines = _inbox_journals(shape)
-    outboxes = _journals(shape.data, "outbox-N")
-    holding = sorted(int(name.rpartition("-")[2]) for name in outboxes if _holds(shape.data, name))
+    if finished:
+        lines.append("the timelines were being divided anew, and that is done now")
+    holding = sorted(
+        int(name.rpartition("-")[2]) for name in outbox_journals(shape.data) if holds(shape.data, name)
+    )
+    for number in holding:
+        _check_partitions(shape, f"outbox-{number}")
     wanted = max(shape.outboxes, min(len(holding), MOST["outbox"]))
     if wanted > shape.outboxes:
         lines.append(
@@ -47,26 +55,58 @@ def take_over(shape: Shape) -> tuple[Shape, list[str]]:
 
 def _inbox_journals(shape: Shape) -> tuple[tuple[str, ...], list[str]]:
     """Each inbox's journal; and what is to be told of those that are nobody's."""
-    found = _journals(shape.data, "inbox-N|inbox-N-of-N(?:-N)?")
-    parts = {name: re.match(r"inbox-(\d+)-of-(\d+)", name) for name in found}
-    for name, part in parts.items():
-        count = int(part[2]) if part else 1
-        if count != shape.inboxes:
+    found = inbox_journals(shape.data)
+    for name, part in found.items():
+        if part.count != shape.inboxes:
             raise Mistake(
-                f"{_file(shape.data, name)} has the timelines of {count} inbox(es), not of {shape.inboxes}: "
-                f"start with --inboxes {count}, or name another --data"
+                f"{journal_file(shape.data, name)} has the timelines of {part.count} inbox(es), not of "
+                f"{shape.inboxes}: start with --inboxes {part.count}, name another --data, or have them "
+                f"divided anew: barker repartition --data {shape.data} --inboxes {shape.inboxes}"
             )
     chosen, lines = [], []
     for number in range(shape.inboxes):
-        mine = [name for name, part in parts.items() if (int(part[1]) - 1 if part else 0) == number]
-        mine = [name for name in mine if _holds(shape.data, name)]
-        mine.sort(key=lambda name: _written(shape.data, name))
+        mine = holding_of(shape.data, found, Partition(number, shape.inboxes))
         chosen.append(mine.pop() if mine else journal_name("inbox", shape, number))
         lines += [
             f"{name}.sqlite3 has timelines, too, that are not shown: {chosen[-1]}.sqlite3 is newer"
             for name in mine
         ]
     return tuple(chosen), lines
+
+
+def inbox_journals(data: Path) -> dict[str, Partition]:
+    """All inboxes' journals in a data folder, each with the partition of the users that it is for."""
+    found = {}
+    for name in _journals(data, "inbox-N|inbox-N-of-N(?:-N)?"):
+        part = re.match(r"inbox-(\d+)-of-(\d+)", name)
+        found[name] = Partition(int(part[1]) - 1, int(part[2])) if part else Partition(0, 1)
+    return found
+
+
+def holding_of(data: Path, found: dict[str, Partition], partition: Partition) -> list[str]:
+    """Which of these inboxes' journals hold something of a partition, the newest last.
+
+    :raises Mistake: when another process has one open.
+    """
+    mine = [name for name, part in found.items() if part == partition and holds(data, name)]
+    return sorted(mine, key=lambda name: _written(data, name))
+
+
+def outbox_journals(data: Path) -> list[str]:
+    """All outboxes' journals in a data folder."""
+    return _journals(data, "outbox-N")
+
+
+def _check_partitions(shape: Shape, name: str) -> None:
+    """See that what an outbox's journal holds waits for so many partitions of authors."""
+    for queue in queues_in(journal_file(shape.data, name)):
+        count = count_in(queue, "outbox")
+        if count not in (0, shape.partitions):
+            raise Mistake(
+                f"{journal_file(shape.data, name)} has barks that wait for {count} partition(s) of authors, "
+                f"not for {shape.partitions}: start with --partitions {count}, name another --data, or have "
+                f"them divided anew: barker repartition --data {shape.data} --partitions {shape.partitions}"
+            )
 
 
 def _journals(data: Path, names: str) -> list[str]:
@@ -78,16 +118,18 @@ def _journals(data: Path, names: str) -> list[str]:
     return sorted({found[1] for file in files if (found := whole.fullmatch(file.name))})
 
 
-def _holds(data: Path, name: str) -> bool:
+def holds(data: Path, name: str) -> bool:
     """Whether a journal has messages, or may have."""
-    return messages_in(_file(data, name)) != 0
+    return messages_in(journal_file(data, name)) != 0
 
 
-def _file(data: Path, name: str) -> Path:
+def journal_file(data: Path, name: str) -> Path:
     return data / f"{name}.sqlite3"
 
 
 def _written(data: Path, name: str) -> float:
     """When a journal was last written to. (An empty log is one that SQLite made to read.)"""
-    stats = [file.stat() for file in (_file(data, name), log_of(_file(data, name))) if file.exists()]
+    stats = [
+        file.stat() for file in (journal_file(data, name), log_of(journal_file(data, name))) if file.exists()
+    ]
     return max((stat.st_mtime for stat in stats if stat.st_size), default=0.0)

@@ -159,10 +159,12 @@ class Launcher(Service):
 
     def _show(self) -> None:
         seconds = self.reactor.clock() - self._begun
-        show(f"{'service':<16} {'pid':>7} {'port':>6}   what it does")
-        for process in self.suite.processes():
+        processes = self.suite.processes()
+        width = max(16, *(len(process["name"]) for process in processes))
+        show(f"{'service':<{width}} {'pid':>7} {'port':>6}   what it does")
+        for process in processes:
             port = process["port"] or "-"
-            show(f"{process['name']:<16} {process['pid']:>7} {port:>6}   {process['does']}")
+            show(f"{process['name']:<{width}} {process['pid']:>7} {port:>6}   {process['does']}")
         shape = self.suite.shape
         page, dashboard = self._links()
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")

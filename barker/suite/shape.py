@@ -10,7 +10,7 @@ from pathlib import Path
 
 from barker.amqp.links import Place, Places
 from barker.commands import options
-from barker.core.errors import InvalidField
+from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
 from barker.store import key
 from barker.store.social import FILE_NAME
@@ -27,6 +27,7 @@ class Shape:
     port_offset: int = 0
     outboxes: int = 3
     bizlogics: int = 2
+    """How many there are in each partition of the authors."""
     autobarks: int = 5
     rate: float = 1.0
     """Barks/s of each autobark."""
@@ -40,6 +41,8 @@ class Shape:
     """Whether what manifolds accept is safe against power loss too: full."""
     inboxes: int = 1
     """How many inboxes there are; several have a partition of the users each."""
+    partitions: int = 1
+    """Into how many the authors are divided; each has bizlogics of its own."""
     journals: tuple[str, ...] = ()
     """The outboxes' journals, each a name in the data folder; those behind the last are numbered."""
     inbox_journals: tuple[str, ...] = ()
@@ -137,9 +140,16 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         places += ["--partition", str(Partition(number, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
-    # Standbys after the one that is to work: an outbox stays with the first that it finds.
-    stage = 1 if kind == "bizlogic" and number else 0
-    return Program(f"{kind}-{port}", kind, (*arguments, *places), port, does, stage, journal)
+    name = kind
+    if kind == "outbox" and shape.partitions > 1:
+        places += ["--partitions", str(shape.partitions)]
+    if kind == "bizlogic" and shape.partitions > 1:
+        partition = Partition(number % shape.partitions, shape.partitions)
+        places += ["--partition", str(partition)]
+        name, does = partition.address(kind), f"{does}, of authors {partition}"
+    # Standbys after those that are to work: an outbox stays with the first that it finds.
+    stage = 1 if kind == "bizlogic" and number >= shape.partitions else 0
+    return Program(f"{name}-{port}", kind, (*arguments, *places), port, does, stage, journal)
 
 
 def _everywhere(shape: Shape) -> list[str]:
@@ -185,13 +195,21 @@ _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 
 
 def plan(shape: Shape) -> list[Program]:
-    """Which processes a suite of that shape is made of."""
+    """Which processes a suite of that shape is made of.
+
+    :raises Mistake: when these are more of a kind than there may be.
+    """
+    if shape.bizlogics * shape.partitions > MOST["bizlogic"]:
+        raise Mistake(
+            f"--partitions {shape.partitions} of --bizlogics {shape.bizlogics} each: there may be "
+            f"{MOST['bizlogic']} bizlogics in all"
+        )
     return [
         *(service("directory", shape, number) for number in range(shape.directories)),
         service("gateway", shape),
         *(service("inbox", shape, number) for number in range(shape.inboxes)),
         *(service("outbox", shape, number) for number in range(shape.outboxes)),
-        *(service("bizlogic", shape, number) for number in range(shape.bizlogics)),
+        *(service("bizlogic", shape, number) for number in range(shape.bizlogics * shape.partitions)),
         *(autobark(shape, number + 1) for number in range(shape.autobarks)),
         *([service("monitor", shape)] if shape.monitoring else []),
     ]

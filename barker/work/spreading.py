@@ -34,7 +34,7 @@ from barker.core.barks import Bark, Follow
 from barker.core.errors import InvalidField, LimitExceeded, PeerError, StorageError
 from barker.core.fan_out import Share, part_key
 from barker.core.gauges import Latencies
-from barker.core.partitions import addresses
+from barker.core.partitions import Partition, addresses
 from barker.store.social import Users
 from barker.work.following import Following
 
@@ -126,12 +126,16 @@ class Bizlogic(Service):
 
     kind = "bizlogic"
 
-    def __init__(self, serving: Serving, users: Users, inboxes: int = 1) -> None:
+    def __init__(
+        self, serving: Serving, users: Users, inboxes: int = 1, partition: Partition | None = None
+    ) -> None:
         """`inboxes`: how many there are, each with its partition of the users.
 
         `users` should not wait for others who write (`patience`): nothing else is done meanwhile.
+        `partition`: the authors whose barks and follows it does, at an address of its own; None: all of them.
         """
         super().__init__(serving)
+        self.partition = partition
         self.following = Following(users, self.reactor, inboxes)
         self.outboxes: deque[Outbox] = deque()
         self._inboxes = [
@@ -318,6 +322,13 @@ class Outbox(LinkHandler):
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._bizlogic.received += 1
         word = decode_bark(data, any_time=True)  # The outbox has accepted it.
+        partition = self._bizlogic.partition
+        if partition is not None and not partition.holds(word.user):
+            # Done here it would be in no order to the others of its author.
+            raise InvalidField(
+                f"{word.user} is not of partition {partition} of authors, which this is: there are "
+                f"{partition.count}, and outboxes have to be started with --partitions {partition.count}"
+            )
         if self._bizlogic.ending:
             delivery.release()
             return

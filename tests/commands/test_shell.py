@@ -119,7 +119,7 @@ def agent(port: int, **more: Any) -> dict[str, list[bytes]]:
 
 def test_queues_are_shown_with_who_takes_them() -> None:
     orders = [QueueReport("orders/\x1b[1m", 12_345, 10, 2, 3), QueueReport("orders")]
-    outbox = [QueueReport("outbox", 5, 4, 1)]
+    outbox = [QueueReport("outbox-1-of-2", 5, 4, 1, 0, "127.0.0.1:1"), QueueReport("outbox-2-of-2", 7)]
     says = {
         **agent(1, name="bizlogic", active=True),
         **agent(2, name="outbox", mode="push", consumer="127.0.0.1:1", queues=queue_reports(outbox)),
@@ -136,11 +136,17 @@ def test_queues_are_shown_with_who_takes_them() -> None:
             ["queue", "where", "depth", "in flight", "consumers", "dead letters", "active consumer"],
             ["orders", "127.0.0.1:3", "0", "0", "0", "0", "-"],
             ["orders/\\x1b[1m", "127.0.0.1:3", "12345", "10", "2", "3", "-"],
-            ["outbox", "127.0.0.1:2", "5", "4", "1", "0", "bizlogic-1"],
             ["outbox", "127.0.0.1:6", "0", "0", "0", "0", "-"],
+            ["outbox-1-of-2", "127.0.0.1:2", "5", "4", "1", "0", "bizlogic-1"],
+            ["outbox-2-of-2", "127.0.0.1:2", "7", "0", "0", "0", "-"],
         ]
-        [_, _, told, _] = objects(fake.run("queues", "--json").stdout)
-        assert {"address": "outbox", "port": 2, "active": "bizlogic-1", "depth": 5}.items() <= told.items()
+        [_, _, _, told, _] = objects(fake.run("queues", "--json").stdout)
+        assert {
+            "address": "outbox-1-of-2",
+            "port": 2,
+            "active": "bizlogic-1",
+            "depth": 5,
+        }.items() <= told.items()
         # One that is frozen keeps nobody waiting.
         fake.says["agents/127.0.0.1-2"] = []
         done = fake.run("queues")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barker.core.errors import Mistake
-from barker.core.partitions import Partition, addresses, number_of
+from barker.core.partitions import Partition, addresses, count_in, number_of
 
 
 @given(st.text(max_size=40), st.integers(1, 20))
@@ -39,3 +39,25 @@ def test_what_is_no_partition_is_said(text: str) -> None:
 def test_each_partition_has_an_address() -> None:
     assert addresses("inbox", 1) == ["inbox"]
     assert addresses("inbox", 2) == ["inbox-1-of-2", "inbox-2-of-2"]
+
+
+@given(st.integers(1, 100), st.data())
+def test_an_address_tells_of_how_many_it_is_one(count: int, data: st.DataObject) -> None:
+    assert count_in(data.draw(st.sampled_from(addresses("inbox", count))), "inbox") == count
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "inbox/rex",
+        "outbox",
+        "outbox-1-of-2",
+        "inbox-1",
+        "inbox-0-of-2",
+        "inbox-3-of-2",
+        "inbox-1-of-1",
+        "inbox-1-of-101",
+    ],
+)
+def test_other_addresses_are_of_none(address: str) -> None:
+    assert count_in(address, "inbox") == 0

@@ -198,7 +198,7 @@ def test_whatever_a_monitor_says_is_read_or_refused(body: object) -> None:
 
 
 def test_queues_are_told_and_of_too_many_those_that_hold_most() -> None:
-    few = [QueueReport("orders/us", 2, 1, 1, 0), QueueReport("orders/eu", 0, 0, 0, 3)]
+    few = [QueueReport("orders/us", 2, 1, 1, 0, "127.0.0.1:5680"), QueueReport("orders/eu", 0, 0, 0, 3)]
     assert queues_in(queue_reports(few)) == (sorted(few), 0)
     many = [QueueReport(f"orders/{number:04}", number) for number in range(MOST_QUEUES + 5)]
     told, others = queues_in(queue_reports(many))
@@ -219,6 +219,7 @@ def test_queues_are_told_and_of_too_many_those_that_hold_most() -> None:
         {"queues": [{"address": "a", "depth": "many"}], "others": 0},
         {"queues": [{"address": "a", "depth": 2**60}], "others": 0},
         {"queues": [{"address": "a", "colour": "red"}], "others": 0},
+        {"queues": [{"address": "a", "consumer": 5}], "others": 0},
     ],
 )
 def test_what_tells_of_no_queues_is_refused(body: object) -> None:

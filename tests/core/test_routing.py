@@ -619,3 +619,13 @@ def test_what_is_worked_on_is_remembered_of_so_many_addresses() -> None:
     shared.check(works_on("2 there", "address 0"))
     with pytest.raises(OtherData):
         shared.check(works_on("2 there", f"address {REMEMBERED}"))
+
+
+def test_all_partitions_of_an_address_work_on_the_same() -> None:
+    shared = Shared()
+    shared.check(works_on("1 rex:/right", "bizlogic-1-of-2"))
+    shared.check(works_on("1 rex:/right", "bizlogic-2-of-2"))
+    for address in ("bizlogic-2-of-2", "bizlogic"):
+        with pytest.raises(OtherData, match=f"{address} works on rex:/right here"):
+            shared.check(works_on("2 rex:/wrong", address))
+    shared.check(works_on("2 rex:/elsewhere", "bizlogic/below"))

@@ -18,7 +18,8 @@ from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import cut, decode_bark, decode_map, encode_bark
 from barker.core.barks import Bark, Follow
-from barker.core.errors import NotAllowed, StorageError
+from barker.core.errors import Mistake, NotAllowed, StorageError
+from barker.core.partitions import number_of as partition_of
 from barker.core.reports import QUEUES, QueueReport, queues_in
 from barker.manifolds.queues import DEAD_LETTERS, FORGET_SECONDS, QueueManifold
 from barker.store.journal import QueueJournal
@@ -274,8 +275,7 @@ def pushed_to(stage: Queues, max_message_size: int) -> tuple[Sender, Worker]:
     """The manifold's link to a service, and the service."""
     worker = Worker(10, max_message_size)
     pair = Pair(lambda link: worker)
-    handler = stage.manifold._consumer
-    assert handler is not None
+    (handler,) = stage.manifold._services.values()
     link = pair.client.sender("billing", handler, batches=True)
     stage.pairs.append(pair)
     stage.turn()
@@ -536,8 +536,8 @@ def test_an_outbox_counts_the_barks_that_it_has_handed_on_and_goes_on_after_a_re
     assert counts(stage) == [0, 0, 6, 0]
     worker = Judge(10)
     pair = Pair(lambda link: worker)
-    assert stage.manifold._consumer is not None
-    pair.client.sender("bizlogic", stage.manifold._consumer, batches=True)
+    (service,) = stage.manifold._services.values()
+    pair.client.sender("bizlogic", service, batches=True)
     stage.pairs.append(pair)
     stage.turn()
     assert len(worker.messages) == 6
@@ -561,6 +561,114 @@ def test_an_outbox_with_a_journal_from_before_it_counted_begins_at_nothing(tmp_p
     stage = Queues(QueueJournal(tmp_path / "orders.sqlite3"), push="bizlogic", check=decode_bark)
     assert [stage.state[name] for name in COUNTS] == [0, 0, 1, 1]
     stage.close()
+
+
+class Partitioned:
+    """An outbox whose authors are divided, and the bizlogic of each partition that has come."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        journal = QueueJournal(folder / "outbox.sqlite3")
+        self.stage = Queues(journal, push="bizlogic", check=decode_bark, partitions=count)
+        self.producer, _ = self.stage.sender(self.stage.connect(), "orders")
+        self.sent = 0
+
+    def bark(self, *authors: str) -> None:
+        for author in authors:
+            self.sent += 1
+            self.producer.send(encode_bark(BARK._replace(id=str(self.sent), user=author)), self.sent)
+        self.stage.turn()
+
+    def serve(self, number: int, worker: Recorder) -> Pair:
+        """A bizlogic of that partition comes."""
+        address, service = list(self.stage.manifold._services.items())[number]
+        pair = Pair(lambda link: worker)
+        pair.client.sender(address, service, batches=True)
+        self.stage.pairs.append(pair)
+        self.stage.turn()
+        return pair
+
+    def queues(self) -> dict[str, QueueReport]:
+        return {queue.address: queue for queue in self.stage.manifold.queues()}
+
+
+def said_by(handler: Recorder) -> list[tuple[str, int]]:
+    words = [decode_bark(data) for data in handler.messages]
+    return [(word.user, int(word.id)) for word in words]
+
+
+AUTHORS = [f"dog{number}" for number in range(9)]
+
+
+@pytest.fixture
+def partitioned(tmp_path: Path) -> Iterator[Partitioned]:
+    outbox = Partitioned(tmp_path, 3)
+    yield outbox
+    outbox.stage.close()
+
+
+def test_each_partition_gets_the_barks_of_its_authors_in_order(partitioned: Partitioned) -> None:
+    workers = [Worker(10) for _ in range(3)]
+    partitioned.bark(*AUTHORS * 5)
+    for number, worker in enumerate(workers):
+        partitioned.serve(number, worker)
+    partitioned.bark(*AUTHORS * 5)
+    for number, worker in enumerate(workers):
+        mine = [name for name in AUTHORS if partition_of(name, 3) == number]
+        assert mine, "the names are so that each has some"
+        expected = [(name, at) for at, name in enumerate(AUTHORS * 10, 1) if name in mine]
+        assert said_by(worker) == expected
+    assert partitioned.stage.state["depth"] == 0
+
+
+def test_a_partition_without_a_service_holds_up_no_other_and_loses_nothing(partitioned: Partitioned) -> None:
+    partitioned.serve(0, Worker(100))
+    partitioned.stage.wait(
+        3 * FORGET_SECONDS
+    )  # Queues that are empty and that nobody serves yet are not forgotten.
+    partitioned.bark(*AUTHORS)
+    others = [name for name in AUTHORS if partition_of(name, 3) != 0]
+    assert partitioned.stage.state["depth"] == len(others)
+    workers = Worker(100), Worker(100)
+    for number, worker in enumerate(workers, 1):
+        partitioned.serve(number, worker)
+    assert sorted(name for worker in workers for name, _ in said_by(worker)) == sorted(others)
+    assert partitioned.stage.state["depth"] == 0
+
+
+def test_what_is_told_of_partitions_adds_up_and_dead_letters_are_in_one_queue(
+    partitioned: Partitioned,
+) -> None:
+    stage = partitioned.stage
+    stage.manifold.reactor.wall = stage.clock
+    partitioned.bark(*[AUTHORS[0]] * 5)
+    number = partition_of(AUTHORS[0], 3)
+    partitioned.serve(number, Judge(10))
+    mine = f"orders-{number + 1}-of-3"
+    queues = partitioned.queues()
+    assert queues[mine] == QueueReport(mine, 1, 1, 1)
+    assert queues["orders"] == QueueReport("orders", dead_letters=1)
+    assert {queue.depth for address, queue in queues.items() if address != mine} == {0}
+    stage.clock.now += 1
+    state = stage.state
+    assert [state[key] for key in ("depth", "in_flight", "dead_letters")] == [1, 1, 1]
+    assert [state[name] for name in COUNTS] == [0, 3, 1, 1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2)])
+def test_what_waits_for_another_number_of_partitions_is_refused_in_words(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    outbox = Partitioned(tmp_path, before)
+    outbox.stage.close()
+    Partitioned(tmp_path, after).stage.close()  # As long as nothing waits.
+    outbox = Partitioned(tmp_path, before)
+    outbox.bark("ark3")
+    outbox.stage.close()
+    told = rf"1 messages wait .* {before} partition\(s\) of authors, not for {after}: "
+    journal = QueueJournal(tmp_path / "outbox.sqlite3")
+    with contextlib.closing(journal), pytest.raises(Mistake, match=told):
+        Queues(journal, push="bizlogic", check=decode_bark, partitions=after)
+    Partitioned(tmp_path, before).stage.close()
 
 
 def test_queues_that_are_no_outbox_count_no_barks(queues: Open) -> None:

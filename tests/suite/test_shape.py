@@ -175,3 +175,31 @@ def test_a_single_directory_is_told_of_no_other() -> None:
     (directory,) = [program for program in plan(Shape()) if program.kind == "directory"]
     assert "--directory" not in directory.arguments
     assert "--advertise" not in directory.arguments
+
+
+def test_each_partition_of_authors_has_bizlogics_of_its_own_that_are_told_apart() -> None:
+    programs = plan(Shape(partitions=3, bizlogics=2))
+    bizlogics = [program for program in programs if program.kind == "bizlogic"]
+    told = [(program.name, *program.arguments[-2:], program.stage) for program in bizlogics]
+    parts = [f"{number}-of-3" for number in (1, 2, 3)] * 2
+    assert told == [
+        (f"bizlogic-{part}-{5680 + at}", "--partition", part.replace("-of-", "/"), at // 3)
+        for at, part in enumerate(parts)
+    ]
+    assert [program.arguments[-2:] for program in programs if program.kind == "outbox"] == [
+        ("--partitions", "3")
+    ] * 3
+    one_more = another("bizlogic", Shape(partitions=3), programs)
+    assert one_more.name == "bizlogic-1-of-3-5686"
+
+
+def test_without_partitions_everything_is_called_as_ever() -> None:
+    for program in plan(Shape()):
+        assert "--partition" not in program.arguments
+        assert "--partitions" not in program.arguments
+        assert program.port is None or program.name == f"{program.kind}-{program.port}"
+
+
+def test_more_bizlogics_than_there_are_ports_for_are_refused() -> None:
+    with pytest.raises(Mistake, match="--partitions 20 of --bizlogics 6 each: there may be 100"):
+        plan(Shape(partitions=20, bizlogics=6))
