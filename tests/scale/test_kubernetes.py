@@ -119,9 +119,7 @@ def test_kubernetes_knows_every_field_of_the_manifests(manifests: list[Made], tm
         done(tool("kubernetes-validate"), "--strict", str(file))
 
 
-def test_what_the_manifests_start_is_a_suite(
-    image: Stage, manifests: list[Made], tmp_path: Path
-) -> None:
+def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made], tmp_path: Path) -> None:
     sets = [made for made in manifests if made["kind"] == "StatefulSet"]
     pods = [
         Pod(image, manifests, each, number, tmp_path)
