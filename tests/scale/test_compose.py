@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first
 def composed(profile: str = "") -> dict[str, Any]:
     """The services that compose would start, as it has read them."""
     compose = [tool("docker-compose"), "-f", "compose.yaml"]
-    [read] = documents(done(*compose, "config", env={"PATH": os.environ["PATH"]}))
+    [read] = documents(done(*compose, "config", env={"PATH": os.environ["PATH"], "HTTPS_PORT": "8443"}))
     services: dict[str, Any] = read["services"]
     return {
         name: service for name, service in services.items() if profile in service.get("profiles", [""])
@@ -98,6 +98,11 @@ def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], 
     key = tmp_path / "keys" / "key"
     assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (10001, 0o600)
     assert not list((tmp_path / "keys").rglob("authority.key"))
+    certificate = tmp_path / "keys" / "tls" / "service-outbox.pem"
+    before = certificate.read_bytes()
+    assert root.run("barker", "certs", "renew", "/etc/authority").returncode == 0
+    assert root.run(*words(prepare, "entrypoint"), **prepare["environment"]).returncode == 0
+    assert certificate.read_bytes() != before
 
     [operator] = composed("operator").values()
 
@@ -144,6 +149,14 @@ def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], 
 
         wait_for(lambda: answer("/") == 200, "the page is served")
         assert (answer("/healthz"), answer("/metrics"), answer("/monitoring/")) == (200, 404, 200)
+        people = volumes.of(operator).run(
+            "sh", "-c", "echo 'woof, said the dog' | barker people add ark3", **operator["environment"]
+        )
+        assert people.stdout == "ark3 may sign in\n", people.stderr
+        page = {"Origin": "https://localhost:8443"}
+        front_door = "https://localhost/sign-in", "/etc/front/authority.pem", page
+        assert ask(browser, *front_door, "ark3\nwoof, said the dog") == (200, "ark3")
+        assert ask(browser, *front_door, "ark3\nmeow").status == 403
 
 
 def scraped() -> tuple[str, str]:
