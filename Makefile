@@ -31,7 +31,7 @@ PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pygments|pytest|pytest-tim
 # What looks after what others have made has an environment of its own. Of pyproject.toml's extras, requirements.txt
 # has these.
 SUPPLY := .venv-supply
-EXTRAS := web terminal tls
+EXTRAS := web terminal tls scale
 COMPILE := PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make requirements" \
   $(SUPPLY)/bin/pip-compile -q --generate-hashes --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links
 

@@ -10,19 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from barker.commands import keys, options, session
 from barker.commands.options import Command
 from barker.commands.output import show
+from barker.commands.where import COUNT, count_and_url, how_many, users_in
 from barker.core.advertised import Advertised, host_alone
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
-from barker.store.first_users import import_users, make_users
-from barker.store.social import FILE_NAME, Users
+from barker.core.postgresql_url import PostgresUrl
+from barker.store.first_users import first_users
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
-from barker.suite.shape import MOST, MOST_DIRECTORIES, Shape
+from barker.suite.shape import MOST, MOST_DIRECTORIES, MOST_PARTITIONS, Shape
 
 
 def _count(name: str, least: int, most: int, default: int, text: str) -> Callable[[Command], Command]:
@@ -33,12 +34,13 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @options.command("up")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
-@click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
+@how_many(2, "Users made at first")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
-@_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
-@_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
+@_count("--inboxes", 1, MOST_PARTITIONS, 1, "How many; several have a part of the users each.")
+@_count("--copies", 1, 5, 1, "With --broker: how many inboxes have each part of the users.")
+@_count("--partitions", 1, MOST_PARTITIONS, 1, "Into how many authors are divided.")
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
 @click.option(
@@ -55,9 +57,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
     show_default=True,
     help="How many of the last barks each timeline keeps.",
 )
-@click.option(
-    "--directories", type=click.IntRange(1, MOST_DIRECTORIES), default=1, show_default=True, help="How many."
-)
+@_count("--directories", 1, MOST_DIRECTORIES, 1, "How many.")
 @click.option("--keep-alive", is_flag=True, help="Start again what dies, unless it was told to end.")
 @click.option("--monitoring", is_flag=True, help="Start the monitor too, for the dashboard.")
 @click.option("--open", "open_pages", is_flag=True, help="Open the page, and the dashboard, in the browser.")
@@ -71,6 +71,7 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @options.tls
 @options.data
 @options.sync
+@options.broker
 @options.program
 @click.pass_context
 def main(
@@ -78,11 +79,12 @@ def main(
     host: str,
     advertised: Advertised | None,
     port_offset: int,
-    users: int,
+    given: tuple[int | PostgresUrl, ...],
     graph: Path | None,
     mutual: bool,
     outboxes: int,
     inboxes: int,
+    copies: int,
     partitions: int,
     bizlogics: int,
     autobarks: int,
@@ -96,26 +98,30 @@ def main(
     allow_hosts: tuple[str, ...],
     data: Path,
     sync: str,
+    broker: Broker | None,
 ) -> None:
     """Start the whole suite; Ctrl-C ends it.
 
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
-    log_level: str = ctx.params["log_level"]
+    count, url = count_and_url(given)
     shape = Shape(
         host=host,
         port_offset=port_offset,
         outboxes=outboxes,
         inboxes=inboxes,
+        copies=copies,
         partitions=partitions,
         bizlogics=bizlogics,
         autobarks=autobarks,
         rate=rate,
         history=history,
         data=data.resolve(),
-        log_level=log_level,
+        users=url,
+        log_level=ctx.params["log_level"],
         monitoring=monitoring,
         sync=sync,
+        broker=broker,
         allow_hosts=allow_hosts,
         advertised=host_alone(advertised, "each service of a suite has a port of its own"),
         directories=directories,
@@ -125,16 +131,11 @@ def main(
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):
         show(f"barker: {line}", err=True)
-    if graph is not None:
-        there = import_users(data, graph, mutual)
-    elif mutual:
+    if mutual and graph is None:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
-    elif not (data / FILE_NAME).exists():
-        there = make_users(data, users)
-    else:
-        there = Users(data / FILE_NAME)
-        if ctx.get_parameter_source("users") is not ParameterSource.DEFAULT:
-            show(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
+    there, found = first_users(users_in(url, data), count or COUNT, graph, mutual)
+    if found and count is not None:
+        show(f"barker: --users {count} changes nothing: {there.place} has {len(there)} already", err=True)
     star = there.star()
     there.close()
     sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]

@@ -6,31 +6,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from barker.amqp.handlers import Limits
 from barker.amqp.links import Places
-from barker.amqp.message import check_sections, decode_bark
+from barker.amqp.message import check_sections
 from barker.amqp.service import Service, Serving
-from barker.amqp.system import clock
 from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.commands.where import WhereType
 from barker.core.advertised import Advertised
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.core.partitions import MOST, Partition
 from barker.core.rates import Rates
 from barker.core.routing import normalised
+from barker.manifolds.copies import TimelineCopy
+from barker.manifolds.intake import bark_check
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
-from barker.store.journal import QueueJournal, TimelineJournal
-from barker.store.members import Members
+from barker.manifolds.relay import Relay
+from barker.store.journal import CopyJournal, QueueJournal, TimelineJournal
+from barker.store.members import members_in
 from barker.store.memory import QueueMemory
 from barker.store.swap import unfinished
+from barker.store.userbase import Where
 
 
 @options.command("manifold")
@@ -40,9 +44,10 @@ from barker.store.swap import unfinished
 @click.option("--accept", type=click.Choice(["bark"]), help="Reject what is not one of these.")
 @click.option(
     "--users-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="With --accept bark or --history: whoever is not in this file is rejected, or has no timeline.",
+    type=WhereType(),
+    metavar="FILE|URL",
+    help="With --accept bark or --history: whoever is not in this users' file, or at this postgresql://…, is "
+    "rejected, or has no timeline.",
 )
 @held
 @click.option(
@@ -69,6 +74,7 @@ from barker.store.swap import unfinished
 @options.directory
 @options.data
 @options.sync
+@options.broker
 @options.limits
 @options.program
 def main(
@@ -76,7 +82,7 @@ def main(
     push: str | None,
     history: int | None,
     accept: str | None,
-    users_file: Path | None,
+    users_file: Where | None,
     held: Held,
     partition: str | None,
     partitions: int,
@@ -89,6 +95,7 @@ def main(
     directories: Places,
     data: Path,
     sync: str,
+    broker: Broker | None,
     limits: Limits,
 ) -> None:
     """Run a manifold that serves ADDRESS and all below it: queues, or timelines."""
@@ -100,11 +107,13 @@ def main(
         raise Mistake("--no-journal is for queues: timelines always have a journal")
     if partition is not None and history is None:
         raise Mistake("--partition divides timelines: it goes with --history")
-    if partitions > 1 and (push is None or accept is None):
-        raise Mistake("--partitions divides authors: it goes with --push SERVICE --accept bark")
+    if broker is not None and (push is not None or no_journal or (accept is None and history is None)):
+        raise Mistake("--broker has the queues: it goes with --accept bark or --history, without --push")
+    if partitions > 1 and ((push is None and broker is None) or accept is None):
+        raise Mistake("--partitions divides authors: it goes with --accept bark, and --push or --broker")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
-    members = Members(users_file) if users_file else None
+    members = members_in(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
     key = service_credentials(address, directories, data)
     at = address, host, port, directories, policy, limits
@@ -115,25 +124,23 @@ def main(
         raise Mistake(f"{data} is being divided anew; if that was cut off, run 'barker repartition' again")
     manifold: Service
     if history is not None:
-        kept = TimelineJournal(file, sync)
-        most = held.keys, held.message_size, part, held.timelines
-        manifold = TimelineManifold(serving, kept, history, *most, members)
+        most = history, held.keys, held.message_size, part, held.timelines, members
+        if broker is not None:
+            manifold = TimelineCopy(serving, CopyJournal(file, sync), broker, *most)
+        else:
+            manifold = TimelineManifold(serving, TimelineJournal(file, sync), *most)
+    elif broker is not None:
+        check = bark_check(members, Rates(held.rate))
+        manifold = Relay(serving, broker, check, held.message_size, partitions)
     else:
-        check = _bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
+        checks = bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
-        manifold = QueueManifold(serving, store, push, check, held.depth, held.message_size, partitions)
+        manifold = QueueManifold(serving, store, push, checks, held.depth, held.message_size, partitions)
+    if members is not None:
+        members.begin(manifold.reactor.call_from_thread, manifold.reactor.chance.random)
     manifold.register()
     announce(f"{address} is served at {manifold.place}")
     manifold.run()
-
-
-def _bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], object]:
-    def check(data: bytes) -> object:
-        word = decode_bark(data)
-        rates.check(word.user, clock())
-        return word if members is None else members.checked(word)
-
-    return check
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 from cproton import msgid2py
 from cproton_ffi import ffi as _ffi
 from cproton_ffi import lib as _lib
-from proton import Array, Described, symbol, ushort
+from proton import Array, Described, symbol, ulong, ushort
 from proton._data import dat2obj, obj2dat
 
 from barker.amqp.handlers import Condition
@@ -169,6 +169,17 @@ def write_map(data: Any, entries: dict[str, Any]) -> None:
         if each is None or isinstance(each, (str, bytes, int, float)):
             flat[symbol(key.encode("ascii", "replace").decode())] = each
     obj2dat(flat, data)
+
+
+def write_filter(data: Any, filters: dict[str, str | int]) -> None:
+    """Have a source's filter set: each a described symbol or ulong, by its descriptor (AMQP 1.0 §3.5.8)."""
+    obj2dat(
+        {
+            symbol(name): Described(symbol(name), ulong(each) if isinstance(each, int) else each)
+            for name, each in filters.items()
+        },
+        data,
+    )
 
 
 def has_entries(data: Any) -> bool:

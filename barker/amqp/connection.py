@@ -27,6 +27,7 @@ from barker.amqp._proton import (
     text_at,
     utf8,
     write_condition,
+    write_filter,
     write_map,
 )
 from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
@@ -213,15 +214,20 @@ class Connection:
         handler: LinkHandler,
         properties: dict[str, Any] | None = None,
         batches: bool = False,
+        bundles: bool = False,
+        alone: bool = False,
     ) -> Sender:
         """Attach a link that sends to the node `address`; in `batches`, if the peer takes them.
 
+        In `bundles` (`bundle.py`), if it keeps messages for somebody who takes those; `alone`, in a session
+        of its own.
+
         :raises RuntimeError: on a connection that is not live.
         """
-        impl = lib.pn_sender(self._session, self._link_name(address))
+        impl = lib.pn_sender(self._begin_session() if alone else self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_target(impl), utf8(address))
         sender = Sender(self, impl, handler, address)
-        sender._offers_batches = batches
+        sender._offers_batches, sender.bundles = batches, bundles
         return self._attach(sender, (properties or {}) | ({batch.PROPERTY: True} if batches else {}))
 
     def receiver(
@@ -232,19 +238,44 @@ class Connection:
         settled: bool = False,
         max_message_size: int = MAX_MESSAGE,
         properties: dict[str, Any] | None = None,
+        filters: dict[str, str | int] | None = None,
+        alone: bool = False,
     ) -> Receiver:
         """Attach a link that receives from the node `address`, with credit for `window` messages.
 
+        `filters`: of which of its messages, by what that node understands; `alone`, in a session of its own.
+
         :raises RuntimeError: on a connection that is not live.
         """
-        impl = lib.pn_receiver(self._session, self._link_name(address))
+        impl = lib.pn_receiver(self._begin_session() if alone else self._session, self._link_name(address))
         lib.pn_terminus_set_address(lib.pn_link_source(impl), utf8(address))
+        if filters:
+            write_filter(lib.pn_terminus_filter(lib.pn_link_source(impl)), filters)
         lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED if settled else lib.PN_SND_UNSETTLED)
         lib.pn_link_set_max_message_size(impl, max_message_size)
         receiver: Receiver = self._attach(Receiver(self, impl, handler, address), properties)
         receiver.max_message_size = max_message_size
         receiver.window = window
         return receiver
+
+    def paired(self, address: str, handler: LinkHandler) -> Sender:
+        """Attach a pair of links of one name to the node `address`, in a session of their own.
+
+        Over one of them requests go to it, which the :class:`Sender` given back is for; over the other come
+        its answers ("AMQP Request-Response Messaging with Link Pairing", OASIS, 2020).
+
+        :raises RuntimeError: on a connection that is not live.
+        """
+        name, session = self._link_name(address), self._begin_session()
+        ends = lib.pn_sender(session, name), lib.pn_receiver(session, name)
+        for impl in ends:
+            lib.pn_terminus_set_address(lib.pn_link_source(impl), utf8(address))
+            lib.pn_terminus_set_address(lib.pn_link_target(impl), utf8(address))
+            lib.pn_link_set_snd_settle_mode(impl, lib.PN_SND_SETTLED)
+        sender: Sender = self._attach(Sender(self, ends[0], handler, address), {"paired": True})
+        receiver: Receiver = self._attach(Receiver(self, ends[1], handler, address), {"paired": True})
+        receiver.window = 100
+        return sender
 
     def close(self, condition: Condition | None = None) -> None:
         """Say goodbye to the peer; the links end at once."""
@@ -590,12 +621,16 @@ class Connection:
 
     @property
     def _session(self) -> Any:
+        if self._default_session is None:
+            self._default_session = self._begin_session()
+        return self._default_session
+
+    def _begin_session(self) -> Any:
         if self._closed:
             raise RuntimeError("the connection is lost or closed: make a new one")
-        if self._default_session is None:
-            self._default_session = lib.pn_session(self._connection)
-            lib.pn_session_open(self._default_session)
-        return self._default_session
+        session = lib.pn_session(self._connection)
+        lib.pn_session_open(session)
+        return session
 
     def _is_full(self) -> bool:
         """Whether as much waits for the socket as may."""

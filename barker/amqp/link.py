@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from barker.amqp import batch
+from barker.amqp import batch, bundle
 from barker.amqp._proton import (
     ACCEPTED,
     MODIFIED,
@@ -87,12 +87,21 @@ class Delivery:
             self.link._returned()
 
 
-class _Batched(Delivery):
-    """One message of a batch."""
+class Whole(Protocol):
+    """A delivery that several messages came in."""
+
+    delivery: Delivery
+
+    def settle(self, place: int, outcome: int, condition: Condition | None) -> None:
+        """One of the messages has this outcome."""
+
+
+class Batched(Delivery):
+    """One message of several."""
 
     __slots__ = ("_place",)
 
-    def __init__(self, whole: _Batch, place: int) -> None:
+    def __init__(self, whole: Whole, place: int) -> None:
         self.link, self._delivery, self._place = whole.delivery.link, whole, place
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
@@ -230,7 +239,7 @@ class Sender(Link):
         """How much the peer takes in one transfer; more than one message only if it knows batches."""
         self.max_message_size = 0
         """The largest message the peer takes, in bytes; 0: any (AMQP 1.0 §2.7.3). Look before sending."""
-        self._offers_batches = False
+        self._offers_batches = self.bundles = False
         self._tags = itertools.count()
         sessions, self._session = connection._sending, lib.pn_link_session(impl)
         sessions[self._session] = sessions.get(self._session, 0) + 1
@@ -281,16 +290,15 @@ class Sender(Link):
             for data, token in zip(messages, tokens, strict=True):
                 self.send(data, token, settled)
         else:
-            self.send(batch.pack(messages), tokens, settled)
+            self.send(bundle.pack(messages) if self.bundles else batch.pack(messages), tokens, settled)
             self.in_flight += 0 if settled else len(tokens) - 1
 
     def _agree(self) -> None:
         """The peer has attached: how large may messages be? Does it take batches, as was offered?"""
         self.max_message_size = lib.pn_link_remote_max_message_size(self._link)
-        if not self._offers_batches:
+        if not self._offers_batches and not self.bundles:
             return
-        theirs = read_map(lib.pn_link_remote_properties(self._link))
-        if theirs.get(batch.PROPERTY) is True:
+        if self.bundles or read_map(lib.pn_link_remote_properties(self._link)).get(batch.PROPERTY) is True:
             bounds = self.connection.bounds
             most = self.max_message_size or bounds.batch_bytes
             self.batches = True
@@ -371,6 +379,8 @@ class Receiver(Link):
         self.max_message_size = MAX_MESSAGE
         self.batches = False
         """Whether every transfer is a batch."""
+        self.lenient = False
+        """Whether the peer may send more than it has credit for: RabbitMQ 4.0 does, a few, from streams."""
 
     def _agree(self) -> None:
         """The peer attaches: does it offer batches, and do we take them?"""
@@ -401,6 +411,8 @@ class Receiver(Link):
 
     def _grant(self, least: int) -> None:
         if self.live and self._owed >= least:
+            if self.lenient and lib.pn_link_credit(self._link) + self._owed <= lib.pn_link_queued(self._link):
+                return  # It has had that already.
             lib.pn_link_flow(self._link, self._owed)
             self._owed = 0
             self.connection._touch()
@@ -411,7 +423,7 @@ class Receiver(Link):
         queued = lib.pn_link_queued(link)
         if not queued:
             return  # They were handed on with one that came before.
-        if lib.pn_link_credit(link) < queued:
+        if lib.pn_link_credit(link) < queued and not self.lenient:
             raise TransferLimitExceeded("more messages than there was credit for (AMQP 1.0 §2.6.7)")
         while self.live:
             delivery = lib.pn_link_current(link)
@@ -451,7 +463,7 @@ class Receiver(Link):
         for place, message in enumerate(messages):
             if not self.live:
                 return
-            self._hand_on(_Batched(whole, place), message)
+            self._hand_on(Batched(whole, place), message)
 
     def _hand_on(self, delivery: Delivery, data: bytes) -> None:
         """One message to the handler; what it cannot take is rejected, and those behind it go on."""

@@ -104,10 +104,14 @@ class Network(ConnectionHandler):
         if connection is None or not connection.live:
             if connection is not None:
                 self._forget(connection)
-            connection = self.reactor.connect(place.host, place.port, self)
+            connection = self.dial(place)
             self._connections[place] = connection
             self._places[connection] = place
         return connection
+
+    def dial(self, place: Place) -> Connection:
+        """Make a connection to `place`."""
+        return self.reactor.connect(place.host, place.port, self)
 
     def release(self, connection: Connection) -> None:
         """A link on it has ended: without any, the connection is closed."""
@@ -221,6 +225,11 @@ class PeerLink(LinkHandler, Generic[L]):
                 link.close()
                 self._network.release(connection)
 
+    def again(self) -> None:
+        """End the connection of the link that stands, and come back after a while."""
+        if self.link is not None:
+            self.link.connection.close()
+
     # The search
 
     def _begin(self) -> None:
@@ -333,18 +342,22 @@ def sender_to(
     handler: PeerHandler[Sender],
     properties: dict[str, Any] | None = None,
     batches: bool = False,
+    bundles: bool = False,
+    alone: bool = False,
     directories: Iterable[Place] | None = None,
     longest_wait: float = WAIT_SECONDS,
 ) -> PeerLink[Sender]:
     """A link that sends to whoever serves `address`; in `batches`, if they take them.
 
-    `directories`, `longest_wait`: as for a :class:`PeerLink`.
+    In `bundles`, to a broker (`rabbitmq.py`); `alone`, in a session of its own. `directories`,
+    `longest_wait`: as for a :class:`PeerLink`.
     """
 
     def attach(
         connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
     ) -> Sender:
-        return connection.sender(address, link_handler, (properties or {}) | more, batches)
+        all_properties = (properties or {}) | more
+        return connection.sender(address, link_handler, all_properties, batches, bundles, alone)
 
     return PeerLink(network, address, handler, attach, directories, longest_wait)
 

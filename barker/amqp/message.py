@@ -244,6 +244,28 @@ def with_mentions(data: bytes, names: Sequence[str]) -> bytes:
     return b"".join((sections.header, sections.delivery_annotations, annotations, sections.rest))
 
 
+def with_message_annotation(data: bytes, key: str, value: str) -> bytes:
+    """The message with one more annotation, which stays with it from hop to hop.
+
+    :raises DecodeError: when the bytes are no row of AMQP sections.
+    """
+    sections = cut(data)
+    pairs, count, rest = b"", 0, sections.rest
+    try:
+        code, start = _descriptor(rest, 0) if rest else (0, 0)
+        if code == _MESSAGE_ANNOTATIONS:
+            # A map with sizes of one byte, or of four (AMQP 1.0 §1.6.23).
+            width = 1 if rest[start] == 0xC1 else 4
+            head = start + 1 + width
+            end = head + int.from_bytes(rest[start + 1 : head], "big")
+            count = int.from_bytes(rest[head : head + width], "big")
+            pairs, rest = rest[head + width : end], rest[end:]
+    except (IndexError, struct.error):
+        raise DecodeError("the message ends in the middle of a section") from None
+    annotations = b"\x00\x53\x72" + _map(pairs + _symbol(key) + _string(value), count + 2)
+    return b"".join((sections.header, sections.delivery_annotations, annotations, rest))
+
+
 def annotations_in(section: bytes) -> dict[str, Any]:
     """What a delivery annotations section says; empty for no section.
 

@@ -69,9 +69,17 @@ class Outbound(PeerHandler[Sender]):
     """Sends to one address, wherever that is."""
 
     def __init__(
-        self, network: Network, address: str, most: float = 10_000, memory: float = 32 * 1024 * 1024
+        self,
+        network: Network,
+        address: str,
+        most: float = 10_000,
+        memory: float = 32 * 1024 * 1024,
+        bundles: bool | None = None,
     ) -> None:
-        """It is :attr:`full` with `most` messages, or `memory` bytes of them, that have no outcome yet."""
+        """It is :attr:`full` with `most` messages, or `memory` bytes of them, that have no outcome yet.
+
+        `bundles`: of a broker's address, whether it is to keep several of them as one.
+        """
         self._most, self._most_memory = most, memory
         self._most_in_flight = network.reactor.system.bounds.in_flight
         self._waiting: deque[_Entry] = deque()
@@ -81,7 +89,9 @@ class Outbound(PeerHandler[Sender]):
         self._count = 0
         self._memory = 0
         self._at_end, self._due = network.reactor.at_end, False
-        self._link = sender_to(network, address, self, batches=True)
+        self._link = sender_to(
+            network, address, self, batches=bundles is None, bundles=bool(bundles), alone=bundles is not None
+        )
 
     def __len__(self) -> int:
         """How many messages have no outcome yet."""

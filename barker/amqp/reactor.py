@@ -21,6 +21,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from barker.amqp.connection import Connection, Share
@@ -116,6 +117,7 @@ class Reactor:
         self._share = Share()
         self._wires: dict[Connection, _Wire] = {}
         self._dialling: dict[Connection, socket.socket] = {}
+        self._foreign: set[Connection] = set()
         self._dirty: dict[Connection, None] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
@@ -149,22 +151,39 @@ class Reactor:
         """
         return Listener(self, host, port, handler, limits)
 
-    def connect(self, host: str, port: int, handler: ConnectionHandler) -> Connection:
-        """Dial host:port; `handler` hears of the outcome later, never from within this call."""
+    def connect(
+        self,
+        host: str,
+        port: int,
+        handler: ConnectionHandler,
+        foreign: Sasl | None = None,
+        hostname: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Connection:
+        """Dial host:port; `handler` hears of the outcome later, never from within this call.
+
+        `foreign`: how to show a server who we are that is none of the suite's; it is spoken to without TLS.
+        It may take what `limits` say, to open, or to say nothing.
+        `hostname`: what the connection asks for there (AMQP 1.0 §2.7.1), if it is not the host.
+        """
         connection = Connection(
             handler,
             self.container,
             server=False,
-            hostname=host,
+            hostname=hostname or host,
             on_output=self._mark,
+            limits=limits,
             share=self._share,
-            bounds=self._bounds,
-            sasl=client(self.credentials, self.system.nonce),
+            bounds=replace(self._bounds, idle_seconds=limits.idle_seconds) if foreign else self._bounds,
+            sasl=foreign or client(self.credentials, self.system.nonce),
         )
+        if foreign is not None:
+            self._foreign.add(connection)
         connection.peer = f"{host}:{port}"
         self.connections[connection] = None
         self._resolve(host, port, lambda found: self._dial(connection, found))
-        self.after(DIAL_SECONDS, lambda: self._check_open(connection, DIAL_SECONDS))
+        patience = DIAL_SECONDS if foreign is None else limits.open_seconds
+        self.after(patience, lambda: self._check_open(connection, patience))
         return connection
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
@@ -419,7 +438,8 @@ class Reactor:
     def _begin(self, connection: Connection, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            stream = self._certificates.secure(connection, self._mark) if self._certificates else connection
+            secured = self._certificates if connection not in self._foreign else None
+            stream = secured.secure(connection, self._mark) if secured else connection
         except NotAuthentic as error:
             sock.close()
             self._drop(connection, Condition(error.condition, str(error)))
@@ -478,6 +498,7 @@ class Reactor:
             self._unregister(sock)
             sock.close()
         self.connections.pop(connection, None)
+        self._foreign.discard(connection)
         self._guard(connection.lost, condition)
         self.after(0, lambda: None)  # It may be the end of a turn: what this has changed is for one at once.
 

@@ -337,6 +337,36 @@ class CertifiedClient(Sasl):
             self.send(_INIT, symbol(EXTERNAL), str(self._speaks_for or "").encode())
 
 
+class ForeignClient(Sasl):
+    """The side that dialled a server that is none of the suite's, as its user; without one, as a stranger."""
+
+    def __init__(self, user: str, password: str) -> None:
+        super().__init__()
+        self._user, self._password = user, password
+        self.output += HEADER
+
+    def on_no_sasl(self) -> None:
+        """What was dialled speaks something else."""
+        self.check_clear()
+        raise NotAuthentic("the peer does not speak SASL")
+
+    def on_frame(self, kind: int, fields: list[Any]) -> None:
+        """What the peer offers, and decides."""
+        value = fields[0] if fields else None
+        if kind == _MECHANISMS:
+            offered = set(map(str, value if isinstance(value, list) else [value]))
+            wanted = PLAIN if self._user else ANONYMOUS
+            if wanted not in offered:
+                raise NotAuthentic(f"it takes {', '.join(sorted(offered))}, and this shows {wanted}")
+            self.send(_INIT, symbol(wanted), f"\0{self._user}\0{self._password}".encode() * bool(self._user))
+        elif kind == _OUTCOME and value == _OK:
+            self.done = True
+        elif kind == _OUTCOME and self._user:
+            raise NotAuthentic(f"it does not take the password of its user {self._user}")
+        else:
+            raise NotAuthentic("it does not let strangers in: name a user and password of it")
+
+
 def client(
     credentials: Credentials | None, nonce: Callable[[], str], speaks_for: Identity | None = None
 ) -> Sasl:

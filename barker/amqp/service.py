@@ -127,7 +127,11 @@ class Service(Process, ConnectionHandler):
     def register(self) -> None:
         """Have the directories send others here: for the service's address, and its agent."""
         for route in (*self.own_routes(), self.agent.route(self.place.host, self.place.port)):
-            self._registrations += register(self.network, route, self._never)
+            self.registered(route)
+
+    def registered(self, route: Route) -> None:
+        """Have the directories know a route of this service's."""
+        self._registrations += register(self.network, route, self._never)
 
     def _never(self, why: str) -> None:
         """The directory will never have this service."""

@@ -22,6 +22,7 @@ from barker.commands.output import show
 from barker.commands.session import running
 from barker.core.access import on_loopback
 from barker.core.advertised import Advertised
+from barker.core.broker import Broker
 from barker.core.errors import BarkerError, Mistake
 from barker.core.log_share import LogShare, Peer
 from barker.core.printable import printable, printable_lines
@@ -247,6 +248,30 @@ sync = click.option(
     default="normal",
     show_default=True,
     help="; ".join(f"{name}: what is accepted is {how}" for name, how in SYNC.items()) + ".",
+)
+
+
+class BrokerType(click.ParamType[Broker]):
+    """A broker's URL on the command line."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Broker:
+        """A :class:`Broker`, or the usual error for a wrong option, without the password."""
+        if isinstance(value, Broker):
+            return value
+        try:
+            return Broker.parse(str(value))
+        except Mistake as mistake:
+            self.fail(str(mistake), param, ctx)
+
+
+broker = click.option(
+    "--broker",
+    type=BrokerType(),
+    metavar="URL",
+    help="A RabbitMQ 4 between outboxes, bizlogics and inboxes, such as amqp://USER:PASSWORD@HOST:5672 (of "
+    "several nodes HOST:5672,HOST:5672). By BARKER_BROKER nobody sees the password.",
 )
 
 

@@ -14,8 +14,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver
+from barker.amqp.message import decode_bark
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import clock
+from barker.core.barks import Bark, Follow
 from barker.core.errors import Damaged, LimitExceeded, PeerError, StorageError
+from barker.core.rates import Rates
+from barker.store.members import Roll
 
 log = logging.getLogger(__name__)
 
@@ -197,3 +202,17 @@ class Producer(LinkHandler, Generic[What]):
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
         """What it brought is committed all the same; it gets no outcome, and may come again."""
         self._intake.left(link)
+
+
+def bark_check(members: Roll | None, rates: Rates) -> Callable[[bytes], Bark | Follow]:
+    """What reads a message that has to be a bark or a follow, of somebody who exists, and not too often.
+
+    `members`: who exists; None: everybody.
+    """
+
+    def check(data: bytes) -> Bark | Follow:
+        word = decode_bark(data)
+        rates.check(word.user, clock())
+        return word if members is None else members.checked(word)
+
+    return check

@@ -45,7 +45,7 @@ from barker.core.routing import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
-from barker.store.members import Members
+from barker.store.members import Roll
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class TimelineManifold(Service):
         max_message_size: int = 16 * 1024 * 1024,
         partition: Partition | None = None,
         max_timelines: int = 2_000_000,
-        members: Members | None = None,
+        members: Roll | None = None,
     ) -> None:
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice.
 
@@ -88,7 +88,7 @@ class TimelineManifold(Service):
         self._max_message_size = max_message_size
         self._most_in_flight = self.reactor.system.bounds.in_flight
         self._partition, self._members = partition, members
-        self._own_address = partition.address(serving.address) if partition else serving.address
+        self.own_address = partition.address(serving.address) if partition else serving.address
         self.intake: Intake[Post] = Intake(self.reactor, self.fail)
         """All its producers."""
         self._readers: dict[Sender, Cursor[Sender]] = {}
@@ -114,30 +114,34 @@ class TimelineManifold(Service):
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """A producer: bizlogic, or someone who writes on one timeline."""
         link.max_message_size = self._max_message_size
-        if address == self._own_address:
+        if address == self.own_address:
             # Bizlogic sends batches, and knows who is where.
             ours = link.properties.get(PROPERTY) is True
-            return Producer(self.intake, _read_fan_out if ours else self._read_others, batches=True)
-        user = self._user(address)
-        return Producer(self.intake, lambda data: _read_single(data, user))
+            return Producer(self.intake, read_fan_out if ours else self.read_others, batches=True)
+        user = self.user(address)
+        return Producer(self.intake, lambda data: read_single(data, user))
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
         """A reader."""
         if address == self.serving.address:
             raise only_send(f"{address}, but {address}/USER")
-        return _Reader(self, self._user(address))
+        return _Reader(self, self.user(address))
 
-    def _read_others(self, data: bytes) -> Post:
+    def read_others(self, data: bytes) -> Post:
         """A stranger's message: it must be one, and may name no one whose timeline is elsewhere."""
         check_sections(data)
-        post = _read_fan_out(data)
+        post = read_fan_out(data)
         if self._partition is not None:
             for user in post.users.split(" "):
                 if not self._partition.holds(user):
                     raise InvalidField(f"{user!r:.80} is not of partition {self._partition}, which this is")
         return post
 
-    def _user(self, address: str) -> str:
+    def user(self, address: str) -> str:
+        """Whose timeline is at that address.
+
+        :raises PeerError: when none is.
+        """
         own, _, user = address.partition("/")
         if own != self.serving.address or not user:
             raise not_here(address, f"this manifold serves {self.serving.address}/USER")
@@ -158,7 +162,7 @@ class TimelineManifold(Service):
         (whole,) = super().own_routes()
         if self._partition is None:
             return [whole]
-        own = dataclasses.replace(whole, address=self._own_address)
+        own = dataclasses.replace(whole, address=self.own_address)
         return [dataclasses.replace(whole, partition=str(self._partition)), own]
 
     # Readers
@@ -178,7 +182,7 @@ class TimelineManifold(Service):
     # The end of a turn
 
     def _end_turn(self) -> None:
-        self._commit()
+        self.commit()
         gone = len(self.timelines.gone)
         if gone >= self._forget_at or (gone and self._named >= FORGET_BYTES):
             self._forget()
@@ -190,25 +194,29 @@ class TimelineManifold(Service):
                 self.timelines.most,
             )
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
         """What came, in one transaction; then onto the timelines; only then is it accepted."""
         arrivals = self.intake.take()
         if not arrivals:
             return
-        posts = self._fresh(arrival.what for arrival in arrivals)
+        posts = self.fresh(arrival.what for arrival in arrivals)
         try:
             entries = self.journal.commit(posts)
         except Exception as error:
             self.intake.fail(arrivals, error)
             return
-        self._own_at_second.at(self.reactor.wall())
-        self._own += sum(map(_is_own, entries))
         with self.as_on_disk():
-            for entry in entries:
-                self._put(entry)
+            self.put(entries)
             self.intake.accept(arrivals)
 
-    def _fresh(self, posts: Iterable[Post]) -> list[Post]:
+    def put(self, entries: Sequence[TimelineEntry]) -> None:
+        """These were committed: have them on their timelines."""
+        self._own_at_second.at(self.reactor.wall())
+        self._own += sum(map(_is_own, entries))
+        for entry in entries:
+            self._put(entry)
+
+    def fresh(self, posts: Iterable[Post]) -> list[Post]:
         """Those that have not been here before."""
         fresh: list[Post] = []
         keys: set[str] = set()
@@ -339,7 +347,7 @@ def _is_own(entry: TimelineEntry) -> bool:
     return entry.data is not None and names_author(entry.key, entry.users)
 
 
-def _read_fan_out(data: bytes) -> Post:
+def read_fan_out(data: bytes) -> Post:
     """A message that names its recipients."""
     sections = cut(data)
     annotations = annotations_in(sections.delivery_annotations)
@@ -357,7 +365,7 @@ def _read_fan_out(data: bytes) -> Post:
     return Post(checked_key(key), users, sections.header + sections.rest)
 
 
-def _read_single(data: bytes, user: str) -> Post:
+def read_single(data: bytes, user: str) -> Post:
     """A message for one timeline: the same message-id is the same message."""
     sections = cut(data)
     found = message_id(data)

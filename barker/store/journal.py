@@ -56,6 +56,9 @@ SALVAGED_AT_ONCE = 100
 MESSAGES = "sequence > 0"
 """Which rows are messages: the one at 0, if there is one, is the tally of the journal's owner."""
 
+FOLLOWED = -1
+"""And the one before that tells how far a stream was read."""
+
 _NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
 KEPT = 0xFFFFFFFF
@@ -426,7 +429,7 @@ class TimelineJournal(Journal):
     """The messages that some timeline still holds, and the keys of those that came lately; and a tally.
 
     That is a number of its owner's, of all messages up to one: it is written when messages are forgotten, and
-    those that came since are still there.
+    those that came since are still there. Of messages that come from a stream, also how far that was read.
     """
 
     schema = """
@@ -443,20 +446,31 @@ class TimelineJournal(Journal):
         found = next(self._read("SELECT users FROM messages WHERE sequence = 0"), None)
         self.tally, self.tally_until = map(int, found[0].split(" ")) if found else (0, 0)
         """When the journal was opened: the tally, and the last message that it is of."""
+        followed = next(self._read(f"SELECT users FROM messages WHERE sequence = {FOLLOWED}"), None)
+        self.offset = int(followed[0]) if followed else -1
+        """The place in the stream of the last message that was read; -1: of none."""
         last = next(self._read("SELECT max(sequence) FROM messages"))[0] or 0
         self._next: int = max(last, self.tally_until) + 1
         self._keys_since = 1
         """Of messages before this one, there are no keys left without the message."""
 
-    def commit(self, posts: list[Post]) -> list[TimelineEntry]:
+    def commit(self, posts: list[Post], offset: int | None = None) -> list[TimelineEntry]:
         """Write messages; the entries they became.
+
+        `offset`: so far the stream was read with them.
 
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
         entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
         rows = [(*entry, checksum(*entry)) for entry in entries]
-        self._write([("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)])
+        statements = [("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)]
+        if offset is not None:
+            read = TimelineEntry(FOLLOWED, "", str(offset), None)
+            row = *read, checksum(*read)
+            statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", [row]))
+        self._write(statements)
         self._next += len(entries)
+        self.offset = self.offset if offset is None else offset
         return entries
 
     def take(self, rows: Iterable[tuple[str, str | None, bytes | None]]) -> None:
@@ -514,6 +528,20 @@ class TimelineJournal(Journal):
             )
         )
         self._keys_since = keys[-1] + 1 if len(keys) == KEYS_AT_ONCE else max(self._keys_since, keys_before)
+
+
+class CopyJournal(TimelineJournal):
+    """A journal of timelines that are had from a stream, and can be had again."""
+
+    def _salvage(self, damage: Damaged) -> None:
+        """Set the file aside, and begin anew: with gaps, what is missing would come behind what is later."""
+        with contextlib.closing(type(self)(salvaging(self.path))) as empty:
+            empty._write([("DELETE FROM messages", [()])])
+        aside = finish(self.path, complete=True)
+        log.warning(
+            "%s was damaged (%s): it is set aside as %s, and all is read again from the broker's stream",
+            *(self.path, damage.why, aside),
+        )
 
 
 def _tally_row(tally: int | None) -> list[tuple[bytes, int]]:

@@ -66,7 +66,7 @@ class Child:
             self.program.command,
             stdin=subprocess.PIPE,
             stderr=stderr,
-            env={**_inherited(), LAUNCHED: self.program.name},
+            env={**_inherited(), **dict(self.program.variables), LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
 

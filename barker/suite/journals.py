@@ -6,14 +6,16 @@ and wherever it listens: :func:`take_over` finds them by what they hold.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from barker.core.errors import Mistake
+from barker.core.errors import Mistake, StorageError
 from barker.core.partitions import Partition, count_in
 from barker.store.contents import messages_in, queues_in
+from barker.store.snapshot import snapshot
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import log_of
 from barker.store.swap import finish
@@ -35,6 +37,11 @@ def take_over(shape: Shape) -> tuple[Shape, list[str]]:
     holding = sorted(
         int(name.rpartition("-")[2]) for name in outbox_journals(shape.data) if holds(shape.data, name)
     )
+    if shape.broker is not None and holding:
+        raise Mistake(
+            f"{journal_file(shape.data, f'outbox-{holding[0]}')} holds barks, which go to no broker: start "
+            "without --broker until they are delivered, or name another --data"
+        )
     for number in holding:
         _check_partitions(shape, f"outbox-{number}")
     wanted = max(shape.outboxes, min(len(holding), MOST["outbox"]))
@@ -63,15 +70,28 @@ def _inbox_journals(shape: Shape) -> tuple[tuple[str, ...], list[str]]:
                 f"{shape.inboxes}: start with --inboxes {part.count}, name another --data, or have them "
                 f"divided anew: barker repartition --data {shape.data} --inboxes {shape.inboxes}"
             )
-    chosen, lines = [], []
-    for number in range(shape.inboxes):
-        mine = holding_of(shape.data, found, Partition(number, shape.inboxes))
-        chosen.append(mine.pop() if mine else journal_name("inbox", shape, number))
+    chosen: dict[int, str] = {}
+    lines = []
+    for place in range(shape.inboxes):
+        mine = holding_of(shape.data, found, Partition(place, shape.inboxes))
+        numbers = range(place, shape.inboxes * shape.copies, shape.inboxes)
+        fresh = [name for number in numbers if (name := journal_name("inbox", shape, number)) not in mine]
+        taken = [mine.pop() for _ in numbers if mine]
+        chosen |= zip(numbers, [*taken, *fresh], strict=False)
+        if taken:
+            _give(shape.data, taken[0], fresh[: len(numbers) - len(taken)])
         lines += [
-            f"{name}.sqlite3 has timelines, too, that are not shown: {chosen[-1]}.sqlite3 is newer"
+            f"{name}.sqlite3 has timelines, too, that are not shown: {taken[0]}.sqlite3 is newer"
             for name in mine
         ]
-    return tuple(chosen), lines
+    return tuple(chosen[number] for number in sorted(chosen)), lines
+
+
+def _give(data: Path, name: str, others: list[str]) -> None:
+    """Have copies of an inbox that begin anew begin with what that one has; or with the broker's stream."""
+    for other in others:
+        with contextlib.suppress(StorageError):
+            snapshot(journal_file(data, name), journal_file(data, other))
 
 
 def inbox_journals(data: Path) -> dict[str, Partition]:

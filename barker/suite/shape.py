@@ -5,18 +5,24 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from barker.amqp.links import Place, Places
 from barker.commands import options
+from barker.core.broker import Broker
 from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
+from barker.core.postgresql_url import PostgresUrl
 from barker.store import key
 from barker.store.social import FILE_NAME
 
 MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
 """How many of each kind there may be: outboxes have the ports below the inboxes'."""
+
+
+MOST_PARTITIONS = 20
+"""Into so many are users (inboxes) and authors divided at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Shape:
     history: int = 200
     """How many of the last barks each timeline keeps."""
     data: Path = Path(options.DATA)
+    users: PostgresUrl | None = None
+    """The database with its users; None: they are in a file in its data folder."""
     log_level: str = "warning"
     monitoring: bool = False
     """Whether the monitor is started too."""
@@ -57,6 +65,10 @@ class Shape:
     """The host by which its services are reached; empty: that where they listen."""
     directories: int = 1
     """How many there are; each service registers with all of them."""
+    broker: Broker | None = None
+    """What is between outboxes, bizlogics and inboxes; None: nothing, and outboxes have journals."""
+    copies: int = 1
+    """With a broker, how many inboxes have each partition of the users."""
 
     @property
     def key(self) -> Path:
@@ -110,6 +122,8 @@ class Program:
     """When it is started: when all of the stage before are ready."""
     journal: str = ""
     """Its journal's name in the data folder; empty for who has none."""
+    variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Options that nobody is to see on its command line: variables of its environment."""
 
     @property
     def command(self) -> list[str]:
@@ -123,6 +137,8 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     `journal`: its name, if it is not the one that the shape has for that number.
     """
     first_port, does, arguments = _SERVICES[kind]
+    if kind == "outbox" and shape.broker is not None:
+        does, arguments = _RELAY
     port = (_DIRECTORIES[number] if kind == "directory" else first_port + number) + shape.port_offset
     places = [*_everywhere(shape), "--port", str(port)]
     if kind != "directory" or shape.directories > 1:
@@ -132,14 +148,20 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
+        places += ["--users-file", str(shape.users or shape.data / FILE_NAME)]
+    if kind == "inbox" or (kind == "outbox" and shape.broker is None):
         journal = journal or journal_name(kind, shape, number)
-        places += ["--sync", shape.sync, "--journal", journal, "--users-file", str(shape.data / FILE_NAME)]
+        places += ["--sync", shape.sync, "--journal", journal]
+    else:
+        journal = ""
     if kind == "inbox":
         places += ["--history", str(shape.history)]
     if kind == "inbox" and shape.inboxes > 1:
-        places += ["--partition", str(Partition(number, shape.inboxes))]
+        places += ["--partition", str(Partition(number % shape.inboxes, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
+    if kind == "bizlogic":
+        places += _users(shape)
     name = kind
     if kind == "outbox" and shape.partitions > 1:
         places += ["--partitions", str(shape.partitions)]
@@ -149,7 +171,9 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         name, does = partition.address(kind), f"{does}, of authors {partition}"
     # Standbys after those that are to work: an outbox stays with the first that it finds.
     stage = 1 if kind == "bizlogic" and number >= shape.partitions else 0
-    return Program(f"{name}-{port}", kind, (*arguments, *places), port, does, stage, journal)
+    brokered = shape.broker is not None and kind in BROKERED
+    variables = ((BROKER, shape.broker.secret),) if brokered and shape.broker else ()
+    return Program(f"{name}-{port}", kind, (*arguments, *places), port, does, stage, journal, variables)
 
 
 def _everywhere(shape: Shape) -> list[str]:
@@ -160,19 +184,26 @@ def _everywhere(shape: Shape) -> list[str]:
     return [*options, "--insecure"] if shape.insecure else options
 
 
+def _users(shape: Shape) -> list[str]:
+    """Where users are, if not in the data folder; their password is in no command line."""
+    return ["--users", str(shape.users)] if shape.users is not None else []
+
+
 def journal_name(kind: str, shape: Shape, number: int) -> str:
     """The name of the journal of the `number`-th manifold of a kind: by its number, wherever it listens."""
     known = shape.journals if kind == "outbox" else shape.inbox_journals
     if number < len(known):
         return known[number]
     if kind == "inbox" and shape.inboxes > 1:
-        return Partition(number, shape.inboxes).address(kind)
+        copy, part = divmod(number, shape.inboxes)
+        return Partition(part, shape.inboxes).address(kind) + (f"-{copy + 1}" if copy else "")
     return f"{kind}-{number + 1}"
 
 
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
     places = [*_everywhere(shape), "--directory", str(shape.directory_places), "--data", str(shape.data)]
+    places += _users(shape)
     arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.
@@ -194,11 +225,26 @@ _SERVICES: dict[str, tuple[int, str, tuple[str, ...]]] = {
 """Each kind's first port, what it is for, and its command."""
 
 
+_RELAY = (
+    "checks barks, and hands them to the broker",
+    ("barker.manifold", "outbox", "--accept", "bark"),
+)
+"""What an outbox is for with a broker, and its command."""
+
+BROKERED = ("inbox", "outbox", "bizlogic")
+"""Who speaks with the broker."""
+
+BROKER = "BARKER_BROKER"
+"""The variable by which they know where it is, and who they are there."""
+
+
 def plan(shape: Shape) -> list[Program]:
     """Which processes a suite of that shape is made of.
 
     :raises Mistake: when these are more of a kind than there may be.
     """
+    if shape.copies > 1 and shape.broker is None:
+        raise Mistake("--copies of an inbox follow a broker's streams: they go with --broker URL")
     if shape.bizlogics * shape.partitions > MOST["bizlogic"]:
         raise Mistake(
             f"--partitions {shape.partitions} of --bizlogics {shape.bizlogics} each: there may be "
@@ -207,7 +253,7 @@ def plan(shape: Shape) -> list[Program]:
     return [
         *(service("directory", shape, number) for number in range(shape.directories)),
         service("gateway", shape),
-        *(service("inbox", shape, number) for number in range(shape.inboxes)),
+        *(service("inbox", shape, number) for number in range(shape.inboxes * shape.copies)),
         *(service("outbox", shape, number) for number in range(shape.outboxes)),
         *(service("bizlogic", shape, number) for number in range(shape.bizlogics * shape.partitions)),
         *(autobark(shape, number + 1) for number in range(shape.autobarks)),

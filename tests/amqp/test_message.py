@@ -30,6 +30,7 @@ from barker.amqp.message import (
     message_id,
     with_delivery_annotations,
     with_mentions,
+    with_message_annotation,
 )
 from barker.core.barks import LAST_TIME, MAX_TEXT, Bark, Follow, _is_seen
 from barker.core.errors import DecodeError, InvalidField, PeerError
@@ -680,3 +681,20 @@ def test_whatever_bytes_come_they_are_a_message_or_refused(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         check_sections(data)
         assert data[0] == 0
+
+
+@pytest.mark.parametrize("there", [{}, {"x-opt-old": "yes"}, {f"x-opt-{at}": "y" * 50 for at in range(20)}])
+def test_an_annotation_is_added_to_those_that_are_there(there: dict[str, str]) -> None:
+    message = Message(id="id", body="woof", durable=True)
+    message.annotations = {symbol(key): value for key, value in there.items()} or None
+    after = with_message_annotation(bytes(message.encode()), "x-opt-new", "é" * 300)
+    read = Message()
+    read.decode(after)
+    assert {str(key): value for key, value in read.annotations.items()} == there | {"x-opt-new": "é" * 300}
+    assert (read.id, read.body, read.durable) == ("id", "woof", True)
+
+
+@pytest.mark.parametrize("data", [b"no message", b"\x00\x53\x72", b"\x00"])
+def test_no_annotation_is_added_to_what_is_no_message(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        with_message_annotation(data, "x-opt-new", "yes")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
-from barker.amqp.link import Delivery, Receiver, Sender, _Batched
+from barker.amqp.link import Batched, Delivery, Receiver, Sender
 from barker.amqp.links import Place
 from barker.amqp.outbound import Accepted, Dropped, Outbound, Outcome, Rejected
 from barker.core.capacity import DEFAULT_BOUNDS
@@ -249,7 +249,7 @@ class Releases(RuleBasedStateMachine):
 
     @staticmethod
     def transfer(delivery: Delivery) -> Any:
-        return delivery._delivery if isinstance(delivery, _Batched) else delivery
+        return delivery._delivery if isinstance(delivery, Batched) else delivery
 
     @rule(count=st.integers(1, 4), kind=st.sampled_from(["bytes", "made", "unwanted", "bug", "large"]))
     def send(self, count: int, kind: str) -> None:

@@ -14,7 +14,7 @@ from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_anno
 from barker.amqp.service import Serving
 from barker.core.barks import Bark
 from barker.core.errors import InvalidField, LimitExceeded, PeerError
-from barker.manifolds.readers import MOST_RECIPIENTS, TimelineManifold, _read_fan_out, _read_single
+from barker.manifolds.readers import MOST_RECIPIENTS, TimelineManifold, read_fan_out, read_single
 from barker.store.journal import TimelineJournal
 from tests.amqp.pair import Pair, Peer
 
@@ -27,9 +27,9 @@ def fan_out(users: str, key: str = "rex/id\n0/1") -> bytes:
 
 def test_as_many_recipients_as_one_message_may_name() -> None:
     users = " ".join(f"user{at}" for at in range(MOST_RECIPIENTS))
-    assert _read_fan_out(fan_out(users)).users == users
+    assert read_fan_out(fan_out(users)).users == users
     with pytest.raises(LimitExceeded, match="200001 recipients are more than the 200000"):
-        _read_fan_out(fan_out(f"{users} one-more"))
+        read_fan_out(fan_out(f"{users} one-more"))
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_as_many_recipients_as_one_message_may_name() -> None:
 )
 def test_a_fan_out_that_breaks_the_rules(data: bytes, error: type[PeerError], named: str) -> None:
     with pytest.raises(error, match=named):
-        _read_fan_out(data)
+        read_fan_out(data)
 
 
 def test_a_message_for_one_timeline_has_a_key_of_its_own() -> None:
-    assert _read_single(BARK, "spot").key == "spot\nid\n"
+    assert read_single(BARK, "spot").key == "spot\nid\n"
     with pytest.raises(InvalidField, match="256 characters at most here; this one has 257"):
-        _read_single(encode_bark(Bark("x" * 257, "rex", "woof", 1)), "spot")
+        read_single(encode_bark(Bark("x" * 257, "rex", "woof", 1)), "spot")
 
 
 # Made-up names

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from barker.core.broker import Broker
 from barker.core.errors import InvalidField, Mistake
 from barker.store.journal import Post, QueueJournal, TimelineJournal
 from barker.suite.journals import take_over
@@ -203,3 +204,61 @@ def test_without_partitions_everything_is_called_as_ever() -> None:
 def test_more_bizlogics_than_there_are_ports_for_are_refused() -> None:
     with pytest.raises(Mistake, match="--partitions 20 of --bizlogics 6 each: there may be 100"):
         plan(Shape(partitions=20, bizlogics=6))
+
+
+BROKER = Broker.parse("amqp://guest:secret@127.0.0.1:5692")
+
+
+def test_with_a_broker(tmp_path: Path) -> None:
+    """Outboxes have no journals, each part of the users has its copies; nobody sees the password."""
+    shape, lines = take_over(
+        Shape(data=tmp_path, broker=BROKER, inboxes=2, copies=2, partitions=2, monitoring=True)
+    )
+    programs = plan(shape)
+    assert lines == []
+    assert not any("secret" in word for program in programs for word in program.arguments)
+    assert "secret" not in repr(programs)
+    brokered = {program.kind for program in programs if program.variables}
+    assert brokered == {"inbox", "outbox", "bizlogic"}
+    outbox = next(program for program in programs if program.kind == "outbox")
+    assert outbox.variables == (("BARKER_BROKER", "amqp://guest:secret@127.0.0.1:5692"),)
+    assert "--push" not in outbox.arguments
+    assert "--journal" not in outbox.arguments
+    assert journals(programs, "inbox") == {
+        5820: "inbox-1-of-2",
+        5821: "inbox-2-of-2",
+        5822: "inbox-1-of-2-2",
+        5823: "inbox-2-of-2-2",
+    }
+    parts = [
+        program.arguments[program.arguments.index("--partition") + 1]
+        for program in programs
+        if program.kind == "inbox"
+    ]
+    assert parts == ["1/2", "2/2", "1/2", "2/2"]
+
+
+def test_a_copy_of_an_inbox_that_has_no_journal_begins_with_what_the_other_has(tmp_path: Path) -> None:
+    fill(tmp_path, "inbox-1")
+    (tmp_path / "inbox-2.sqlite3").touch()
+    shape, _ = take_over(Shape(data=tmp_path, broker=BROKER, copies=3))
+    assert shape.inbox_journals == ("inbox-1", "inbox-2", "inbox-3")
+    for name in shape.inbox_journals:
+        with closing(TimelineJournal(tmp_path / f"{name}.sqlite3")) as timelines:
+            assert [entry.data for entry in timelines.load()] == [b"woof"]
+            if name == "inbox-3":
+                timelines.commit([Post("", "rex", b"wuff")], 7)
+    again, lines = take_over(Shape(data=tmp_path, broker=BROKER, copies=2))
+    assert set(again.inbox_journals) == {"inbox-3", "inbox-2"}
+    assert lines == ["inbox-1.sqlite3 has timelines, too, that are not shown: inbox-3.sqlite3 is newer"]
+
+
+def test_barks_that_wait_in_journals_go_to_no_broker(tmp_path: Path) -> None:
+    fill(tmp_path, "outbox-2")
+    with pytest.raises(Mistake, match=r"outbox-2\.sqlite3 holds barks, which go to no broker"):
+        take_over(Shape(data=tmp_path, broker=BROKER))
+
+
+def test_copies_follow_a_broker(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="--broker URL"):
+        plan(Shape(data=tmp_path, copies=2))

@@ -1,0 +1,213 @@
+"""A broker, RabbitMQ 4, by its own AMQP 1.0: links to what it keeps, which is declared over AMQP as well.
+
+All links of a process to a broker share one connection (:class:`BrokerNetwork`), each in a session of its
+own, as the broker ends a session over a link that it refuses. Whenever the connection stands, what is needed
+is declared, as it is already there for the most part; a link to what is not there yet is tried again, as
+links are. Queues and streams are declared, and looked at, by requests as HTTP has them, to the
+broker's node ``/management`` (:class:`Management`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from proton import Message
+
+from barker.amqp._proton import REJECTED, RELEASED, owned
+from barker.amqp.connection import Connection
+from barker.amqp.handlers import Condition, Limits, LinkHandler
+from barker.amqp.link import Delivery, Receiver, Sender
+from barker.amqp.links import Network, PeerHandler, PeerLink, Place
+from barker.amqp.outbound import Outbound
+from barker.amqp.reactor import Reactor
+from barker.amqp.sasl import ForeignClient
+from barker.core.broker import Broker, Queue, address_of
+
+log = logging.getLogger(__name__)
+
+MANAGEMENT = "/management"
+"""The node that queues are declared at."""
+
+IDLE_SECONDS = 10.0
+"""A broker that sends nothing for so long is taken to be dead."""
+
+AGAIN_SECONDS = 1.0
+"""What cannot be declared now is tried again after so long."""
+
+PATIENCE = 2.0
+"""A broker that has been away for longer is worth a word."""
+
+FROM = "rabbitmq:stream-offset-spec"
+"""The filter that says from where a stream is to be read: an offset, or first."""
+
+Then = Callable[[int, Any], None]
+"""Told the status of an answer, and its body."""
+
+
+class Management(LinkHandler):
+    """Requests to a broker's management node, over one connection, for as long as that stands."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._asked: dict[str, Then] = {}
+        self._count = 0
+        self.connection = connection
+        self._sender = connection.paired(MANAGEMENT, self)
+
+    def request(self, verb: str, path: str, body: Any, then: Then) -> None:
+        """Ask; `then` is told the answer, and nothing if the connection is lost before it comes."""
+        self._count += 1
+        number = str(self._count)
+        self._asked[number] = then
+        request = Message(id=number, subject=verb, address=path, reply_to="$me", body=body)
+        # One without a body has the value null, which Proton does not write.
+        self._waiting.append(bytes(request.encode()) + (b"\x00\x53\x77\x40" if body is None else b""))
+        self.on_credit(self._sender)
+
+    def on_credit(self, link: Sender) -> None:
+        """The broker takes requests."""
+        while self._waiting and link.credit:
+            link.send(self._waiting.popleft(), settled=True)
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        """An answer."""
+        delivery.accept()
+        answer = Message()
+        answer.decode(data)
+        then = self._asked.pop(str(answer.correlation_id), None)
+        status = str(answer.subject)
+        if then is not None and status.isdecimal():
+            then(int(status), owned(answer.body))
+
+
+class BrokerNetwork(Network):
+    """A process's connection to a broker, where some queues and streams have to be."""
+
+    def __init__(
+        self, reactor: Reactor, broker: Broker, queues: Sequence[Queue], on_never: Callable[[str], None]
+    ) -> None:
+        """`on_never` is told why they will never be there as they have to."""
+        super().__init__(reactor, *(Place(*place) for place in broker.places))
+        self.broker = broker
+        self.management: Management | None = None
+        """While there is a connection."""
+        self._queues, self._on_never = queues, on_never
+        self._searched: dict[str, float] = {}
+        """Since when there is no link to an address."""
+        self._told = False
+
+    def dial(self, place: Place) -> Connection:
+        """Connect as the broker's user."""
+        broker = self.broker
+        return self.reactor.connect(
+            place.host,
+            place.port,
+            self,
+            ForeignClient(broker.user, broker.password),
+            f"vhost:{broker.virtual_host}" if broker.virtual_host else "",
+            Limits(idle_seconds=IDLE_SECONDS),
+        )
+
+    def doubt(self, connection: Connection, address: str) -> str:
+        """It is who the URL names: it has no key of the suite."""
+        return ""
+
+    def on_connected(self, connection: Connection) -> None:
+        """Declare what is needed: it may be a new one, or one that has lost what it was told last."""
+        self.management = Management(connection)
+        for queue in self._queues:
+            self._declare(self.management, queue)
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """Whoever needs it dials again."""
+        if self.management is not None and self.management.connection is connection:
+            self.management = None
+        super().on_lost(connection, condition)
+
+    def _declare(self, management: Management, queue: Queue) -> None:
+        def answered(status: int, body: Any) -> None:
+            if status == 409:
+                self._on_never(
+                    f"{self.broker.url}: {queue.name} is there, and is another than it has to be ({body}): "
+                    "delete it there, or name a virtual host of this suite's own behind the port"
+                )
+            elif status in (401, 403):
+                self._on_never(f"{self.broker.url}: {queue.name} may not be declared: {body}")
+            elif status >= 300:
+                # Such as while a broker starts, and has not begun with all that it keeps.
+                log.info("%s: %s cannot be declared now: %s", self.broker.url, queue.name, body)
+                self.reactor.after(AGAIN_SECONDS, again)
+
+        def again() -> None:
+            if management is self.management:
+                self._declare(management, queue)
+
+        management.request("PUT", address_of(queue.name), queue.declaration, answered)
+
+    # What is said of a broker that is away
+
+    def on_search(self, address: str, why: Condition | None, peer: str) -> None:
+        """Say it once, if it is for longer."""
+        now = self.reactor.clock()
+        if now - self._searched.setdefault(address, now) > PATIENCE and not self._told:
+            self._told = True
+            log.error("%s: no link to %s: %s. All waits for it", self.broker.url, address, why or "no word")
+
+    def on_found(self, address: str) -> None:
+        """A link to `address` stands."""
+        self._searched.pop(address, None)
+        if self._told and not self._searched:
+            log.warning("%s: it is there: all goes on", self.broker.url)
+            self._told = False
+
+
+class ToBroker(Outbound):
+    """Sends to a queue or a stream of a broker, in bundles; what that does not take now is sent again."""
+
+    def __init__(
+        self,
+        network: BrokerNetwork,
+        name: str,
+        most: float = math.inf,
+        memory: float = math.inf,
+        bundles: bool = True,
+    ) -> None:
+        """As :class:`Outbound`, to the queue of that name; without `bundles` each by itself."""
+        super().__init__(network, address_of(name), most, memory, bundles)
+        self._url, self._name, self._refused = network.broker.url, name, ""
+
+    def on_outcome(self, link: Sender, entry: Any, outcome: int, condition: Condition | None) -> None:
+        """A broker does not judge what it keeps: it may be short of something, or without a majority."""
+        if outcome != REJECTED:
+            self._refused = ""
+            super().on_outcome(link, entry, outcome, condition)
+            return
+        super().on_outcome(link, entry, RELEASED, condition)
+        if str(condition) != self._refused:
+            log.error("%s: %s takes nothing now: %s", self._url, self._name, condition or "no reason given")
+        self._refused = str(condition)
+        link.connection.close()  # Again over the next one, after a while.
+
+
+def from_broker(
+    network: BrokerNetwork,
+    name: str,
+    handler: PeerHandler[Receiver],
+    window: int,
+    filters: Callable[[], dict[str, str | int]] = dict,
+) -> PeerLink[Receiver]:
+    """A link that receives from a queue or stream of that name; `filters` is asked each time it attaches."""
+
+    def attach(
+        connection: Connection, address: str, link_handler: LinkHandler, more: dict[str, Any]
+    ) -> Receiver:
+        asked = filters()
+        link = connection.receiver(address, link_handler, window, properties=more, filters=asked, alone=True)
+        link.lenient = bool(asked)  # It is a stream.
+        return link
+
+    return PeerLink(network, address_of(name), handler, attach)

@@ -1,0 +1,81 @@
+"""What is declared at a broker, and how its URL is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from barker.core.broker import (
+    DEAD_LETTERS,
+    Broker,
+    address_of,
+    inbox_names,
+    inboxes,
+    outbox_names,
+    outboxes,
+)
+from barker.core.errors import Mistake
+
+
+def test_url() -> None:
+    assert Broker.parse("amqp://guest:secret@127.0.0.1:5692") == Broker(
+        (("127.0.0.1", 5692),), "guest", "secret"
+    )
+    assert Broker.parse("amqp://rex") == Broker((("rex", 5672),))
+    assert Broker.parse("amqp://[::1]:5692/kennel") == Broker((("::1", 5692),), virtual_host="kennel")
+    assert Broker.parse("amqp://rex:1,[::1]:2,ann").places == (("rex", 1), ("::1", 2), ("ann", 5672))
+    odd = Broker.parse("amqp://a%40b:p%3Aq%2F@rex:1/")
+    assert (odd.user, odd.password, odd.virtual_host) == ("a@b", "p:q/", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:5692", "write it as amqp://USER:PASSWORD@HOST:PORT"),
+        ("http://u:secret@rex", "http://rex is no broker's URL"),
+        ("amqp://", "is no broker's URL"),
+        ("amqps://u:secret@rex", "without TLS"),
+        ("amqp://u:secret@rex:port", "is no broker's URL"),
+        ("amqp://u:secret@rex:70000", "is no broker's URL"),
+        ("amqp://u:secret@rex:1,", "is no broker's URL"),
+        ("amqp://u:secret@rex/one/two", "a virtual host's name, and nothing else"),
+        ("amqp://u:secret@rex/?heartbeat=2", "a virtual host's name, and nothing else"),
+        ("amqp://u:s@secret:port@rex:port", "amqp://rex:port is no broker's URL"),
+        ("amqp://:secret@rex", "no user whose it is"),
+        ("", "is no broker's URL"),
+    ],
+)
+def test_a_url_that_names_none(url: str, said: str) -> None:
+    with pytest.raises(Mistake) as raised:
+        Broker.parse(url)
+    assert said in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_nobody_is_shown_the_password() -> None:
+    broker = Broker.parse("amqp://guest:se%40cret@[::1]:5692,rex:1/ken%2Fnel")
+    assert broker.url == "amqp://guest@[::1]:5692,rex:1/ken%2Fnel"
+    assert "cret" not in repr(broker)
+    assert Broker.parse(broker.secret) == broker
+
+
+def test_names() -> None:
+    assert outbox_names() == ["barker-outbox"]
+    assert inbox_names() == ["barker-inbox"]
+    assert outbox_names(2) == ["barker-outbox-1-of-2", "barker-outbox-2-of-2"]
+    assert address_of("barker-inbox") == "/queues/barker-inbox"
+
+
+def test_declarations() -> None:
+    """Barks wait in replicated queues, of which one bizlogic takes; streams keep what is stated."""
+    queue, letters = outboxes()
+    assert queue.arguments == {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-delivery-limit": -1,
+    }
+    assert letters.name == DEAD_LETTERS
+    assert "x-single-active-consumer" not in letters.arguments
+    (stream,) = inboxes()
+    assert stream.arguments["x-queue-type"] == "stream"
+    assert stream.arguments["x-max-age"] == "7D"
+    assert stream.declaration["durable"] is True

@@ -1,0 +1,282 @@
+"""A suite with a real RabbitMQ 4 in place of the outboxes' journals and the push."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from proton import Message
+
+from barker.amqp.link import Delivery, Receiver
+from barker.amqp.links import PeerHandler
+from barker.amqp.message import encode_bark
+from barker.amqp.rabbitmq import BrokerNetwork, ToBroker, from_broker
+from barker.amqp.reactor import Reactor
+from barker.amqp.system import new_id, now
+from barker.core.barks import Bark, Follow
+from barker.core.broker import DEAD_LETTERS, Broker, inboxes, outbox_names, outboxes
+from tests.harness import Client, Process, Suite, wait_for
+from tests.scale.rabbitmq import Node
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+SEES = {"rex": ("rex", "ark", "fido"), "fido": ("fido", "ark"), "ark": ("ark",)}
+"""Whose barks are on whose timeline."""
+
+AUTHORS = tuple(SEES)
+
+
+class Brokered:
+    """A suite whose barks go through a broker of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node = Node()
+        self.suite = Suite(folder)
+        try:
+            self.node.start()
+            # A broker that is killed within two seconds of a declaration may have lost half of it; not one
+            # that was ended.
+            for queue in (*outboxes(), *inboxes()):
+                self.node.request("PUT", queue.address, queue.declaration)
+            self.node.signal(signal.SIGTERM)
+            self.node.start()
+            self.suite.users([(reader, author) for reader in SEES for author in SEES[reader][1:]]).close()
+            broker = ("--broker", self.node.url)
+            inbox = ("manifold", "inbox", "--history", "20000", *broker)
+            self.inboxes = [self.suite.start(*inbox), self.suite.start(*inbox)]
+            self.outbox = self.suite.start("manifold", "outbox", "--accept", "bark", *broker)
+            self.bizlogics = [self.suite.start("bizlogic", *broker) for _ in range(2)]
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def active(self) -> Process:
+        """The bizlogic that the broker gives barks to."""
+        (active,) = [each for each in self.bizlogics if self.suite.state(each)["active"]]
+        return active
+
+    def end(self) -> None:
+        self.suite.end()
+        self.node.end()
+
+
+@pytest.fixture(scope="module")
+def brokered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokered]:
+    brokered = Brokered(tmp_path_factory.mktemp("brokered"))
+    yield brokered
+    brokered.end()
+
+
+@pytest.fixture
+def client(brokered: Brokered) -> Iterator[Client]:
+    client = Client(brokered.suite.place)
+    yield client
+    client.close()
+
+
+class Load:
+    """Barks of three authors in turn, until it is stopped."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        client.read_all(list(AUTHORS))
+        self.sent: list[Bark] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._bark, daemon=True)
+        self._thread.start()
+        self.goes_on()
+
+    def _bark(self) -> None:
+        while not self._stop.wait(0.01):
+            for author in AUTHORS:
+                self.sent.append(self._client.bark(author, f"woof {len(self.sent)}"))
+
+    def goes_on(self) -> None:
+        """Returns when what is barked from now on is on timelines."""
+        due = len(self.sent) + 1
+        wait_for(lambda: len(self.sent) > due, "more is barked")
+        mark = self.sent[due].id
+        wait_for(lambda: mark in self._client.arrived, f"bark {due} arrives", 60)
+
+    def stop(self) -> None:
+        """Bark no more; what was is all accepted, once on each timeline, and each author's in order."""
+        self._stop.set()
+        self._thread.join(10)
+        client, sent = self._client, self.sent
+        wait_for(lambda: all(bark.id in client.accepted for bark in sent), "all is accepted")
+        ours = {bark.id for bark in sent}
+        for reader, seen in SEES.items():
+            due = sum(bark.user in seen for bark in sent)
+
+            def there(reader: str = reader) -> list[Bark]:
+                return [bark for bark in client.timelines[reader] if bark.id in ours]
+
+            wait_for(lambda: len(there()) >= due, f"{due} on the timeline of {reader}")  # noqa: B023
+            for author in seen:
+                texts = [bark.text for bark in there() if bark.user == author]
+                assert texts == [bark.text for bark in sent if bark.user == author], (reader, author)
+
+
+def restart(*processes: Process) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.restart()
+
+
+def test_a_bark_through_the_broker(client: Client) -> None:
+    client.read_all(list(AUTHORS))
+    barks = [client.bark("ark", f"woof {number} to @rex") for number in range(300)]
+    wait_for(lambda: client.read_count >= 900, "all is on all timelines")
+    for reader in AUTHORS:
+        assert [bark.id for bark in client.timelines[reader]] == [bark.id for bark in barks]
+    assert len(client.accepted) == 300
+
+
+def test_all_of_it_killed_under_load(brokered: Brokered, client: Client) -> None:
+    """Each alone, and the broker with each: nothing is lost, there twice, or out of order."""
+    load = Load(client)
+    steps: list[tuple[list[Process], bool]] = [
+        ([brokered.outbox], False),
+        ([brokered.active], False),
+        (brokered.inboxes, False),
+        ([], True),
+        ([*brokered.bizlogics, *brokered.inboxes], False),
+        ([brokered.outbox, *brokered.inboxes], True),
+        (brokered.bizlogics, True),
+    ]
+    for processes, broker in steps:
+        if broker:
+            brokered.node.signal(signal.SIGKILL)
+        restart(*processes)
+        if broker:
+            brokered.node.start()
+        load.goes_on()
+    load.stop()
+
+
+def test_a_frozen_bizlogic(brokered: Brokered, client: Client) -> None:
+    """The broker finds it by its heartbeat; when it thaws, it harms nothing."""
+    load = Load(client)
+    frozen = brokered.active
+    frozen.kill(signal.SIGSTOP)
+    load.goes_on()
+    assert brokered.suite.state(next(each for each in brokered.bizlogics if each is not frozen))["active"]
+    frozen.kill(signal.SIGCONT)
+    load.goes_on()
+    load.stop()
+
+
+def test_readers_move_on(brokered: Brokered, client: Client) -> None:
+    """Two inboxes have the same timelines: when one dies, its readers are at the other within a second."""
+    load = Load(client)
+    for inbox in brokered.inboxes:
+        brokered.suite.wait_for_state(inbox, timelines=lambda count: count >= len(AUTHORS))
+    gaps = []
+    for inbox in brokered.inboxes:
+        inbox.kill()
+        begun = time.monotonic()
+        load.goes_on()
+        gaps.append(time.monotonic() - begun)
+        restart_whole(inbox)
+    load.stop()
+    assert max(gaps) < 1.0, gaps
+
+
+def restart_whole(inbox: Process) -> None:
+    """Start it again; returns when the directory sends readers there."""
+    lives = inbox.log.count("inbox is served")
+    inbox.restart()
+
+    def registered() -> bool:
+        since = inbox.log.split("inbox is served")[lives + 1 :]
+        return bool(since) and since[0].count("directory: found") == 2  # Its agent is, too.
+
+    wait_for(registered, "readers are sent there")
+
+
+def test_a_journal_is_a_copy(brokered: Brokered, client: Client) -> None:
+    """An inbox without one reads the stream from its start; one that is damaged likewise."""
+    client.read_all(list(AUTHORS))
+    last = [client.bark("ark", f"before {number}") for number in range(50)][-1]
+    wait_for(lambda: all(last in client.timelines[reader] for reader in AUTHORS), "they arrive")
+    before = {reader: [bark.id for bark in client.timelines[reader]] for reader in AUTHORS}
+    for inbox in brokered.inboxes:
+        inbox.kill()
+    first, second = brokered.inboxes
+    for end in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(brokered.suite.data / f"inbox-{first.port}.sqlite3{end}")
+    with (brokered.suite.data / f"inbox-{second.port}.sqlite3").open("r+b") as file:
+        file.write(bytes(200))
+    first.restart()
+    again = Client(brokered.suite.place)
+    try:
+        again.read_all(list(AUTHORS))
+        for reader in AUTHORS:
+            wait_for(lambda: last in again.timelines[reader], f"the whole timeline of {reader}")  # noqa: B023
+            assert [bark.id for bark in again.timelines[reader]] == before[reader]
+    finally:
+        again.close()
+    restart_whole(second)
+    assert "and all is read again from the broker's stream" in second.log
+    brokered.suite.wait_for_state(second, offset=brokered.suite.state(first)["offset"])
+
+
+def test_what_is_no_bundle(brokered: Brokered, client: Client) -> None:
+    """A bark that somebody puts into the queue is a dead letter, with the reason; so is what cannot be."""
+    client.read("ark")
+    reactor = Reactor("test")
+    network = BrokerNetwork(reactor, Broker.parse(brokered.node.url), [], lambda why: None)
+    stray = encode_bark(Bark(new_id(), "ark", "by itself", now()))
+    ToBroker(network, outbox_names()[0], bundles=False).send(stray)
+    client.send(Follow(new_id(), "rex", "nobody", now(), True))
+    letters: list[Message] = []
+
+    class Letters(PeerHandler[Receiver]):
+        def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+            letter = Message()
+            letter.decode(data)
+            letters.append(letter)
+            delivery.accept()
+            if len(letters) == 2:
+                reactor.after(0.1, reactor.stop)
+
+    from_broker(network, DEAD_LETTERS, Letters(), 10)
+    reactor.after(15, reactor.stop)
+    reactor.run()
+    reasons = {letter.body: dict(letter.annotations)["x-opt-rejected"] for letter in letters}
+    assert reasons["by itself"].startswith("amqp:decode-error: this is no bundle of messages")
+    assert reasons["nobody"] == "amqp:not-found: there is no user nobody"
+    bark = client.bark("ark", "and on it goes")
+    wait_for(lambda: bark.id in client.arrived, "what came behind it")
+
+
+def test_a_broker_that_is_away(brokered: Brokered, client: Client) -> None:
+    """Nothing is accepted, and that is said once; readers read on, also at an inbox that starts meanwhile."""
+    client.read("ark")
+    bark = client.bark("ark", "before")
+    wait_for(lambda: bark.id in client.arrived, "it arrives")
+    brokered.node.signal(signal.SIGKILL)
+    told = brokered.outbox.log.count("All waits for it")
+    late = client.bark("ark", "meanwhile")
+    wait_for(lambda: brokered.outbox.log.count("All waits for it") == told + 1, "the outbox says so")
+    restart(*brokered.inboxes)
+    again = Client(brokered.suite.place)
+    try:
+        again.read("ark")
+        wait_for(lambda: bark.id in again.arrived, "it can be read")
+    finally:
+        again.close()
+    assert late.id not in client.accepted
+    assert brokered.outbox.log.count("All waits for it") == told + 1
+    brokered.node.start()
+    wait_for(lambda: late.id in client.accepted, "it is accepted")
+    wait_for(lambda: late.id in client.arrived, "it arrives, too")
