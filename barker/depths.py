@@ -58,7 +58,7 @@ class Queues:
         agent = address.removesuffix(QUEUES)
         if address == agent:
             self._reports[agent] = report = checked(body, agent)
-            if report.get("mode") in ("push", "pull"):
+            if report.get("mode") in ("push", "pull", "relay"):
                 self._ask(agent + QUEUES)
         else:
             queues, others = queues_in(body)

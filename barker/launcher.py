@@ -135,7 +135,7 @@ def main(
         raise Mistake("--mutual says how to read --graph FILE; there is none")
     there, found = first_users(users_in(url, data), count or COUNT, graph, mutual)
     if found and count is not None:
-        show(f"barker: --users {count} changes nothing: {there.place} has {len(there)} already", err=True)
+        show(f"barker: --users changes nothing: {there.place} has {len(there)} already", err=True)
     star = there.star()
     there.close()
     sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]

@@ -13,12 +13,13 @@ import logging
 from collections import deque
 from typing import Any
 
-from barker.amqp.agent import REPORT_SECONDS
+from barker.amqp.agent import REPORT_SECONDS, AgentReader
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Limits, LinkHandler
-from barker.amqp.link import Delivery, Receiver, Sender
-from barker.amqp.links import PeerHandler, PeerLink, Places, receiver_from
-from barker.amqp.message import decode_map, encode_map
+from barker.amqp.link import Receiver, Sender
+from barker.amqp.links import PeerLink, Places, receiver_from
+from barker.amqp.message import encode_map
+from barker.amqp.rabbitmq import BrokerWatch
 from barker.amqp.service import Service, Serving
 from barker.amqp.watch import Watcher
 from barker.commands import options
@@ -26,8 +27,8 @@ from barker.commands.keys import service_credentials
 from barker.commands.output import announce
 from barker.core.advertised import Advertised
 from barker.core.balance import Balance
-from barker.core.errors import InvalidField, PeerError
-from barker.core.reports import checked, place
+from barker.core.broker import Broker
+from barker.core.reports import place
 from barker.core.routing import Route
 from barker.environment import PAGES
 
@@ -41,17 +42,16 @@ HISTORY = 100
 STALE_SECONDS = 2.5
 """An agent that has not reported for so long is not there."""
 
-REPORT_BYTES = 64 * 1024
-"""No report is larger."""
-
 
 class Monitor(Service):
     """The service."""
 
     kind = "monitor"
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, broker: Broker | None = None) -> None:
+        """`broker`: what is between the suite's services, if there is one."""
         super().__init__(serving)
+        self._broker = BrokerWatch(self.reactor, broker) if broker is not None else None
         self._history: deque[bytes] = deque(maxlen=HISTORY)
         self._readers = Broadcast(lambda: self._history, Lag.GAP)
         self._agents: dict[str, PeerLink[Receiver]] = {}
@@ -69,7 +69,7 @@ class Monitor(Service):
         """Read the agents that the directory knows, and no others."""
         known = {route.address for route in self._watcher.routes if place(route.address)}
         for address in sorted(known - self._agents.keys()):
-            reader = _AgentReader(self, address)
+            reader = AgentReader(address, self.on_report)
             self._agents[address] = receiver_from(self.network, address, reader, settled=True)
         for address in sorted(self._agents.keys() - known):
             self._agents.pop(address).close()
@@ -88,6 +88,8 @@ class Monitor(Service):
             agent: (at, report) for agent, (at, report) in self._reports.items() if now - at < STALE_SECONDS
         }
         reports = [report for _, report in self._reports.values()]
+        if self._broker is not None:
+            reports += self._broker.reports(reports, STALE_SECONDS)
         reports.sort(key=_order)
         told = {"time": self.reactor.wall(), "reports": reports, "balance": self._balance.update(reports)}
         message = encode_map("reports", told)
@@ -105,39 +107,26 @@ def _order(report: dict[str, Any]) -> tuple[str, str, int, str]:
     return report["type"], report.get("address", ""), len(name), name
 
 
-class _AgentReader(PeerHandler[Receiver]):
-    """The link to one agent."""
-
-    def __init__(self, monitor: Monitor, address: str) -> None:
-        self._monitor, self._address = monitor, address
-        self._complained = False
-
-    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
-        delivery.accept()
-        try:
-            if len(data) > REPORT_BYTES:
-                raise InvalidField(f"a report may have {REPORT_BYTES} bytes at most; it has {len(data)}")
-            report = checked(decode_map(data)[1], self._address)
-        except PeerError as error:
-            # It says the same each second: once is enough. It is settled, so there is nothing to reject.
-            if not self._complained:
-                log.warning("%s is left out: %s", self._address, error)
-            self._complained = True
-        else:
-            self._monitor.on_report(self._address, report)
-
-
 @options.command("monitor")
 @options.host
 @options.port(6000)
 @options.directory
+@options.broker
 @options.limits
 @options.program
-def main(host: str, advertised: Advertised | None, port: int, directories: Places, limits: Limits) -> None:
+def main(
+    host: str,
+    advertised: Advertised | None,
+    port: int,
+    directories: Places,
+    broker: Broker | None,
+    limits: Limits,
+) -> None:
     """Run the monitor: the reports of all services, once a second, at the address monitor."""
     credentials = service_credentials(ADDRESS, directories)
     at = ADDRESS, host, port, directories
-    monitor = Monitor(Serving(*at, limits=limits, credentials=credentials, advertised=advertised))
+    serving = Serving(*at, limits=limits, credentials=credentials, advertised=advertised)
+    monitor = Monitor(serving, broker)
     monitor.register()
     page = PAGES / "monitoring" / "index.html"
     announce(f"monitor is served at {monitor.place}; the dashboard is {page.as_uri()}")

@@ -20,8 +20,8 @@ const byName = new Intl.Collator("en", {numeric: true}).compare;
 const clock = (time) => new Date(time * 1000).toLocaleTimeString("en-GB");
 
 /* The kind of a report or process, as the picture has columns for it. */
-const COLUMN = {autobark: "clients", outbox: "queues", bizlogic: "workers", inbox: "timelines"};
-const MODE = {push: "queues", pull: "queues", history: "timelines"};
+const COLUMN = {autobark: "clients", outbox: "queues", queue: "queues", bizlogic: "workers", stream: "timelines", inbox: "timelines"};
+const MODE = {push: "queues", pull: "queues", relay: "queues", history: "timelines"};
 const columnOf = ({type, kind, mode}) => own(COLUMN, type || kind) || own(MODE, mode) || "helpers";
 
 
@@ -224,7 +224,7 @@ class Suite {
     /* The figures that matter most; what is not known is undefined. */
     headline() {
         const reports = [...this.reports.values()], {balance} = this;
-        const outboxes = reports.filter((report) => report.handed_on !== undefined);
+        const outboxes = reports.filter(({handed_on, mode}) => handed_on !== undefined || mode === "relay");
         const latencies = reports.map((report) => report.latency_now).filter((latency) => latency !== undefined);
         const sum = (list, value) => list.reduce((total, each) => total + value(each), 0);
         return {
@@ -238,6 +238,9 @@ class Suite {
     /* What lost and twice are counted of, in sentences. */
     counted() {
         const {balance, time, watched} = this;
+        if ([...this.reports.values()].some(({mode}) => mode === "relay")) {
+            return "Lost and twice are not counted of a suite whose barks a broker has.";
+        }
         if (!balance) {
             return watched ? "Lost and twice are not known yet: no outbox and inbox have told their counts."
                 : "Without the monitor nothing of this is known.";
@@ -262,6 +265,7 @@ class Suite {
         const places = new Map();
         for (const {name, host, port} of this.reports.values()) {
             places.set(`${host}:${port}`, name);
+            places.set(name, name);         // so are a broker's queues called, of which several are at one place
         }
         const flows = [];
         for (const {name, outbox, consumer, inbox, mode} of this.reports.values()) {

@@ -109,10 +109,17 @@ class Picture {
         const {received, sent} = this.suite.rates.get(name), rate = rateText(sent);
         return columnOf(report) === "helpers" ? own(Picture.HELPS, report.type)?.(report) || ""
             : report.mode === "history" ? `${rateText(received)}, ${count(report.timelines)} timelines`
+            : report.consumers !== undefined ? this.saysOfQueue(report)
             : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
             : report.active === false ? "waits for its turn"
             : report.latency_now ? `${rate}, ${tenths(report.latency_now * 1000)} ms to the inbox`
             : rate;
+    }
+
+    /* Of a broker's queue or stream. */
+    saysOfQueue({type, depth, consumers}) {
+        const takers = consumers === 1 ? "1 consumer" : `${count(consumers)} consumers`;
+        return [type, depth === undefined ? "" : `depth ${count(depth)}`, takers].filter(Boolean).join(", ");
     }
 
     showReaders() {
@@ -157,16 +164,20 @@ class Picture {
         return path;
     }
 
-    /* Draw a path from card to card: straight to the next column, or where these are stacked, beside the cards. */
+    /* Draw a path from card to card: straight to the next column, or where these are stacked, beside the cards; within
+     * a column, as between an outbox and a broker's queue, round the corner. */
     placePath(path) {
         const origin = at("suite").getBoundingClientRect(), card = this.cards.get(path.dataset.from);
-        const from = card.getBoundingClientRect();
-        const to = this.cards.get(path.dataset.to).getBoundingClientRect();
+        const from = card.getBoundingClientRect(), next = this.cards.get(path.dataset.to);
+        const to = next.getBoundingClientRect();
         const right = from.right - origin.left;
         const start = from.top - origin.top + from.height / 2, end = to.top - origin.top + to.height / 2;
         if (to.left >= from.right) {
             const left = to.left - origin.left, middle = (right + left) / 2;
             path.setAttribute("d", `M${right} ${start}C${middle} ${start} ${middle} ${end} ${left} ${end}`);
+        } else if (next.parentElement === card.parentElement) {
+            const bend = right + 12 + Math.min(24, Math.abs(end - start) / 12);
+            path.setAttribute("d", `M${right} ${start}C${bend} ${start} ${bend} ${end} ${to.right - origin.left} ${end}`);
         } else {
             const lane = origin.width - this.lane(card), curve = 8;
             path.setAttribute("d", `M${right} ${start + 6}H${lane - curve}Q${lane} ${start + 6} ${lane} ${start + 6 + curve}`

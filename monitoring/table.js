@@ -8,7 +8,7 @@ class Table {
     /* By title: what a cell says, given the service's report and the suite. */
     static COLUMNS = {
         "state": ({name}, suite) => suite.state(name),
-        "pid": ({pid = ""}) => String(pid),
+        "pid": ({pid}) => String(pid || ""),        // a broker's queue has none
         "up": ({since}, suite) => since === undefined ? "" : duration(suite.time - since),
         "in/s": ({received_rate_now}) => tenths(received_rate_now),
         "out/s": ({sent_rate_now}) => tenths(sent_rate_now),
@@ -18,6 +18,7 @@ class Table {
         "out": ({sent}) => count(sent),
         "depth": ({depth}) => count(depth),
         "in flight": ({in_flight}) => count(in_flight),
+        "consumers": ({consumers}) => count(consumers),
         "dead letters": ({dead_letters}) => count(dead_letters),
         "ms now": ({latency_now}) => number(1, 1000)(latency_now),
         "p50 ms": ({latency_p50}) => number(1, 1000)(latency_p50),

@@ -16,14 +16,14 @@ from typing import Any
 
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, ConnectionHandler, LinkHandler
-from barker.amqp.link import Receiver, Sender
+from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import WAIT_SECONDS, Network, PeerHandler, PeerLink, sender_to
-from barker.amqp.message import encode_map
+from barker.amqp.message import decode_map, encode_map
 from barker.amqp.reactor import Reactor
 from barker.core.access import is_literal, on_loopback
-from barker.core.errors import NotAllowed, OtherData, not_here
+from barker.core.errors import InvalidField, NotAllowed, OtherData, PeerError, not_here
 from barker.core.gauges import Rate
-from barker.core.reports import AGENTS
+from barker.core.reports import AGENTS, checked
 from barker.core.routing import Route, normalised
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ REPORT_SECONDS = 1.0
 AGREE_SECONDS = 0.5
 """The longest wait before one of several directories is asked again: soon after it is back it knows what the
 others know."""
+
+REPORT_BYTES = 64 * 1024
+"""No report is larger."""
 
 LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""
@@ -147,6 +150,29 @@ class _Registration(PeerHandler[Sender]):
             log.error("the directory refuses this service: %s", condition)
         self._refused = str(condition)
         return True
+
+
+class AgentReader(PeerHandler[Receiver]):
+    """The link to one agent, whose reports are checked."""
+
+    def __init__(self, address: str, on_report: Callable[[str, dict[str, Any]], None]) -> None:
+        """`on_report` is told the agent's address, and each report."""
+        self._address, self._on_report = address, on_report
+        self._complained = False
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        try:
+            if len(data) > REPORT_BYTES:
+                raise InvalidField(f"a report may have {REPORT_BYTES} bytes at most; it has {len(data)}")
+            report = checked(decode_map(data)[1], self._address)
+        except PeerError as error:
+            # It says the same each second: once is enough. It is settled, so there is nothing to reject.
+            if not self._complained:
+                log.warning("%s is left out: %s", self._address, error)
+            self._complained = True
+        else:
+            self._on_report(self._address, report)
 
 
 def agent_alone(

@@ -9,6 +9,7 @@ broker's node ``/management`` (:class:`Management`).
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections import deque
@@ -25,7 +26,7 @@ from barker.amqp.links import Network, PeerHandler, PeerLink, Place
 from barker.amqp.outbound import Outbound
 from barker.amqp.reactor import Reactor
 from barker.amqp.sasl import ForeignClient
-from barker.core.broker import Broker, Queue, address_of
+from barker.core.broker import Broker, Queue, address_of, reports_of, used
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ class Management(LinkHandler):
         # One without a body has the value null, which Proton does not write.
         self._waiting.append(bytes(request.encode()) + (b"\x00\x53\x77\x40" if body is None else b""))
         self.on_credit(self._sender)
+
+    @property
+    def asked(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._asked)
 
     def on_credit(self, link: Sender) -> None:
         """The broker takes requests."""
@@ -211,3 +217,35 @@ def from_broker(
         return link
 
     return PeerLink(network, address_of(name), handler, attach)
+
+
+class BrokerWatch:
+    """How what services use of a broker does, looked at again and again."""
+
+    def __init__(self, reactor: Reactor, broker: Broker) -> None:
+        self._network = BrokerNetwork(reactor, broker, (), log.error)
+        self._answers: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._clock, self._broker = reactor.clock, broker
+        self._turn = 0
+
+    def reports(self, reports: Sequence[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
+        """Reports on the queues and streams that services say they use, none older than so many seconds."""
+        self._ask(used(reports))
+        now = self._clock()
+        self._answers = {name: told for name, told in self._answers.items() if now - told[0] < seconds}
+        answers = {name: answer for name, (_, answer) in sorted(self._answers.items())}
+        return reports_of(self._broker, answers, reports)
+
+    def _ask(self, names: Sequence[str]) -> None:
+        network, management = self._network, self._network.management
+        if management is not None:
+            if not management.asked:
+                for name in names:
+                    management.request("GET", address_of(name), None, functools.partial(self._answered, name))
+        elif names:
+            network.connection(network.directories[self._turn % len(network.directories)])
+            self._turn += 1
+
+    def _answered(self, name: str, status: int, body: Any) -> None:
+        if status == 200 and isinstance(body, dict):
+            self._answers[name] = self._clock(), body

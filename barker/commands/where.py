@@ -98,10 +98,13 @@ def users_in(where: Where | None, data: Path) -> Where:
 
 
 def count_and_url(given: tuple[int | PostgresUrl, ...]) -> tuple[int | None, PostgresUrl | None]:
-    """Of an option that may be said twice: how many, and where.
+    """Of an option that may be said twice: how many, and where. The variable may say where, too.
 
     :raises Mistake: when one is said twice.
     """
+    if not any(isinstance(each, PostgresUrl) for each in given):
+        told = os.environ.get("BARKER_USERS", "").split()
+        given = (*given, *(PostgresUrl.parse(each) for each in told if is_postgres_url(each)))
     counts = [each for each in given if isinstance(each, int)]
     urls = [each for each in given if isinstance(each, PostgresUrl)]
     if len(counts) > 1 or len(urls) > 1:

@@ -7,7 +7,7 @@ and bounds of theirs are here. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -148,3 +148,47 @@ def inboxes(users: int = 1) -> list[Queue]:
         "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
     }
     return [Queue(name, bounds) for name in inbox_names(users)]
+
+
+# How it does, for the monitor
+
+
+def used(reports: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The queues and streams that services say they use, in order."""
+    return sorted({name for report in reports for name in str(report.get("broker", "")).split()})
+
+
+def reports_of(
+    broker: Broker, answers: Mapping[str, Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """How queues and streams do, as if each were a service that reports, by the broker's `answers` by name.
+
+    Who takes from each, and how much, is told by the services' own `reports`. Depths are in the broker's
+    messages, each of up to a hundred barks.
+    """
+    host, port = broker.places[0]
+    found = []
+    for name, answer in answers.items():
+        attached = [each for each in reports if each.get("takes") == name]
+        takers = [each for each in attached if each.get("active") is not False]
+        depth = int(answer.get("message_count") or 0)
+        kind = "stream" if answer.get("type") == "stream" else "queue"
+        found.append(
+            {
+                "name": name,
+                "type": kind,
+                "host": host,
+                "port": port,
+                "pid": 0,
+                # RabbitMQ 4.0 counts those alone that are active, and of streams none.
+                "consumers": max(int(answer.get("consumer_count") or 0), len(attached)),
+                "consumer": " ".join(f"{each['host']}:{each['port']}" for each in takers),
+                **{
+                    key: sum(each.get(of) or 0 for each in takers)
+                    for key, of in (("sent_rate", "received_rate"), ("sent_rate_now", "received_rate_now"))
+                },
+                **({"dead_letters": depth} if name == DEAD_LETTERS else {}),
+                **({"depth": depth, "depth_peak": depth} if kind == "queue" and name != DEAD_LETTERS else {}),
+            }
+        )
+    return found

@@ -32,14 +32,24 @@ MOST_NUMBER = 2**53
 LAST_TIME = 253_402_300_799
 """The last second of the year 9999, in seconds since 1970: no calendar goes further."""
 
-TEXTS = frozenset(("address", "command", "consumer", "inbox", "mode", "outbox"))
+TEXTS = frozenset(("address", "broker", "command", "consumer", "inbox", "mode", "outbox", "takes"))
 """Fields that are a text."""
 
 NUMBERS = frozenset(
     (
         *("counted_at", "handed_on", "handed_on_before", "held", "held_tried"),
         *("put", "put_again", "put_before"),
-        *("agents", "connections", "cpu", "dead_letters", "delivered", "depth", "depth_peak", "files"),
+        *(
+            "agents",
+            "connections",
+            "consumers",
+            "cpu",
+            "dead_letters",
+            "delivered",
+            "depth",
+            "depth_peak",
+            "files",
+        ),
         *(
             "in_flight",
             "journal_bytes",

@@ -162,7 +162,8 @@ class TimelineCopy(TimelineManifold):
 
     def state(self) -> dict[str, Any]:
         """As of any timelines; and the place in the stream."""
-        return {**super().state(), "offset": self.journal.offset}
+        name = PREFIX + self.own_address
+        return {**super().state(), "broker": name, "takes": name, "offset": self.journal.offset}
 
 
 class _Stream(PeerHandler[Receiver]):

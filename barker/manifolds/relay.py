@@ -20,7 +20,7 @@ from barker.amqp.rabbitmq import BrokerNetwork, ToBroker
 from barker.amqp.service import Service, Serving, only_send
 from barker.core.access import check_author
 from barker.core.barks import Bark, Follow
-from barker.core.broker import Broker, outbox_names, outboxes
+from barker.core.broker import DEAD_LETTERS, Broker, outbox_names, outboxes
 from barker.core.errors import LimitExceeded, PeerError
 from barker.core.gauges import Peak
 from barker.core.partitions import number_of
@@ -52,7 +52,8 @@ class Relay(Service):
         super().__init__(serving)
         network = BrokerNetwork(self.reactor, broker, outboxes(authors), self._never)
         self._check, self._max_message_size = check, max_message_size
-        self._queues = [ToBroker(network, name) for name in outbox_names(authors)]
+        self._names = outbox_names(authors)
+        self._queues = [ToBroker(network, name) for name in self._names]
         self._producers: dict[Receiver, None] = {}
         self._full = False
         self.rejected = 0
@@ -128,14 +129,16 @@ class Relay(Service):
     def _report(self) -> QueueReport:
         in_flight = sum(queue.in_flight for queue in self._queues)
         consumers = sum(bool(queue.place) for queue in self._queues)
-        return QueueReport(self.serving.address, self.in_hand(), in_flight, consumers)
+        to = " ".join(self._names)
+        return QueueReport(self.serving.address, self.in_hand(), in_flight, consumers, consumer=to)
 
     def state(self) -> dict[str, Any]:
         """How much waits here for the broker, and where that is."""
         depth = self.in_hand()
         return {
-            "mode": "push",
-            "consumer": self._queues[0].place,
+            "mode": "relay",
+            "broker": " ".join([*self._names, DEAD_LETTERS]),
+            "consumer": " ".join(self._names),
             "depth": depth,
             "depth_peak": max(depth, self._peak.highest(self.reactor.clock())),
             "in_flight": self._report().in_flight,

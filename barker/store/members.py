@@ -32,9 +32,6 @@ class Roll:
     def begin(self, call_soon: Callable[[Callable[[], None]], None], chance: Callable[[], float]) -> None:
         """The reactor begins; `call_soon` has something called in it, `chance` is from 0 to 1."""
 
-    def close(self) -> None:
-        """Nobody is asked for any more."""
-
     def require(self, name: str) -> None:
         """See that there is such a user.
 

@@ -430,7 +430,7 @@ class PostgresUsers:
 
     def _told(self, error: psycopg.Error) -> StorageError:
         """What went wrong, and what a person can do."""
-        why = " ".join(str(error).split())
+        why = " ".join((error.diag.message_primary or str(error)).split())
         if self._url.password:
             why = why.replace(self._url.password, "***")
         match error:

@@ -34,10 +34,6 @@ class PostgresMembers(Roll):
         self._desk = Beside(self._users, call_soon, chance, self._look)
         self._look()
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self._desk.close()
-
     def require(self, name: str) -> None:
         """See that there is such a user."""
         if name not in self._names and self._current:

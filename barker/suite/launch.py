@@ -173,7 +173,7 @@ class Launcher(Service):
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
             show(f"The dashboard: {'  or  '.join(dashboard)}")
-        if shape.port_offset or shape.data != Path(DATA).resolve():
+        if shape.port_offset or shape.advertised or shape.data != Path(DATA).resolve():
             variables = f"BARKER_DIRECTORY={shape.directory_places}"
             variables += f" BARKER_DATA={shlex.quote(str(shape.data))}"
             variables += f" BARKER_TLS={shlex.quote(str(shape.tls))}" if shape.tls else ""

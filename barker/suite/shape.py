@@ -231,7 +231,7 @@ _RELAY = (
 )
 """What an outbox is for with a broker, and its command."""
 
-BROKERED = ("inbox", "outbox", "bizlogic")
+BROKERED = ("inbox", "outbox", "bizlogic", "monitor")
 """Who speaks with the broker."""
 
 BROKER = "BARKER_BROKER"

@@ -50,15 +50,16 @@ class BrokeredBizlogic(Bizlogic):
         super().__init__(serving, users, streams, partition)
         self._letters = ToBroker(self._to, DEAD_LETTERS, bundles=False)
         self._queue = _Queue(self)
-        name = outbox_names(self._authors)[partition.number if partition else 0]
-        from_broker(self._to, name, self._queue, 0)
+        self._takes = outbox_names(self._authors)[partition.number if partition else 0]
+        from_broker(self._to, self._takes, self._queue, 0)
 
     def outbounds(self, inboxes: int) -> list[Outbound]:
         """The ways to so many streams."""
         needed = [*outboxes(self._authors), *streams_for(inboxes)]
         self._to = BrokerNetwork(self.reactor, self._broker, needed, self._never)
         most, memory = self.reactor.system.bounds.on_their_way, ON_THEIR_WAY // inboxes
-        return [ToBroker(self._to, name, most, memory) for name in inbox_names(inboxes)]
+        self._streams = inbox_names(inboxes)
+        return [ToBroker(self._to, name, most, memory) for name in self._streams]
 
     def on_target(self, link: Receiver, address: str) -> LinkHandler:
         """Nobody sends here."""
@@ -76,7 +77,9 @@ class BrokeredBizlogic(Bizlogic):
 
     def state(self) -> dict[str, Any]:
         """As of any bizlogic; it is active once the broker has given it something."""
-        return {**super().state(), "active": self._queue.given}
+        streams = " ".join(self._streams)
+        used = {"broker": f"{self._takes} {DEAD_LETTERS} {streams}", "takes": self._takes}
+        return {**super().state(), **used, "inbox": streams, "active": self._queue.given}
 
     def in_hand(self) -> int:
         """What is begun, and dead letters that are on their way."""

@@ -12,8 +12,11 @@ from barker.core.broker import (
     inboxes,
     outbox_names,
     outboxes,
+    reports_of,
+    used,
 )
 from barker.core.errors import Mistake
+from barker.core.reports import checked
 
 
 def test_url() -> None:
@@ -79,3 +82,35 @@ def test_declarations() -> None:
     assert stream.arguments["x-queue-type"] == "stream"
     assert stream.arguments["x-max-age"] == "7D"
     assert stream.declaration["durable"] is True
+
+
+ANSWERS = {
+    "barker-inbox": {"type": "stream", "message_count": 9, "consumer_count": 0},
+    "barker-outbox": {"type": "quorum", "message_count": 3, "consumer_count": 1},
+    DEAD_LETTERS: {"type": "quorum", "message_count": 1, "consumer_count": 0},
+}
+
+SERVICES = [
+    {"host": "rex", "port": 1, "takes": "barker-outbox", "active": True, "received_rate": 2.5},
+    {"host": "rex", "port": 2, "takes": "barker-outbox", "active": False, "received_rate": 0.0},
+    {"host": "rex", "port": 3, "takes": "barker-inbox", "received_rate": 2.0, "broker": "barker-inbox"},
+    {"host": "rex", "port": 4, "takes": "barker-inbox", "received_rate": None, "broker": f"a {DEAD_LETTERS}"},
+]
+
+
+def test_which_queues_are_used() -> None:
+    assert used(SERVICES) == ["a", "barker-inbox", DEAD_LETTERS]
+
+
+def test_how_queues_do() -> None:
+    """Depth, consumers, and which of them is active; each is a report that others take as such."""
+    broker = Broker.parse("amqp://guest:secret@ann:5692,ben")
+    stream, queue, letters = reports_of(broker, ANSWERS, SERVICES)
+    assert (queue["depth"], queue["consumers"], queue["consumer"]) == (3, 2, "rex:1")
+    assert queue["sent_rate"] == 2.5
+    assert (stream["type"], stream["consumers"], stream["consumer"]) == ("stream", 2, "rex:3 rex:4")
+    assert "depth" not in stream
+    assert letters["dead_letters"] == 1
+    assert "depth" not in letters
+    for report in (stream, queue, letters):
+        assert checked(report, "agents/ann-5692") == report

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from barker.amqp.message import decode_map
+from barker.core.reports import reports_in
 from tests.harness import Client, Launched, wait_for
 from tests.scale.rabbitmq import Node
 
@@ -26,10 +28,46 @@ def node() -> Iterator[Node]:
         node.end()
 
 
+def queues_are_told(messages: list[bytes]) -> bool:
+    """Whether the monitor's last message tells of each queue and stream what is so."""
+    told = reports_in(decode_map(messages[-1])[1])[1] if messages else []
+    reports = {report["name"]: report for report in told}
+    queues = {name: report for name, report in reports.items() if report["type"] in ("queue", "stream")}
+    active = [f"{each['host']}:{each['port']}" for each in told if each.get("active")]
+    if {name: (each["type"], each["consumers"]) for name, each in queues.items()} != {
+        "barker-outbox-1-of-2": ("queue", 2),
+        "barker-outbox-2-of-2": ("queue", 2),
+        "barker-outbox-dead-letters": ("queue", 0),
+        "barker-inbox-1-of-2": ("stream", 2),
+        "barker-inbox-2-of-2": ("stream", 2),
+    }:
+        return False
+    outboxes, inboxes = (
+        [queues[f"barker-{name}-{part}-of-2"] for part in (1, 2)] for name in ("outbox", "inbox")
+    )
+    return (
+        sorted(active) == sorted(queue["consumer"] for queue in outboxes)
+        and all(len(stream["consumer"].split()) == 2 for stream in inboxes)
+        and all(queue["sent_rate"] > 0 for queue in outboxes)
+        and queues["barker-outbox-dead-letters"]["dead_letters"] == 0
+    )
+
+
 def test_launched(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its barks arrive, also when broker and one inbox of each part start again; nobody sees the password."""
     monkeypatch.setenv("BARKER_BROKER", node.url)
-    shape = ("--users", str(USERS), "--inboxes", "2", "--copies", "2", "--partitions", "2", "--keep-alive")
+    shape = (
+        "--users",
+        str(USERS),
+        "--inboxes",
+        "2",
+        "--copies",
+        "2",
+        "--partitions",
+        "2",
+        "--keep-alive",
+        "--monitoring",
+    )
     suite = Launched(tmp_path, "launch.py", *shape, "--rate", "20")
     try:
         suite.wait_until_ready()
@@ -40,6 +78,8 @@ def test_launched(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert sum("--history" in command for command in commands) == 4
         assert not list(suite.data.glob("outbox*"))
         client.read("ark3")
+        told = client.receive_raw("monitor")
+        wait_for(lambda: queues_are_told(told), "the monitor tells of the broker's queues")
         first = client.bark("ark3", "before")
         wait_for(lambda: first.id in client.arrived, "a bark arrives")
         node.signal(signal.SIGTERM)

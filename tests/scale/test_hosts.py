@@ -227,6 +227,7 @@ def test_a_launched_suite_is_reached_from_another_host_where_it_is_advertised(tm
         wait_for(lambda: "Ready after" in launched.log, "the suite is ready")
         assert f"Open https://{one.address}:5673/" in launched.log
         places = f"{one.address}:5672,{one.address}:5675"
+        assert f"for its commands: export BARKER_DIRECTORY={places} " in launched.log
         operator = credentials(tls, OPERATOR)
         with contextlib.closing(Client(places, credentials=operator, begin=two.enter)) as client:
             client.read("ark3")

@@ -219,7 +219,7 @@ def test_with_a_broker(tmp_path: Path) -> None:
     assert not any("secret" in word for program in programs for word in program.arguments)
     assert "secret" not in repr(programs)
     brokered = {program.kind for program in programs if program.variables}
-    assert brokered == {"inbox", "outbox", "bizlogic"}
+    assert brokered == {"inbox", "outbox", "bizlogic", "monitor"}
     outbox = next(program for program in programs if program.kind == "outbox")
     assert outbox.variables == (("BARKER_BROKER", "amqp://guest:secret@127.0.0.1:5692"),)
     assert "--push" not in outbox.arguments

@@ -38,8 +38,8 @@ def test_others_come_by_the_port_that_is_advertised(suite: Suite, client: Client
 
 def test_a_port_that_leads_nowhere_is_no_harm_to_others(suite: Suite, client: Client) -> None:
     suite.start("manifold", "orders", "--advertise", f"127.0.0.1:{free_port()}")
-    suite.start("manifold", "bills")
+    suite.start("manifold", "news")
     client.send_raw("orders", b"for nobody")
-    client.send_raw("bills", encode_bark(Bark(new_id(), "ark3", "woof", now())))
-    wait_for(lambda: client.accepted, "a bill is accepted")
+    client.send_raw("news", encode_bark(Bark(new_id(), "ark3", "woof", now())))
+    wait_for(lambda: client.accepted, "news is accepted")
     assert len(client.accepted) == 1
