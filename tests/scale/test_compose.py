@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ import pytest
 from barker.web import metrics
 from tests.dockerfile import Stage
 from tests.harness import ROOT, wait_for
+from tests.scale.forward import forwarded
 from tests.scale.hosts import Host, hosts, needs_hosts
 from tests.scale.linters import documents, done, tool
+from tests.scale.postgresql import Postgres
+from tests.scale.rabbitmq import Node
 from tests.scale.web import ask
 
 pytest_plugins = ["tests.scale.image"]
@@ -32,10 +36,11 @@ pytest_plugins = ["tests.scale.image"]
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first makes the image.
 
 
-def composed(profile: str = "") -> dict[str, Any]:
+def composed(profile: str = "", *options: str, **variables: str) -> dict[str, Any]:
     """The services that compose would start, as it has read them."""
-    compose = [tool("docker-compose"), "-f", "compose.yaml"]
-    [read] = documents(done(*compose, "config", env={"PATH": os.environ["PATH"], "HTTPS_PORT": "8443"}))
+    environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "8443", **variables}
+    compose = [tool("docker-compose"), "-f", "compose.yaml", *options]
+    [read] = documents(done(*compose, "config", env=environment))
     services: dict[str, Any] = read["services"]
     return {
         name: service for name, service in services.items() if profile in service.get("profiles", [""])
@@ -45,7 +50,7 @@ def composed(profile: str = "") -> dict[str, Any]:
 @pytest.fixture
 def network(image: Stage) -> Iterator[dict[str, Host]]:
     """A host for each service, by whose name the others find it."""
-    names = [*composed(), "operator"]
+    names = [*composed(), *composed("operator"), *composed("scale")]
     with hosts(len(names)) as made:
         there = dict(zip(names, made, strict=True))
         lines = (f"{host.address} {name}\n" for name, host in there.items())
@@ -85,16 +90,55 @@ def words(service: dict[str, Any], key: str) -> list[str]:
     return found if isinstance(found, list) else shlex.split(found)
 
 
+def prepared(volumes: Volumes, prepare: dict[str, Any]) -> Stage:
+    """The container that makes what there is before the first start, when it has done that."""
+    root = replace(volumes.of(prepare), user=prepare["user"])
+    made = root.run(*words(prepare, "entrypoint"), **prepare["environment"])
+    assert (made.returncode, made.stderr) == (0, "")
+    return root
+
+
+@contextlib.contextmanager
+def started(
+    volumes: Volumes, services: dict[str, Any], network: dict[str, Host]
+) -> Iterator[dict[str, Any]]:
+    """Those of the services that are Barker's; within it they run, and are well."""
+    ours = {name: service for name, service in services.items() if service["image"] == "barker"}
+    del ours["prepare"]
+    with contextlib.ExitStack() as ends:
+        asking = {}
+        for name, service in ours.items():
+            container, variables = volumes.of(service, network[name]), service["environment"]
+            assert container.read_only
+            says = container.says
+            command = container.command(*says["ENTRYPOINT"], *words(service, "command"), **variables)
+            running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            ends.callback(running.wait, 20)
+            ends.callback(running.terminate)
+            asking[name] = partial(container.run, *says["HEALTHCHECK"], **variables)
+        for name, ask_it in asking.items():
+            wait_for(lambda ask_it=ask_it: ask_it().returncode == 0, f"{name} is well", 60)
+        yield ours
+
+
+def bark(container: Stage, variables: dict[str, str]) -> None:
+    """Somebody barks, and the bark is on a timeline."""
+    barker = partial(container.run, "barker", **variables)
+    said = barker("bark", "ark3", "Woof in a container")
+    assert said.stdout.startswith("accepted by the outbox at outbox-"), said.stderr
+
+    def there() -> bool:
+        return "Woof in a container" in barker("listen", "ark3", "--count", "1").stdout
+
+    wait_for(there, "the bark is there")
+
+
 @needs_hosts
 def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], tmp_path: Path) -> None:
     services, volumes = composed(), Volumes(image, tmp_path)
-    prepare = services.pop("prepare")
-    ours = {name: service for name, service in services.items() if service["image"] == "barker"}
-    assert set(services) - set(ours) == {"nginx", "prometheus", "grafana"}
-    for _ in range(2):  # Also when all is there already.
-        root = replace(volumes.of(prepare), user=prepare["user"])
-        made = root.run(*words(prepare, "entrypoint"), **prepare["environment"])
-        assert (made.returncode, made.stderr) == (0, "")
+    prepare = services["prepare"]
+    root = prepared(volumes, prepare)
+    prepared(volumes, prepare)  # When all is there already.
     key = tmp_path / "keys" / "key"
     assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (10001, 0o600)
     assert not list((tmp_path / "keys").rglob("authority.key"))
@@ -105,27 +149,9 @@ def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], 
     assert certificate.read_bytes() != before
 
     [operator] = composed("operator").values()
-
-    def said(*order: str) -> str:
-        container = volumes.of(operator, network["operator"])
-        ran = container.run(*image.says["ENTRYPOINT"], *order, **operator["environment"])
-        return ran.stdout if ran.returncode == 0 else ""
-
     with contextlib.ExitStack() as ends:
-        for name, service in ours.items():
-            container, variables = volumes.of(service, network[name]), service["environment"]
-            assert container.read_only
-            command = container.command(*image.says["ENTRYPOINT"], *words(service, "command"), **variables)
-            running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-            ends.callback(running.wait, 20)
-            ends.callback(running.terminate)
-
-            def well(container: Stage = container, variables: dict[str, str] = variables) -> bool:
-                return container.run(*image.says["HEALTHCHECK"], **variables).returncode == 0
-
-            wait_for(well, f"{name} is well", 60)
-        assert said("bark", "ark3", "Woof in a container").startswith("accepted by the outbox at outbox-")
-        wait_for(lambda: "Woof in a container" in said("listen", "ark3", "--count", "1"), "the bark is there")
+        ours = ends.enter_context(started(volumes, services, network))
+        bark(volumes.of(operator, network["operator"]), operator["environment"])
         url, authority = scraped()
         # In Prometheus' image one is nobody.
         scraper = replace(volumes.of(services["prometheus"], network["prometheus"]), user="65534", work="/")
@@ -182,6 +208,49 @@ def nginx_configuration(folder: Path, gateway: str) -> str:
     places = "".join(f"{name}_temp_path {folder / name};" for name in temporary)
     main = f"daemon off; user root; pid {folder / 'pid'}; error_log {folder / 'error.log'}; events {{}}"
     return f"{main} http {{ access_log off; {places}\n{text} }}"
+
+
+SCALE = "--env-file", "deploy/scale.env"
+"""With these options compose starts engines, too."""
+
+
+def test_engines_and_suite_have_the_same_password() -> None:
+    engines, suite = composed("scale", *SCALE), composed("", *SCALE)
+    password = engines["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert engines["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"] == password
+    users, broker = f"postgresql://barker:{password}@postgres/barker", f"amqp://barker:{password}@rabbitmq:5672"
+    assert suite["bizlogic-1"]["environment"]["BARKER_USERS"] == users
+    for name in ("inbox", "outbox-2"):
+        assert suite[name]["environment"]["BARKER_USERS_FILE"] == users
+        assert suite[name]["environment"]["BARKER_BROKER"] == broker
+
+
+@needs_hosts
+@pytest.mark.parametrize("broker", [False, True], ids=["PostgreSQL", "RabbitMQ too"])
+def test_with_engines_it_is_one_too(
+    image: Stage, network: dict[str, Host], postgres: Postgres, tmp_path: Path, broker: bool
+) -> None:
+    postgres.fresh()
+    # As in deploy/scale.env, but for the passwords.
+    here = {"USERS_AT": postgres.url().replace(f"127.0.0.1:{postgres.port}", "postgres")}
+    with contextlib.ExitStack() as ends:
+        ends.enter_context(forwarded(network["postgres"], 5432, postgres.port))
+        if broker:
+            node = Node()
+            ends.callback(node.end)
+            node.start()
+            ends.enter_context(forwarded(network["rabbitmq"], 5672, node.port))
+            here["BROKER"] = node.url.replace(f"127.0.0.1:{node.port}", "rabbitmq:5672")
+        else:
+            here |= {"BROKER": "", "PUSH": "bizlogic"}
+        services, volumes = composed("", *SCALE, **here), Volumes(image, tmp_path)
+        prepared(volumes, services["prepare"])
+        operator = composed("operator", *SCALE, **here)["operator"]
+        container, variables = volumes.of(operator, network["operator"]), operator["environment"]
+        made = container.run("barker", "users", "make", "--users", "5", **variables)
+        assert made.returncode == 0, made.stderr
+        ends.enter_context(started(volumes, services, network))
+        bark(container, variables)
 
 
 def test_prometheus_takes_its_configuration_and_rules() -> None:
