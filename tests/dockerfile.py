@@ -80,6 +80,8 @@ class Stage:
     """ENTRYPOINT, CMD and HEALTHCHECK, as lists of words."""
     volumes: dict[str, Path] = field(default_factory=dict)
     """What is mounted where inside."""
+    within: tuple[str, ...] = ()
+    """What a command begins with that is run in another network than ours."""
     read_only: bool = False
     """Whether nothing else can be written, but /tmp."""
 
@@ -91,14 +93,16 @@ class Stage:
         mounts += [f"mount -o remount,bind,ro {root}"] if self.read_only else []
         mounts += [f"mount -t proc proc {root}/proc", f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp"]
         for inside, outside in self.volumes.items():
+            at = self.path(inside)
+            at.parent.mkdir(parents=True, exist_ok=True)
             if outside.is_dir():
-                self.path(inside).mkdir(parents=True, exist_ok=True)
+                at.mkdir(exist_ok=True)
             else:
-                self.path(inside).touch()
-            mounts.append(f"mount --bind {shlex.quote(str(outside))} {shlex.quote(str(self.path(inside)))}")
+                at.touch()
+            mounts.append(f"mount --bind {shlex.quote(str(outside))} {shlex.quote(str(at))}")
         inside = f"cd {shlex.quote(self.work)} && exec {shlex.join(words)}"
         return [
-            *("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec"),
+            *(*self.within, "unshare", "--mount", "--propagation", "private", "--", "sh", "-ec"),
             "; ".join([*mounts, 'exec chroot "$@"']),
             *("sh", f"--userspec={self.user}:{self.user}", str(self.folder)),
             *("env", "-i", *(f"{key}={value}" for key, value in variables.items()), "sh", "-c", inside),

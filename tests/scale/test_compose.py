@@ -1,6 +1,6 @@
 """The suite of `compose.yaml`, without an engine: what compose would start is started, in the image.
 
-Each service has its command, variables, user, volumes and healthcheck, and an address of its own that its
+Each service has its command, variables, user, volumes and healthcheck, and is on a host of its own that its
 name stands for. nginx is this machine's, with the template that its container has.
 """
 
@@ -11,11 +11,11 @@ import json
 import os
 import re
 import shlex
-import ssl
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
-from http.client import HTTPSConnection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,24 @@ import pytest
 
 from barker.web import metrics
 from tests.dockerfile import Stage
-from tests.harness import ROOT, free_port, wait_for
+from tests.harness import ROOT, wait_for
+from tests.scale.forward import forwarded
+from tests.scale.hosts import Host, hosts, needs_hosts
 from tests.scale.linters import documents, done, tool
+from tests.scale.postgresql import Postgres
+from tests.scale.rabbitmq import Node
+from tests.scale.web import ask
 
 pytest_plugins = ["tests.scale.image"]
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first makes the image.
 
 
-def composed(profile: str = "") -> dict[str, Any]:
+def composed(profile: str = "", *options: str, **variables: str) -> dict[str, Any]:
     """The services that compose would start, as it has read them."""
-    compose = [tool("docker-compose"), "-f", "compose.yaml"]
-    [read] = documents(done(*compose, "config", env={"PATH": os.environ["PATH"]}))
+    environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "8443", **variables}
+    compose = [tool("docker-compose"), "-f", "compose.yaml", *options]
+    [read] = documents(done(*compose, "config", env=environment))
     services: dict[str, Any] = read["services"]
     return {
         name: service for name, service in services.items() if profile in service.get("profiles", [""])
@@ -42,13 +48,14 @@ def composed(profile: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture
-def network(image: Stage) -> dict[str, str]:
-    """An address of this machine for each service, and the names in the image."""
-    names = [*composed(), "autobark"]
-    addresses = {name: f"127.0.1.{number}" for number, name in enumerate(names, 1)}
-    lines = (f"{address} {name}\n" for name, address in addresses.items())
-    image.path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
-    return addresses
+def network(image: Stage) -> Iterator[dict[str, Host]]:
+    """A host for each service, by whose name the others find it."""
+    names = [*composed(), *composed("operator"), *composed("scale")]
+    with hosts(len(names)) as made:
+        there = dict(zip(names, made, strict=True))
+        lines = (f"{host.address} {name}\n" for name, host in there.items())
+        image.path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+        yield there
 
 
 class Volumes:
@@ -57,7 +64,7 @@ class Volumes:
     def __init__(self, image: Stage, folder: Path) -> None:
         self._image, self._folder = image, folder
 
-    def of(self, service: dict[str, Any]) -> Stage:
+    def of(self, service: dict[str, Any], host: Host | None = None) -> Stage:
         """A container of that service: a new volume is like the folder of the image that it covers."""
         mounted = {}
         for volume in service["volumes"]:
@@ -72,7 +79,10 @@ class Volumes:
                     os.chown(outside, like.st_uid, like.st_gid)
                     outside.chmod(like.st_mode)
             mounted[inside] = outside
-        return replace(self._image, volumes=mounted, read_only=bool(service.get("read_only")))
+        within = tuple(host.within) if host is not None else ()
+        return replace(
+            self._image, volumes=mounted, within=within, read_only=bool(service.get("read_only"))
+        )  # fmt: skip
 
 
 def words(service: dict[str, Any], key: str) -> list[str]:
@@ -80,85 +90,115 @@ def words(service: dict[str, Any], key: str) -> list[str]:
     return found if isinstance(found, list) else shlex.split(found)
 
 
-def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, str], tmp_path: Path) -> None:
-    services = composed()
-    prepare = services.pop("prepare")
+def prepared(volumes: Volumes, prepare: dict[str, Any]) -> Stage:
+    """The container that makes what there is before the first start, when it has done that."""
+    root = replace(volumes.of(prepare), user=prepare["user"])
+    made = root.run(*words(prepare, "entrypoint"), **prepare["environment"])
+    assert (made.returncode, made.stderr) == (0, "")
+    return root
+
+
+@contextlib.contextmanager
+def started(
+    volumes: Volumes, services: dict[str, Any], network: dict[str, Host]
+) -> Iterator[dict[str, Any]]:
+    """Those of the services that are Barker's; within it they run, and are well."""
     ours = {name: service for name, service in services.items() if service["image"] == "barker"}
-    assert set(services) - set(ours) == {"nginx", "prometheus", "grafana"}
-    volumes = Volumes(image, tmp_path)
-    for _ in range(2):  # Also when all is there already.
-        root = replace(volumes.of(prepare), user=prepare["user"])
-        made = root.run(*words(prepare, "entrypoint"), **prepare["environment"])
-        assert (made.returncode, made.stderr) == (0, "")
-    key = tmp_path / "keys" / "key"
-    assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (10001, 0o600)
-    assert not list((tmp_path / "keys").rglob("authority.key"))
-
-    [operator] = composed("operator").values()
-
-    def said(*order: str) -> str:
-        ran = volumes.of(operator).run(*image.says["ENTRYPOINT"], *order, **operator["environment"])
-        return ran.stdout if ran.returncode == 0 else ""
-
+    del ours["prepare"]
     with contextlib.ExitStack() as ends:
+        asking = {}
         for name, service in ours.items():
-            container, variables = volumes.of(service), service["environment"]
+            container, variables = volumes.of(service, network[name]), service["environment"]
             assert container.read_only
-            command = container.command(*image.says["ENTRYPOINT"], *words(service, "command"), **variables)
+            says = container.says
+            command = container.command(*says["ENTRYPOINT"], *words(service, "command"), **variables)
             running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
             ends.callback(running.wait, 20)
             ends.callback(running.terminate)
+            asking[name] = partial(container.run, *says["HEALTHCHECK"], **variables)
+        for name, ask_it in asking.items():
+            wait_for(lambda ask_it=ask_it: ask_it().returncode == 0, f"{name} is well", 60)
+        yield ours
 
-            def well(container: Stage = container, variables: dict[str, str] = variables) -> bool:
-                return container.run(*image.says["HEALTHCHECK"], **variables).returncode == 0
 
-            wait_for(well, f"{name} is well", 60)
-        assert said("bark", "ark3", "Woof in a container").startswith("accepted by the outbox at outbox-")
-        wait_for(lambda: "Woof in a container" in said("listen", "ark3", "--count", "1"), "the bark is there")
-        metrics = metrics_of(volumes.of(services["prometheus"]))
-        wait_for(lambda: all(f"@{name}" in metrics() for name in ours), "the figures of all are told")
+def bark(container: Stage, variables: dict[str, str]) -> None:
+    """Somebody barks, and the bark is on a timeline."""
+    barker = partial(container.run, "barker", **variables)
+    said = barker("bark", "ark3", "Woof in a container")
+    assert said.stdout.startswith("accepted by the outbox at outbox-"), said.stderr
+
+    def there() -> bool:
+        return "Woof in a container" in barker("listen", "ark3", "--count", "1").stdout
+
+    wait_for(there, "the bark is there")
+
+
+@needs_hosts
+def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], tmp_path: Path) -> None:
+    services, volumes = composed(), Volumes(image, tmp_path)
+    prepare = services["prepare"]
+    root = prepared(volumes, prepare)
+    prepared(volumes, prepare)  # When all is there already.
+    key = tmp_path / "keys" / "key"
+    assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (10001, 0o600)
+    assert not list((tmp_path / "keys").rglob("authority.key"))
+    certificate = tmp_path / "keys" / "tls" / "service-outbox.pem"
+    before = certificate.read_bytes()
+    assert root.run("barker", "certs", "renew", "/etc/authority").returncode == 0
+    assert root.run(*words(prepare, "entrypoint"), **prepare["environment"]).returncode == 0
+    assert certificate.read_bytes() != before
+
+    [operator] = composed("operator").values()
+    with contextlib.ExitStack() as ends:
+        ours = ends.enter_context(started(volumes, services, network))
+        bark(volumes.of(operator, network["operator"]), operator["environment"])
+        url, authority = scraped()
+        # In Prometheus' image one is nobody.
+        scraper = replace(volumes.of(services["prometheus"], network["prometheus"]), user="65534", work="/")
+        wait_for(
+            lambda: all(f"@{name}" in ask(scraper, url, authority).text for name in ours),
+            "the figures of all are told",
+        )
+        if not (nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")):
+            pytest.skip("all but nginx, which is not there")
         front = tmp_path / "nginx.conf"
-        port = free_port()
-        front.write_text(nginx_configuration(tmp_path, network["gateway"], port))
-        command = [tool("nginx"), "-c", str(front), "-p", str(tmp_path), "-e", str(tmp_path / "log")]
+        front.write_text(nginx_configuration(tmp_path, network["gateway"].address))
+        within = network["nginx"].within
+        command = [*within, nginx, "-c", str(front), "-p", str(tmp_path), "-e", str(tmp_path / "log")]
         running = subprocess.Popen(command)
         ends.callback(running.wait, 20)
         ends.callback(running.terminate)
-        trust = ssl.create_default_context(cafile=str(tmp_path / "front" / "authority.pem"))
+        browser = replace(volumes.of(services["nginx"], network["nginx"]), user="0")
 
         def answer(path: str) -> int:
-            connection = HTTPSConnection("localhost", port, timeout=10, context=trust)
-            with contextlib.closing(connection), contextlib.suppress(ConnectionError):
-                connection.request("GET", path, headers={"Host": "localhost"})
-                return connection.getresponse().status
-            return 0
+            return ask(browser, f"https://localhost{path}", "/etc/front/authority.pem").status
 
         wait_for(lambda: answer("/") == 200, "the page is served")
         assert (answer("/healthz"), answer("/metrics"), answer("/monitoring/")) == (200, 404, 200)
+        people = volumes.of(operator).run(
+            "sh", "-c", "echo 'woof, said the dog' | barker people add ark3", **operator["environment"]
+        )
+        assert people.stdout == "ark3 may sign in\n", people.stderr
+        page = {"Origin": "https://localhost:8443"}
+        front_door = "https://localhost/sign-in", "/etc/front/authority.pem", page
+        assert ask(browser, *front_door, "ark3\nwoof, said the dog") == (200, "ark3")
+        assert ask(browser, *front_door, "ark3\nmeow").status == 403
 
 
-def metrics_of(image: Stage) -> Callable[[], str]:
-    """What Prometheus is told, where its configuration has it ask."""
+def scraped() -> tuple[str, str]:
+    """Where Prometheus asks, and the file with the authority that it trusts."""
     [configuration] = documents((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     [job] = configuration["scrape_configs"]
     [target] = job["static_configs"][0]["targets"]
-    script = (
-        "import ssl, sys, urllib.request as u;"
-        "c = ssl.create_default_context(cafile=sys.argv[2]);"
-        "print(u.urlopen(sys.argv[1], context=c).read().decode())"
-    )
-    asked = f"{job['scheme']}://{target}/metrics", job["tls_config"]["ca_file"]
-    nobody = replace(image, user="65534", work="/")  # As in Prometheus' image.
-    return lambda: nobody.run("/opt/barker/bin/python", "-c", script, *asked).stdout
+    return f"{job['scheme']}://{target}/metrics", job["tls_config"]["ca_file"]
 
 
-def nginx_configuration(folder: Path, gateway: str, port: int) -> str:
+def nginx_configuration(folder: Path, gateway: str) -> str:
     """nginx's, with the places of this test in it."""
     text = (ROOT / "deploy" / "nginx" / "barker.conf.template").read_text()
     for there, here in (
         ("${BARKER_NAME}", "localhost"),
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-        ("resolver 127.0.0.11 valid=5s;", ""),
+        ("resolver 127.0.0.11 valid=5s;", ""),  # Its network has no resolver.
         ("gateway:5673", f"{gateway}:5673"),
         ("/etc/front", str(folder / "front")),
     ):
@@ -168,6 +208,49 @@ def nginx_configuration(folder: Path, gateway: str, port: int) -> str:
     places = "".join(f"{name}_temp_path {folder / name};" for name in temporary)
     main = f"daemon off; user root; pid {folder / 'pid'}; error_log {folder / 'error.log'}; events {{}}"
     return f"{main} http {{ access_log off; {places}\n{text} }}"
+
+
+SCALE = "--env-file", "deploy/scale.env"
+"""With these options compose starts engines, too."""
+
+
+def test_engines_and_suite_have_the_same_password() -> None:
+    engines, suite = composed("scale", *SCALE), composed("", *SCALE)
+    password = engines["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert engines["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"] == password
+    users, broker = f"postgresql://barker:{password}@postgres/barker", f"amqp://barker:{password}@rabbitmq:5672"
+    assert suite["bizlogic-1"]["environment"]["BARKER_USERS"] == users
+    for name in ("inbox", "outbox-2"):
+        assert suite[name]["environment"]["BARKER_USERS_FILE"] == users
+        assert suite[name]["environment"]["BARKER_BROKER"] == broker
+
+
+@needs_hosts
+@pytest.mark.parametrize("broker", [False, True], ids=["PostgreSQL", "RabbitMQ too"])
+def test_with_engines_it_is_one_too(
+    image: Stage, network: dict[str, Host], postgres: Postgres, tmp_path: Path, broker: bool
+) -> None:
+    postgres.fresh()
+    # As in deploy/scale.env, but for the passwords.
+    here = {"USERS_AT": postgres.url().replace(f"127.0.0.1:{postgres.port}", "postgres")}
+    with contextlib.ExitStack() as ends:
+        ends.enter_context(forwarded(network["postgres"], 5432, postgres.port))
+        if broker:
+            node = Node()
+            ends.callback(node.end)
+            node.start()
+            ends.enter_context(forwarded(network["rabbitmq"], 5672, node.port))
+            here["BROKER"] = node.url.replace(f"127.0.0.1:{node.port}", "rabbitmq:5672")
+        else:
+            here |= {"BROKER": "", "PUSH": "bizlogic"}
+        services, volumes = composed("", *SCALE, **here), Volumes(image, tmp_path)
+        prepared(volumes, services["prepare"])
+        operator = composed("operator", *SCALE, **here)["operator"]
+        container, variables = volumes.of(operator, network["operator"]), operator["environment"]
+        made = container.run("barker", "users", "make", "--users", "5", **variables)
+        assert made.returncode == 0, made.stderr
+        ends.enter_context(started(volumes, services, network))
+        bark(container, variables)
 
 
 def test_prometheus_takes_its_configuration_and_rules() -> None:

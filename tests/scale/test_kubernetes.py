@@ -12,12 +12,10 @@ import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
-from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,9 @@ import pytest
 
 from tests.dockerfile import Stage
 from tests.harness import ROOT, wait_for
+from tests.scale.hosts import Host, hosts, needs_hosts
 from tests.scale.linters import documents, done, tool
+from tests.scale.web import ask
 
 pytest_plugins = ["tests.scale.image"]
 
@@ -40,16 +40,20 @@ Made = dict[str, Any]
 class Pod:
     """One of a StatefulSet, in the image; its volumes are folders, whose a cluster with fsGroup has them."""
 
-    def __init__(self, image: Stage, made: list[Made], of: Made, number: int, at: Path) -> None:
+    def __init__(
+        self, image: Stage, made: list[Made], of: Made, number: int, at: Path, host: Host
+    ) -> None:  # fmt: skip
         self.name = f"{of['metadata']['name']}-{number}"
         service, namespace = of["spec"]["serviceName"], of["metadata"]["namespace"]
         self.address = f"{self.name}.{service}.{namespace}.svc.cluster.local"
         spec = of["spec"]["template"]["spec"]
         self.first, self.containers = spec["initContainers"], spec["containers"]
-        self._image, self._at = image, at / self.name
+        self._at = at / self.name
         self._named = {(one["kind"], one["metadata"]["name"]): one for one in made}
         self._group = spec["securityContext"]["fsGroup"]
-        self._image = replace(image, user=str(spec["securityContext"]["runAsUser"]))
+        user = str(spec["securityContext"]["runAsUser"])
+        self._image = replace(image, user=user, within=tuple(host.within))
+        self.host = host
         for volume in (*spec["volumes"], *of["spec"].get("volumeClaimTemplates", ())):
             folder = self._at / (volume.get("name") or volume["metadata"]["name"])
             folder.mkdir(parents=True)
@@ -82,20 +86,9 @@ class Pod:
         if "exec" in asks:
             return container.run(*asks["exec"]["command"], **variables).returncode == 0
         get = asks["httpGet"]
-        trust = ssl._create_unverified_context()  # As kubelet does.
-        place = addresses_of(container)[self.address], get["port"]
-        connection = HTTPSConnection(*place, timeout=10, context=trust)
-        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
-            headers = {header["name"]: header["value"] for header in get["httpHeaders"]}
-            connection.request("GET", get["path"], headers=headers)
-            return connection.getresponse().status == 200
-        return False
-
-
-def addresses_of(image: Stage) -> dict[str, str]:
-    """What names stand for in the image."""
-    lines = (line.split() for line in image.path("/etc/hosts").read_text().splitlines())
-    return {name: address for address, name in lines}
+        url = f"{get['scheme'].lower()}://{self.host.address}:{get['port']}{get['path']}"
+        headers = {header["name"]: header["value"] for header in get["httpHeaders"]}
+        return ask(container, url, None, headers).status == 200  # Kubelet looks at no certificate.
 
 
 @pytest.fixture
@@ -119,16 +112,16 @@ def test_kubernetes_knows_every_field_of_the_manifests(manifests: list[Made], tm
         done(tool("kubernetes-validate"), "--strict", str(file))
 
 
+@needs_hosts
 def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made], tmp_path: Path) -> None:
     sets = [made for made in manifests if made["kind"] == "StatefulSet"]
-    pods = [
-        Pod(image, manifests, each, number, tmp_path)
-        for each in sorted(sets, key=lambda each: each["metadata"]["name"] != "directory")
-        for number in range(each["spec"]["replicas"])
-    ]
-    lines = (f"127.0.2.{number} {pod.address}\n" for number, pod in enumerate(pods, 1))
-    image.path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
+    places = [(each, number) for each in sets for number in range(each["spec"]["replicas"])]
     with contextlib.ExitStack() as ends:
+        *there, outside = ends.enter_context(hosts(len(places) + 1))
+        placed = zip(places, there, strict=True)
+        pods = [Pod(image, manifests, *place, tmp_path, host) for place, host in placed]
+        lines = (f"{pod.host.address} {pod.address}\n" for pod in pods)
+        image.path("/etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
         for pod in pods:
             for first in pod.first:
                 container, variables = pod.container(first)
@@ -149,12 +142,10 @@ def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made]
         keys = tmp_path / "kubernetes" / "secrets"
         for each in (keys, *keys.rglob("*")):
             os.chown(each, 10001, 10001)
-        there = replace(image, volumes={"/etc/barker": keys})
-        place = "directory-0.directory.barker.svc.cluster.local:5672"
-        known = {"BARKER_DIRECTORY": place, "BARKER_TLS": "/etc/barker/tls", "BARKER_KEY": "/etc/barker/key"}
-        said = there.run("barker", "bark", "ark3", "Woof in a pod", **known)
+        operator = replace(image, volumes={"/etc/barker": keys}, within=tuple(outside.within))
+        [known] = [made["data"] for made in manifests if made["kind"] == "ConfigMap"]
+        known |= {"BARKER_TLS": "/etc/barker/tls"}
+        said = operator.run("barker", "bark", "ark3", "Woof in a pod", **known)
         assert said.stdout.startswith("accepted by the outbox at outbox-"), said.stderr
-        wait_for(
-            lambda: "Woof in a pod" in there.run("barker", "listen", "ark3", "--count", "1", **known).stdout,
-            "the bark is there",
-        )
+        listen = partial(operator.run, "barker", "listen", "ark3", "--count", "1", **known)
+        wait_for(lambda: "Woof in a pod" in listen().stdout, "the bark is there")
