@@ -31,9 +31,12 @@ PROTON_TESTS := hypothesis|iniconfig|packaging|pluggy|pygments|pytest|pytest-tim
 # What looks after what others have made has an environment of its own. Of pyproject.toml's extras, requirements.txt
 # has these.
 SUPPLY := .venv-supply
-EXTRAS := web terminal tls
+EXTRAS := web terminal tls scale
 COMPILE := PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make requirements" \
   $(SUPPLY)/bin/pip-compile -q --generate-hashes --strip-extras --no-annotate --no-emit-index-url --no-emit-find-links
+
+# What looks at deploy/ has one, too.
+LINTERS := .venv-linters
 
 .NOTPARALLEL:
 .PHONY: help run test test-scale test-proton simulate dist docs setup lint requirements audit screenshots clean preflight broken
@@ -49,8 +52,9 @@ test: TESTS := --tests
 test: setup lint ## set everything up, then lint and pytest; ARGS="-k inbox" goes to pytest
 	@echo "pytest:"; $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25 $(ARGS)
 
-test-scale: setup $(VENV)/dev ## set up RabbitMQ, PostgreSQL and network namespaces (as root), then test with them
+test-scale: setup $(VENV)/dev $(LINTERS)/done ## set up RabbitMQ, PostgreSQL and network namespaces (as root), then test with them
 	@sh setup/engines.sh
+	@sh setup/linters.sh $(LINTERS)
 	@echo "pytest, with them:"; $(PY) -m pytest --scale --durations=10 tests/scale $(ARGS)
 
 test-proton: $(PROTONS:%=.venv-proton/%/done) ## pytest over barker/amqp, with each version of Proton that works
@@ -79,7 +83,7 @@ lint: $(VENV)/dev ## ruff, mypy, which way imports go, and dead code
 
 requirements: $(SUPPLY)/done ## write pins and hashes anew, from pyproject.toml and setup/*.in; ARGS="--upgrade" takes newer ones
 	@$(COMPILE) $(EXTRAS:%=--extra %) $(ARGS) -o requirements.txt pyproject.toml
-	@for each in build dev docs npm supply; do \
+	@for each in build dev docs npm supply linters; do \
 	  $(COMPILE) --allow-unsafe $(ARGS) -o requirements-$$each.txt setup/$$each.in || exit; done
 
 audit: setup $(SUPPLY)/done ## look whether something is known to be vulnerable in what others have made
@@ -90,7 +94,7 @@ screenshots: setup $(VENV)/dev ## take the documentation's pictures anew, from a
 	@$(PY) -m tests.screenshots
 
 clean: ## remove what make and the tools made; what Barker stored, .barker, stays
-	@rm -rf $(VENV) .venv-proton $(SUPPLY) $(NODE_MODULES) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-proton $(SUPPLY) $(LINTERS) $(NODE_MODULES) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 preflight:
@@ -128,9 +132,9 @@ $(VENV)/docs: requirements-docs.txt $(VENV)/run
 	@$(@D)/bin/python $(HASHED) -r $(@D)/requirements.txt -r $(@D)/tests.txt -r $(@D)/proton.txt
 	@touch $@
 
-$(SUPPLY)/done: requirements-supply.txt | preflight
-	@echo "Making $(SUPPLY)"
-	@rm -rf $(SUPPLY) && $(PYTHON) -m venv $(SUPPLY) && $(SUPPLY)/bin/python $(HASHED) -r $<
+$(SUPPLY)/done $(LINTERS)/done: .venv-%/done: requirements-%.txt | preflight
+	@echo "Making $(@D)"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D) && $(@D)/bin/python $(HASHED) -r $<
 	@touch $@
 
 $(NODE_MODULES)/done: webui/package.json webui/package-lock.json requirements-npm.txt | $(VENV)/run

@@ -5,6 +5,7 @@ A bark stays with it until an outbox has accepted it; when no outbox takes any, 
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from barker.amqp.system import new_id, now
 from barker.commands import options
 from barker.commands.output import announce, show
 from barker.commands.terminal import Terminal
+from barker.commands.where import users, users_in
 from barker.core.access import service
 from barker.core.advertised import Advertised, host_alone
 from barker.core.barks import Bark
 from barker.core.errors import Mistake
 from barker.core.kennel import sentence
-from barker.store.social import FILE_NAME, Users
+from barker.store.userbase import Where, open_users
 
 MOST_PENDING = 1_000
 """With so many barks not yet accepted, no more are made."""
@@ -84,25 +86,26 @@ class Autobark:
             self._terminal.stop()
 
 
-def others(file: Path) -> list[str]:
+def others(where: Where) -> list[str]:
     """All users but the one whose page the launcher prints.
 
     :raises Mistake: when there are none.
     """
-    users = Users(file)
-    star = users.star()
-    names = [name for name in users.names() if name != star]
+    with contextlib.closing(open_users(where)) as there:
+        star = there.star()
+        names = [name for name in there.names() if name != star]
     if not names:
         besides = f" but {star}" if star else ""
-        raise Mistake(f"there are no users{besides} in {file}: make some with 'barker users make'")
+        raise Mistake(f"there are no users{besides} in {where}: make some with 'barker users make'")
     return names
 
 
 @options.command("autobark")
 @click.argument("rate", type=click.FloatRange(0, min_open=True), default=1)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End when N barks are accepted.")
-@click.option("--user", "users", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")
+@click.option("--user", "own", multiple=True, metavar="NAME", help="Bark as this user (may be repeated).")
 @click.option("--seed", type=int, help="Bark the same again.")
+@users
 @options.host
 @options.directory
 @options.data
@@ -110,8 +113,9 @@ def others(file: Path) -> list[str]:
 def main(
     rate: float,
     count: int | None,
-    users: tuple[str, ...],
+    own: tuple[str, ...],
     seed: int | None,
+    where: Where | None,
     host: str,
     advertised: Advertised | None,
     directories: Places,
@@ -122,7 +126,7 @@ def main(
     Never as the one whose page the launcher prints, ark3 or whom most follow, unless told to.
     """
     advertised_host = host_alone(advertised, "an autobark listens at any port that is free")
-    names = list(users) or others(data / FILE_NAME)
+    names = list(own) or others(users_in(where, data))
     terminal = Terminal(directories, certificate=service("autobark"))
     autobark = Autobark(terminal, names, rate, count, random.Random(seed))
     agent_alone(terminal.reactor, terminal.network, "autobark", host, autobark.figures, advertised_host)

@@ -16,10 +16,11 @@ from barker.amqp.service import Serving
 from barker.commands import options
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.commands.where import await_users, users, users_in
 from barker.core.advertised import Advertised
 from barker.core.broker import Broker
 from barker.core.partitions import MOST, Partition
-from barker.store.social import FILE_NAME, Users
+from barker.store.userbase import Where
 from barker.work.spreading import Bizlogic
 from barker.work.taking import BrokeredBizlogic
 
@@ -35,6 +36,7 @@ ADDRESS = "bizlogic"
     help="How many there are, each started with its --partition.",
 )
 @click.option("--partition", metavar="K/N", help="Only authors of the K-th of N partitions.")
+@users
 @options.host
 @options.port(5680)
 @options.directory
@@ -45,6 +47,7 @@ ADDRESS = "bizlogic"
 def main(
     inboxes: int,
     partition: str | None,
+    where: Where | None,
     host: str,
     advertised: Advertised | None,
     port: int,
@@ -60,7 +63,7 @@ def main(
     """
     part = Partition.parse(partition) if partition is not None else None
     address = part.address(ADDRESS) if part else ADDRESS
-    users = Users(data / FILE_NAME, patience=0)
+    there = await_users(users_in(where, data))
     credentials = service_credentials(ADDRESS, directories, data)
     serving = Serving(
         address,
@@ -69,17 +72,18 @@ def main(
         directories,
         "ordered",
         limits,
-        data=users.data,
+        data=there.data,
         credentials=credentials,
         advertised=advertised,
     )
     bizlogic = (
-        BrokeredBizlogic(serving, users, broker, inboxes, part)
+        BrokeredBizlogic(serving, there, broker, inboxes, part)
         if broker is not None
-        else Bizlogic(serving, users, inboxes, part)
+        else Bizlogic(serving, there, inboxes, part)
     )
     bizlogic.register()
-    announce(f"{address} is served at {bizlogic.place}, for the {len(users)} users of {users.path}")
+    number = len(bizlogic.following.graph)
+    announce(f"{address} is served at {bizlogic.place}, for the {number} users of {there.place}")
     bizlogic.run()
 
 

@@ -45,6 +45,7 @@ COMMANDS = {
     "start": ("barker.control", "start", "Start one again."),
     "add": ("barker.control", "add", "Start one more bizlogic, outbox or autobark."),
     "doctor": ("barker.doctor", "main", "Say what keeps Barker from working here."),
+    "health": ("barker.health", "main", "Ask one service whether it answers."),
     "completion": ("barker.completion", "main", "Have the shell complete commands, services and users."),
     "rate": ("barker.control", "rate", "Set the autobarks' rate."),
 }

@@ -32,7 +32,12 @@ PROTON = ("0.39.", "0.40.")
 CORE = ("click", "psutil", "proton")
 """What every program imports."""
 
-EXTRAS = {"web": ("aiohttp", "prometheus_client"), "terminal": ("rich",), "tls": ("cryptography",)}
+EXTRAS = {
+    "web": ("aiohttp", "prometheus_client"),
+    "terminal": ("rich",),
+    "tls": ("cryptography",),
+    "scale": ("psycopg",),
+}
 """What some programs import, by the extra that brings it."""
 
 _VENV = _HERE.parent / ".venv"

@@ -10,20 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from barker.commands import keys, options, session
 from barker.commands.options import Command
 from barker.commands.output import show
+from barker.commands.where import COUNT, count_and_url, how_many, users_in
 from barker.core.advertised import Advertised, host_alone
 from barker.core.broker import Broker
 from barker.core.errors import Mistake
-from barker.store.first_users import import_users, make_users
-from barker.store.social import FILE_NAME, Users
+from barker.core.postgresql_url import PostgresUrl
+from barker.store.first_users import first_users
+from barker.store.social import FILE_NAME
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
-from barker.suite.shape import MOST, MOST_DIRECTORIES, Shape
+from barker.suite.shape import MOST, MOST_DIRECTORIES, MOST_PARTITIONS, Shape
 
 
 def _count(name: str, least: int, most: int, default: int, text: str) -> Callable[[Command], Command]:
@@ -34,13 +35,13 @@ def _count(name: str, least: int, most: int, default: int, text: str) -> Callabl
 @options.command("up")
 @options.host
 @click.option("--port-offset", type=click.IntRange(-5000, 59000), default=0, help="Added to every port.")
-@click.option("--users", type=click.IntRange(2), default=100, show_default=True, help="Users made at first.")
+@how_many(2, "Users made at first")
 @click.option("--graph", type=click.Path(path_type=Path, dir_okay=False), help="Users from an edge list.")
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @_count("--outboxes", 1, MOST["outbox"], 3, "How many.")
-@_count("--inboxes", 1, 20, 1, "How many; several have a part of the users each, always the same one.")
+@_count("--inboxes", 1, MOST_PARTITIONS, 1, "How many; several have a part of the users each.")
 @_count("--copies", 1, 5, 1, "With --broker: how many inboxes have each part of the users.")
-@_count("--partitions", 1, 20, 1, "Into how many authors are divided; each has bizlogics of its own.")
+@_count("--partitions", 1, MOST_PARTITIONS, 1, "Into how many authors are divided.")
 @_count("--bizlogics", 0, MOST["bizlogic"], 2, "How many, in each partition of authors.")
 @_count("--autobarks", 0, MOST["autobark"], 5, "How many.")
 @click.option(
@@ -79,7 +80,7 @@ def main(
     host: str,
     advertised: Advertised | None,
     port_offset: int,
-    users: int,
+    given: tuple[int | PostgresUrl, ...],
     graph: Path | None,
     mutual: bool,
     outboxes: int,
@@ -104,6 +105,7 @@ def main(
 
     Users are made at the first start, or come from --graph; later starts find them in --data.
     """
+    count, url = count_and_url(given)
     shape = Shape(
         host=host,
         port_offset=port_offset,
@@ -116,6 +118,7 @@ def main(
         rate=rate,
         history=history,
         data=data.resolve(),
+        users=url,
         log_level=ctx.params["log_level"],
         monitoring=monitoring,
         sync=sync,
@@ -129,16 +132,12 @@ def main(
     shape, lines = take_over(shape)
     for line in filter(None, [*lines, among_outgoing(shape)]):
         show(f"barker: {line}", err=True)
-    if graph is not None:
-        there = import_users(data, graph, mutual)
-    elif mutual:
+    if mutual and graph is None:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
-    elif not (data / FILE_NAME).exists():
-        there = make_users(data, users)
-    else:
-        there = Users(data / FILE_NAME)
-        if ctx.get_parameter_source("users") is not ParameterSource.DEFAULT:
-            show(f"barker: --users changes nothing: {there.path} has {len(there)} already", err=True)
+    unused = data / FILE_NAME if count is None else None
+    there, found = first_users(users_in(url, data), count or COUNT, graph, mutual, unused)
+    if found and count is not None:
+        show(f"barker: --users changes nothing: {there.place} has {len(there)} already", err=True)
     star = there.star()
     there.close()
     sessions = [session.file_of(shape.directory), session.FOLDER / session.LAST]

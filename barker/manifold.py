@@ -18,6 +18,7 @@ from barker.commands import options
 from barker.commands.held import Held, held
 from barker.commands.keys import service_credentials
 from barker.commands.output import announce
+from barker.commands.where import WhereType
 from barker.core.advertised import Advertised
 from barker.core.broker import Broker
 from barker.core.errors import Mistake
@@ -30,9 +31,10 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.manifolds.relay import Relay
 from barker.store.journal import CopyJournal, QueueJournal, TimelineJournal
-from barker.store.members import Members
+from barker.store.members import members_in
 from barker.store.memory import QueueMemory
 from barker.store.swap import unfinished
+from barker.store.userbase import Where
 
 
 @options.command("manifold")
@@ -42,9 +44,10 @@ from barker.store.swap import unfinished
 @click.option("--accept", type=click.Choice(["bark"]), help="Reject what is not one of these.")
 @click.option(
     "--users-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="With --accept bark or --history: whoever is not in this file is rejected, or has no timeline.",
+    type=WhereType(),
+    metavar="FILE|URL",
+    help="With --accept bark or --history: whoever is not in this users' file, or at this postgresql://…, is "
+    "rejected, or has no timeline.",
 )
 @held
 @click.option(
@@ -79,7 +82,7 @@ def main(
     push: str | None,
     history: int | None,
     accept: str | None,
-    users_file: Path | None,
+    users_file: Where | None,
     held: Held,
     partition: str | None,
     partitions: int,
@@ -110,7 +113,7 @@ def main(
         raise Mistake("--partitions divides authors: it goes with --accept bark, and --push or --broker")
     if users_file is not None and accept is None and history is None:
         raise Mistake("--users-file says who may bark, or has a timeline: it goes with --accept or --history")
-    members = Members(users_file) if users_file else None
+    members = members_in(users_file) if users_file else None
     part = Partition.parse(partition) if partition is not None else None
     key = service_credentials(address, directories, data)
     at = address, host, port, directories, policy, limits
@@ -133,6 +136,8 @@ def main(
         checks = bark_check(members, Rates(held.rate)) if accept == "bark" else check_sections
         store = QueueMemory() if no_journal else QueueJournal(file, sync)
         manifold = QueueManifold(serving, store, push, checks, held.depth, held.message_size, partitions)
+    if members is not None:
+        members.begin(manifold.reactor.call_from_thread, manifold.reactor.chance.random)
     manifold.register()
     announce(f"{address} is served at {manifold.place}")
     manifold.run()

@@ -9,13 +9,15 @@ import click
 from barker.commands import options
 from barker.commands.output import show
 from barker.core.errors import Mistake
-from barker.core.partitions import MOST
 from barker.suite.division import repartition
+from barker.suite.shape import MOST_PARTITIONS
 
 
 @options.command("repartition")
-@click.option("--partitions", type=click.IntRange(1, MOST), help="Into how many authors are to be divided.")
-@click.option("--inboxes", type=click.IntRange(1, MOST), help="How many inboxes there are to be.")
+@click.option(
+    "--partitions", type=click.IntRange(1, MOST_PARTITIONS), help="Into how many authors are to be divided."
+)
+@click.option("--inboxes", type=click.IntRange(1, MOST_PARTITIONS), help="How many inboxes there are to be.")
 @options.data
 @options.program
 def main(partitions: int | None, inboxes: int | None, data: Path) -> None:

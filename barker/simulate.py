@@ -52,6 +52,7 @@ with extra("terminal"):
 @click.option("--authors", type=click.IntRange(1), default=10, show_default=True, help="How many bark.")
 @click.option("--readers", type=click.IntRange(1), default=10, show_default=True, help="How many follow.")
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
+@click.option("--partitions", type=click.IntRange(1, 20), default=1, show_default=True, help="Of authors.")
 @click.option("--sync", type=click.Choice([*SYNC]), default="full", help="How sure commits are [full].")
 @options.own_tls
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")

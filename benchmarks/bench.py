@@ -23,7 +23,7 @@ from rich.table import Table
 
 from barker.amqp.links import Place
 from barker.amqp.process import collect_seldom
-from barker.commands.options import PlaceType
+from barker.commands.options import Written
 from barker.core.errors import BarkerError
 from benchmarks.rabbitmq import Broker
 
@@ -125,7 +125,9 @@ def benchmark(
         if peer:
             decorators.append(
                 click.option(
-                    "--vs-rabbitmq", type=PlaceType(), help="Have a RabbitMQ 4 do the same, in turns."
+                    "--vs-rabbitmq",
+                    type=Written("HOST:PORT", Place.parse),
+                    help="Have a RabbitMQ 4 do the same, in turns.",
                 )
             )
         if runs is not None:

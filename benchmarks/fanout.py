@@ -34,6 +34,7 @@ from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
 from barker.store.first_users import import_users
+from barker.store.social import FILE_NAME
 from benchmarks.bench import (
     RABBITMQ,
     Load,
@@ -165,23 +166,23 @@ class Turn:
 
 def sustained(suite: Suite, authors: Authors, seconds: float) -> Turn:
     """Keep a suite busy for about so many seconds; it reports what it does."""
-    services = [suite.bizlogic, *suite.inboxes]
+    services = [*suite.bizlogics, *suite.inboxes]
+    keys = ["received"] * len(suite.bizlogics) + ["delivered"] * len(suite.inboxes)
     with busy(suite, authors, min(WARM_SECONDS, seconds)):
         first = [(service.next_report(), service.reported) for service in services]
         load, depths = Load(suite.pids), [suite.depth]
         begun = time.monotonic()
         while time.monotonic() - begun < seconds:
-            suite.bizlogic.next_report()
+            suite.bizlogics[0].next_report()
             depths.append(suite.depth)
         used, passed = load.used(), time.monotonic() - begun
         last = [(service.next_report(), service.reported) for service in services]
     # Each by its own clock: they do not report at the same moment.
-    barks, *deliveries = (
+    rates = [
         (now[key] - then[key]) / (end - start)
-        for (then, start), (now, end), key in zip(
-            first, last, ["received"] + ["delivered"] * len(suite.inboxes), strict=True
-        )
-    )
+        for (then, start), (now, end), key in zip(first, last, keys, strict=True)
+    ]
+    barks, deliveries = sum(rates[: len(suite.bizlogics)]), rates[len(suite.bizlogics) :]
     half = max(1, len(depths) // 2)
     figures = {
         "barks": barks,
@@ -318,6 +319,6 @@ def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool, t
 
 
 def _imported(data: Path, edges: Path, mutual: bool) -> Authors:
-    with contextlib.closing(import_users(data, edges, mutual)) as users:
+    with contextlib.closing(import_users(data / FILE_NAME, edges, mutual)) as users:
         graph = users.graph()
         return {name: len(graph.recipients(name, "")) for name in users.names()}

@@ -1,4 +1,4 @@
-"""Throughput with more outboxes and inboxes; a bark's cost with more users and longer timelines.
+"""Throughput with more outboxes, bizlogics and inboxes; a bark's cost with more users and longer timelines.
 
 Each suite is one of its own, and does what `fanout` does: six clients bark as fast as they may. On a machine
 with few cores more processes do not make more throughput, they share it; the CPU time that a bark costs in
@@ -20,7 +20,7 @@ from benchmarks.suite import make_users
 FOLLOWERS = 65
 
 SIZES = (1, 2, 4)
-"""Of outboxes, and of inboxes."""
+"""Of outboxes, of inboxes, and of partitions of authors."""
 
 USERS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
@@ -32,6 +32,7 @@ VARIANTS = {
     for what, sizes in (
         ("outboxes", SIZES),
         ("inboxes", SIZES),
+        ("partitions", SIZES),
         ("users", USERS),
         ("history", HISTORIES),
     )
@@ -48,7 +49,7 @@ def run(seconds: float, users: int = 1_000, **shape: int) -> Turn:
 @benchmark("scale", seconds=8.0, runs=3)
 @click.option("--only", type=click.Choice(list(VARIANTS)), multiple=True, help="Only this (may be repeated).")
 def main(task: Task, only: tuple[str, ...]) -> Result:
-    """Measure suites with more outboxes, more inboxes, more users and longer timelines."""
+    """Measure suites with more outboxes, inboxes and partitions, more users and longer timelines."""
     variants = {name: variant for name, variant in VARIANTS.items() if name in only or not only}
     turns: dict[str, list[Turn]] = {name: [] for name in variants}
     task.begin(len(variants) * task.runs)

@@ -48,7 +48,7 @@ def start(seconds: float, fresh: bool) -> tuple[float, dict[str, dict[str, float
     """
     with tempfile.TemporaryDirectory(prefix="barker-benchmark-") as folder, Clients() as clients:
         data, offset = Path(folder) / "data", free_offset()
-        users = make_users(data, USERS)
+        users = make_users(data / FILE_NAME, USERS)
         names = users.names()
         users.close()
         if fresh:

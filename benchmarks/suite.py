@@ -37,21 +37,27 @@ def make_users(data: Path, followers: int, users: int = USERS) -> Authors:
 class Suite:
     """Outboxes, two bizlogics of which one works, an inbox."""
 
-    def __init__(self, stage: Stand, outboxes: int = 3, inboxes: int = 1, history: int = 25) -> None:
-        """Start them, on the users in the stand's folder; `history`: messages that a timeline keeps."""
+    def __init__(
+        self, stage: Stand, outboxes: int = 3, inboxes: int = 1, history: int = 25, partitions: int = 1
+    ) -> None:
+        """Start them, on the users in the stand's folder; `history`: messages that a timeline keeps.
+
+        `partitions`: into so many authors are divided, each with two bizlogics.
+        """
         data = ("--data", str(stage.data))
         self.stage = stage
-        several = [("--partition", f"{number + 1}/{inboxes}") for number in range(inboxes)]
         self.inboxes = [
             stage.start("manifold", "inbox", "--history", str(history), *partition)
-            for partition in (several if inboxes > 1 else [()])
+            for partition in _parts(inboxes)
         ]
         data += ("--inboxes", str(inboxes))
-        self.bizlogic = stage.start("bizlogic", *data)
-        until(lambda: self.bizlogic.report, lambda: None, "bizlogic is there")
-        stage.start("bizlogic", *data)
+        self.bizlogics = [stage.start("bizlogic", *data, *partition) for partition in _parts(partitions)]
+        until(lambda: all(each.report for each in self.bizlogics), lambda: None, "bizlogic is there")
+        for partition in _parts(partitions):
+            stage.start("bizlogic", *data, *partition)
+        divided = ("--partitions", str(partitions)) if partitions > 1 else ()
         self.outboxes = [
-            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
+            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", *divided)
             for _ in range(outboxes)
         ]
         until(lambda: all(s.report for s in stage.services), lambda: None, "all services are there")
@@ -61,7 +67,10 @@ class Suite:
         """Those that work."""
         outboxes = {f"outbox {number}": service for number, service in enumerate(self.outboxes, 1)}
         inboxes = {f"inbox {number}": service for number, service in enumerate(self.inboxes, 1)}
-        return {**outboxes, "bizlogic": self.bizlogic, **inboxes}
+        bizlogics = {f"bizlogic {number}": service for number, service in enumerate(self.bizlogics, 1)}
+        if len(self.bizlogics) == 1:
+            bizlogics = {"bizlogic": self.bizlogics[0]}
+        return {**outboxes, **bizlogics, **inboxes}
 
     @property
     def pids(self) -> dict[str, int]:
@@ -76,7 +85,7 @@ class Suite:
     @property
     def worked(self) -> int:
         """How many barks bizlogic has had, as it said last."""
-        return int(self.bizlogic.report["received"])
+        return sum(int(bizlogic.report["received"]) for bizlogic in self.bizlogics)
 
     @property
     def delivered(self) -> int:
@@ -91,4 +100,9 @@ class Suite:
     @property
     def idle(self) -> bool:
         """Whether no bark is on its way, as the services said last."""
-        return self.depth == 0 and self.bizlogic.report["in_flight"] == 0
+        return self.depth == 0 and not any(bizlogic.report["in_flight"] for bizlogic in self.bizlogics)
+
+
+def _parts(count: int) -> list[tuple[str, ...]]:
+    """What each of several partitions is started with; one is none."""
+    return [("--partition", f"{number + 1}/{count}") for number in range(count)] if count > 1 else [()]

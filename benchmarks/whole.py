@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from barker.amqp.links import Place
-from barker.commands.options import PlaceType
+from barker.commands.options import Written
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,11 @@ WITH_PEER = ("hop", "fanout")
 
 
 @click.command("whole")
-@click.option("--vs-rabbitmq", type=PlaceType(), help="Have a RabbitMQ 4 do the same, where it can.")
+@click.option(
+    "--vs-rabbitmq",
+    type=Written("HOST:PORT", Place.parse),
+    help="Have a RabbitMQ 4 do the same, where it can.",
+)
 @click.option(
     "--graph",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),

@@ -34,8 +34,10 @@ from barker.amqp.message import decode_bark, decode_map, encode_bark
 from barker.amqp.outbound import Accepted, Outbound, Outcome, Rejected
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
+from barker.amqp.watch import Watcher
 from barker.core.access import OPERATOR, PROOF, Credentials, pages_key, proof
 from barker.core.barks import Bark, Follow
+from barker.core.routing import Route
 from barker.store.key import made_key, read_key
 from barker.store.social import FILE_NAME, Users
 from barker.suite.ports import free_offset
@@ -397,6 +399,33 @@ class Client:
         if address not in self._outbounds:
             self._outbounds[address] = Outbound(self.network, address, math.inf, math.inf)
         self._outbounds[address].send(data, then)
+
+
+def known_at(
+    place: str, credentials: Credentials | None, begin: Callable[[], None] = lambda: None
+) -> set[tuple[str, str, int]]:
+    """Address, host and port of all that one directory knows now; nothing, if it does not answer soon.
+
+    `begin` is called in the thread that asks, first of all.
+    """
+    known: set[tuple[str, str, int]] = set()
+
+    def look() -> None:
+        begin()
+        reactor = Reactor("test-look", credentials=credentials)
+
+        def on_change(change: str, route: Route | None) -> None:
+            known.update(route.place for route in watcher.routes)
+            reactor.stop()
+
+        watcher = Watcher(Network(reactor, Place.parse(place)), on_change)
+        reactor.after(2, reactor.stop)
+        reactor.run()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return known
 
 
 class _Timeline(PeerHandler[Receiver]):

@@ -6,7 +6,8 @@ import tempfile
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from barker.amqp.service import Serving
 from barker.amqp.system import new_id
 from barker.bizlogic import ADDRESS
 from barker.core.barks import Bark, Follow
-from barker.core.errors import InvalidField, NotFound, StorageError
+from barker.core.errors import Away, InvalidField, NotFound, StorageError
 from barker.core.fan_out import marks, unserved
 from barker.core.graph import SocialGraph
 from barker.store.social import FILE_NAME, News, Users
@@ -105,7 +106,7 @@ class Outbox:
 class Stage:
     """A bizlogic, its inbox, and an outbox."""
 
-    def __init__(self, folder: Path, follows: list[tuple[str, str]]) -> None:
+    def __init__(self, folder: Path, follows: list[tuple[str, str]], kind: type[Users] = Users) -> None:
         self.file = folder / FILE_NAME
         self.others = Users(self.file, create=True)
         """The users' file, as another process has it."""
@@ -114,7 +115,7 @@ class Stage:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("barker.amqp.process.Reactor", MemoryReactor)
             serving = Serving(ADDRESS, "here", 1, (THERE,))
-            self.bizlogic = Bizlogic(serving, Users(self.file, patience=0))
+            self.bizlogic = Bizlogic(serving, kind(self.file, patience=0))
         self.reactor = cast(MemoryReactor, self.bizlogic.reactor)
         self.reactor.places[THERE] = self.inbox
         self.outbox = Outbox(self.bizlogic)
@@ -490,6 +491,160 @@ def test_loading_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.Mon
     stage.others.add((), [("spot", "lassie"), ("ark3", "lassie")])
     stage.turn(5)
     assert stage.graph.followers("lassie") == ["ark3", "rex", "spot"]
+
+
+# Users in a database, which answers when it likes
+
+
+class Remote(Users):
+    """As a database has them."""
+
+    file = None
+
+    def heard(self) -> bool:
+        return False
+
+
+class Desk:
+    """What is asked of the database, until a test has it answered."""
+
+    def __init__(self, *_: Any) -> None:
+        self.waiting: list[tuple[Callable[[], Any], Callable[[Future[Any]], None]]] = []
+
+    def do(self, call: Callable[[], Any], then: Callable[[Future[Any]], None]) -> None:
+        self.waiting.append((call, then))
+
+    def work(self, error: Exception | None = None) -> None:
+        """All that was asked is done, or cannot be."""
+        waiting, self.waiting = self.waiting, []
+        for call, then in waiting:
+            done: Future[Any] = Future()
+            if error is None:
+                done.set_result(call())
+            else:
+                done.set_exception(error)
+            then(done)
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stage, Desk]]:
+    monkeypatch.setattr("barker.work.following.Beside", Desk)
+    stage = Stage(tmp_path, [("spot", "rex"), ("rex", "lassie")], Remote)
+    desk = cast(Desk, stage.bizlogic.following._desk)
+    desk.work()
+    stage.turn(1)
+    yield stage, desk
+    stage.close()
+
+
+def test_a_bark_waits_for_the_follow_before_it(remote: tuple[Stage, Desk]) -> None:
+    stage, desk = remote
+    stage.outbox.bark("lassie", "one")
+    stage.outbox.follow("spot", "lassie")
+    stage.outbox.bark("lassie", "two")
+    stage.turn()
+    assert stage.inbox.timelines["rex"] == ["one"]
+    desk.work()
+    stage.turn()
+    assert stage.inbox.timelines["rex"] == ["one", "two"]
+    assert stage.inbox.timelines["spot"] == ["two"]
+    assert set(map(type, stage.outbox.outcomes.values())) == {Accepted}
+
+
+def test_it_does_not_wait_long_and_those_of_others_not_at_all(remote: tuple[Stage, Desk]) -> None:
+    stage, desk = remote
+    other = Outbox(stage.bizlogic)
+    stage.outboxes.append(other)
+    stage.turn()
+    desk.work()
+    follow = stage.outbox.follow("spot", "lassie")
+    stage.outbox.bark("lassie", "mine")
+    other.bark("lassie", "another's")
+    stage.turn()
+    assert stage.inbox.timelines["rex"] == ["another's"]
+    stage.turn(spreading.FOLLOWED_SECONDS * 1.5)
+    assert stage.inbox.timelines["rex"] == ["another's", "mine"]
+    stage.outbox.follow("spot", "lassie", wanted=False)
+    stage.outbox.bark("lassie", "next")
+    stage.turn()
+    assert stage.inbox.timelines["rex"][-1] == "next", "it is slow, and was waited for once"
+    assert len(desk.waiting) == 1, "the second follow comes after the first"
+    assert follow not in stage.outbox.outcomes
+    for _ in range(2):
+        desk.work()
+        stage.turn(1)
+    assert len(stage.outbox.outcomes) == 4
+    assert stage.others.graph().followers("lassie") == ["rex"]
+
+
+def test_while_it_is_away_follows_wait_in_order_barks_go_on_and_it_is_said_once(
+    remote: tuple[Stage, Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    stage, desk = remote
+    for number in range(3):
+        stage.outbox.follow("spot", "lassie", wanted=number % 2 == 0)
+        stage.turn(1)
+        desk.work(Away(f"it is away, {number}"))
+        stage.outbox.bark("lassie", f"bark {number}")
+        stage.turn()
+        assert stage.inbox.timelines["rex"][-1] == f"bark {number}"
+    assert [record.message for record in caplog.records if "away" in record.message] == [
+        "it is away, 0; barks go on, and follows wait for it"
+    ]
+    assert stage.others.graph().followers("lassie") == ["rex"]
+    stage.turn(1)
+    desk.work()
+    stage.turn(1)
+    assert [type(outcome) for outcome in stage.outbox.outcomes.values()] == [Accepted] * 6
+    assert stage.graph.followers("lassie") == stage.others.graph().followers("lassie") == ["rex", "spot"]
+    assert "can be used again" in caplog.text
+
+
+def test_an_outbox_that_attaches_sends_when_it_is_known_what_was_done(remote: tuple[Stage, Desk]) -> None:
+    stage, desk = remote
+    second = Outbox(stage.bizlogic)
+    stage.outboxes.append(second)
+    stage.others.follow("spot", "lassie")
+    second.bark("lassie")
+    stage.turn()
+    assert stage.inbox.timelines == {}
+    desk.work()
+    stage.turn()
+    assert stage.inbox.timelines["spot"] == ["woof"]
+    third = Outbox(stage.bizlogic)
+    stage.outboxes.append(third)
+    third.bark("lassie", "it is slow")
+    stage.turn(1)
+    assert stage.inbox.timelines["spot"] == ["woof", "it is slow"]
+    desk.work()
+    assert len(stage.bizlogic.outboxes) == 3
+
+
+def test_what_was_given_back_while_it_was_done_is_no_error(
+    remote: tuple[Stage, Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    stage, desk = remote
+    stage.outbox.follow("spot", "lassie")
+    stage.turn()
+    stage.bizlogic.on_ending()
+    stage.turn()
+    desk.work()
+    stage.outbox.reactor.lose()
+    stage.turn()
+    assert stage.bizlogic.in_hand() == 0
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_what_is_heard_while_one_looks_is_looked_for_again(remote: tuple[Stage, Desk]) -> None:
+    stage, desk = remote
+    told: list[int] = []
+    for number in range(3):
+        stage.bizlogic.following.look(lambda number=number: told.append(number))
+    assert len(desk.waiting) == 1
+    desk.work()
+    assert (told, len(desk.waiting)) == ([0], 1)
+    desk.work()
+    assert (told, desk.waiting) == ([0, 1, 2], [])
 
 
 # All of it

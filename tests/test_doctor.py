@@ -15,6 +15,7 @@ import pytest
 from barker.core.errors import Mistake
 from barker.store.first_users import make_users
 from barker.store.journal import Post, QueueJournal, TimelineJournal
+from barker.store.social import FILE_NAME
 from barker.suite.ports import check_ports, free_offset
 from barker.suite.shape import Shape
 from tests.commands.screen import Screen
@@ -25,7 +26,7 @@ from tests.harness import ROOT, Suite
 def data(tmp_path: Path) -> Path:
     """A data folder with users, an outbox's journal, an inbox's, and one of a queue of one's own."""
     folder = tmp_path / "data"
-    make_users(folder, 5, 1).close()
+    make_users(folder / FILE_NAME, 5, 1).close()
     for name in ("outbox-1", "orders-5950"):
         with closing(QueueJournal(folder / f"{name}.sqlite3")) as queue:
             queue.commit([("outbox", b"woof" * 500)] * 20, [])

@@ -20,6 +20,7 @@ from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.links import WAIT_SECONDS, Network, PeerHandler, PeerLink, sender_to
 from barker.amqp.message import decode_map, encode_map
 from barker.amqp.reactor import Reactor
+from barker.core.access import is_literal, on_loopback
 from barker.core.errors import InvalidField, NotAllowed, OtherData, PeerError, not_here
 from barker.core.gauges import Rate
 from barker.core.reports import AGENTS, checked
@@ -41,6 +42,14 @@ LAUNCHED = "BARKER_LAUNCHED"
 """The environment variable by which the launcher tells a process its name, and to end when its input ends."""
 
 
+def name_at(address: str, host: str, port: int) -> str:
+    """What a service is called there that no launcher has named: on several machines, by the machine, too."""
+    name = f"{address}-{port}"
+    if on_loopback(host):
+        return name
+    return f"{name}@{host if is_literal(host) else host.partition('.')[0]}"
+
+
 class Agent(ConnectionHandler):
     """One process's agent; the handler of a listener of its own where the process has no other."""
 
@@ -60,7 +69,7 @@ class Agent(ConnectionHandler):
         """When this process started, in seconds since 1970: among several, who is oldest."""
         self._reactor, self._figures = reactor, figures
         self._identity = {
-            "name": os.environ.get(LAUNCHED) or f"{address}-{port}",
+            "name": os.environ.get(LAUNCHED) or name_at(address, host, port),
             "type": kind,
             "address": address,
             "host": host,

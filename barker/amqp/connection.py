@@ -30,7 +30,7 @@ from barker.amqp._proton import (
     write_filter,
     write_map,
 )
-from barker.amqp.handlers import DEFAULT_LIMITS, Condition, ConnectionHandler, Limits, LinkHandler
+from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits, LinkHandler
 from barker.amqp.link import MAX_MESSAGE, Link, Receiver, Sender
 from barker.amqp.sasl import Sasl
 from barker.core.access import STRANGER, Identity
@@ -368,10 +368,17 @@ class Connection:
         milliseconds = int(now * 1000) or 1
         if milliseconds < self._next_tick:
             return True  # Nothing is due before; bytes that come or go only put it off.
+        condition = lib.pn_transport_condition(self._transport)
+        broken = lib.pn_condition_is_set(condition)
         self._next_tick = lib.pn_transport_tick(self._transport, milliseconds)
         if lib.pn_transport_pending(self._transport) != 0:
             self._touch()
-        return not lib.pn_condition_is_set(lib.pn_transport_condition(self._transport))
+        if not lib.pn_condition_is_set(condition):
+            return True
+        if not broken:
+            # What Proton tells the peer is what it says of any that takes too much.
+            self._condition = Condition(SILENT, "the idle time-out has expired")
+        return False
 
     def gave_up(self, seconds: float) -> bool:
         """Whether the peer has given this connection up, after so many seconds of silence of ours."""

@@ -361,7 +361,7 @@ class Reactor:
             if not wire.ready and not connection.tick(self._looked):
                 wire.flush()
                 # Also one whose socket is full, and never takes the goodbye.
-                self._drop(connection, Condition(SILENT, "the idle time-out has expired"))
+                self._drop(connection, None)
         self.after(self._bounds.idle_seconds / SWEEPS, self._sweep)
 
     def _mark(self, connection: Connection) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from barker.core.capacity import DEFAULT_BOUNDS, Bounds
+from barker.core.postgresql_url import without_passwords
 
 clock = time.monotonic
 """Seconds on a clock that never goes back, from a start of its own."""
@@ -43,7 +44,7 @@ class Own:
         self.pid: int = self._process.pid
         self.since: float = self._process.create_time()
         """When it started, in seconds since 1970: among several, who is oldest."""
-        self.command = " ".join(self._process.cmdline())
+        self.command = without_passwords(" ".join(self._process.cmdline()))
 
     @property
     def memory(self) -> int:
@@ -122,7 +123,8 @@ def listener(port: int) -> str:
     pid = listeners().get(port)
     with contextlib.suppress(psutil.Error, OSError):
         if pid is not None:
-            return f"process {pid} has it: {' '.join(psutil.Process(pid).cmdline()):.100}"
+            command = without_passwords(" ".join(psutil.Process(pid).cmdline()))
+            return f"process {pid} has it: {command:.100}"
     return ""
 
 

@@ -106,7 +106,7 @@ _insecure = click.option(
 )
 
 
-_advertise = click.option(
+advertise = click.option(
     "--advertise",
     "advertised",
     type=Written("HOST[:PORT]", Advertised.parse),
@@ -117,7 +117,7 @@ _advertise = click.option(
 
 def host(command: Command) -> Command:
     """--host, --advertise and --insecure, for who listens; :func:`program` sees whether it may."""
-    return _host(_advertise(_insecure(command)))
+    return _host(advertise(_insecure(command)))
 
 
 def _find(ctx: click.Context, param: click.Parameter, value: Places | None) -> Places | None:
@@ -209,9 +209,14 @@ sign_in = click.option(
 """The option --as, for what people do."""
 
 
+def certificates(command: Command) -> Command:
+    """The options --tls and --certificate, for `keys.py`."""
+    return tls(_certificate(command))
+
+
 def key(command: Command) -> Command:
     """The options --key, --tls and --certificate, for `keys.py`."""
-    return _key(tls(_certificate(command)))
+    return _key(certificates(command))
 
 
 def directory(command: Command) -> Command:

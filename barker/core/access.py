@@ -113,10 +113,21 @@ class Credentials:
 
 def on_loopback(host: str) -> bool:
     """Whether who listens at `host` is reached from its own machine only; names but localhost may be any."""
+    return ipaddress.ip_address(host).is_loopback if is_literal(host) else host.lower() == "localhost"
+
+
+def is_literal(host: str) -> bool:
+    """Whether it is an address, and no name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        return host.lower() == "localhost"
+        return False
+    return True
+
+
+def from_here(host: str) -> str:
+    """Where who listens at `host` is dialled from its own machine: it may listen at all its addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def service(address: str) -> Identity:

@@ -20,6 +20,7 @@
     ├── Interrupted             a signal has ended it; status 128 and the signal's number
     └── StorageError            a file that cannot be read or written; names the file
         ├── InUse               another process has it open
+        ├── Away                a database that cannot be reached now
         └── Damaged             what is in it is not what was written
 
 A peer's error closes its link, or rejects its delivery, and nothing else.
@@ -186,6 +187,10 @@ class StorageError(BarkerError):
 
 class InUse(StorageError):
     """A file that another process has open, or writes to just now."""
+
+
+class Away(StorageError):
+    """A database that cannot be reached now; the message says why."""
 
 
 class Damaged(StorageError):

@@ -28,7 +28,7 @@ from barker.core.partitions import Partition
 from barker.core.routing import Route
 from barker.manifolds.readers import TimelineManifold, read_fan_out, read_single
 from barker.store.journal import CopyJournal, Post
-from barker.store.members import Members
+from barker.store.members import Roll
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TimelineCopy(TimelineManifold):
         max_message_size: int,
         partition: Partition | None = None,
         max_timelines: int = 2_000_000,
-        members: Members | None = None,
+        members: Roll | None = None,
     ) -> None:
         """As :class:`TimelineManifold`, with the stream of the `partition` at the `broker`."""
         super().__init__(

@@ -20,7 +20,7 @@ from barker.amqp.system import clock
 from barker.core.barks import Bark, Follow
 from barker.core.errors import Damaged, LimitExceeded, PeerError, StorageError
 from barker.core.rates import Rates
-from barker.store.members import Members
+from barker.store.members import Roll
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class Producer(LinkHandler, Generic[What]):
         self._intake.left(link)
 
 
-def bark_check(members: Members | None, rates: Rates) -> Callable[[bytes], Bark | Follow]:
+def bark_check(members: Roll | None, rates: Rates) -> Callable[[bytes], Bark | Follow]:
     """What reads a message that has to be a bark or a follow, of somebody who exists, and not too often.
 
     `members`: who exists; None: everybody.

@@ -45,7 +45,7 @@ from barker.core.routing import Route
 from barker.core.timelines import MAX_NAME, Cursor, Seen, Timelines
 from barker.manifolds.intake import Intake, Producer
 from barker.store.journal import Post, TimelineEntry, TimelineJournal
-from barker.store.members import Members
+from barker.store.members import Roll
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class TimelineManifold(Service):
         max_message_size: int = 16 * 1024 * 1024,
         partition: Partition | None = None,
         max_timelines: int = 2_000_000,
-        members: Members | None = None,
+        members: Roll | None = None,
     ) -> None:
         """`history`: messages kept for each timeline. `remember`: how many keys, to know what comes twice.
 

@@ -22,8 +22,9 @@ from barker.sim.chance import PRODUCTION
 from barker.sim.damage import Log, flip, held, log_at, lose_power
 from barker.sim.record import Statement
 from barker.store.journal import Journal, QueueJournal, TimelineJournal
-from barker.store.social import SALVAGE, News, Users
+from barker.store.social import SALVAGE, Users
 from barker.store.sqlite_errors import storage_errors
+from barker.store.userbase import News
 
 ENDS = ("", "-wal")
 """What a journal consists of; SQLite makes its index of the log anew."""

@@ -51,6 +51,8 @@ class Plan:
     authors: int = 10
     readers: int = 10
     inboxes: int = 1
+    partitions: int = 1
+    """Into how many the authors are divided."""
     bounds: Chosen = PRODUCTION
     follows: float = 0.0
     """Follows and unfollows a second, of users besides."""
@@ -109,6 +111,8 @@ class Plan:
             f"{self.barks} barks in {self.seconds:g} s, of {self.authors} author(s) with {self.readers} "
             f"reader(s), {self.inboxes} inbox(es); seed {self.seed}"
         )
+        if self.partitions > 1:
+            yield f"authors in {self.partitions} partitions"
         if self.tls:
             yield "over TLS"
         usual = asdict(PRODUCTION)

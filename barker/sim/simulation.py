@@ -83,7 +83,7 @@ def planned(
         per_minute = sum(hundredths.values()) / 100
     loads = UNSURE_LOADS if more.get("sync") == "normal" else loads_beside(rate)
     plan = Plan(seed, seconds, rate, bounds=chosen(seed), **{**loads, **more})
-    shape = Shape(inboxes=plan.inboxes, autobarks=0)
+    shape = Shape(inboxes=plan.inboxes, partitions=plan.partitions, autobarks=0)
     kinds = {name: program.kind for name, program in programs(shape, *manifolds(plan)).items()}
     faults = schedule(seed, kinds, seconds, per_minute, sorts, SIMULATED_DISKS) if per_minute else []
     return replace(plan, faults=faults)
@@ -108,6 +108,7 @@ def simulate(
             population,
             history,
             plan.inboxes,
+            plan.partitions,
             plan.bounds,
             manifolds(plan),
             plan.sync,

@@ -107,6 +107,7 @@ class SimulatedSuite:
         population: Population,
         history: int,
         inboxes: int = 1,
+        partitions: int = 1,
         bounds: Chosen = PRODUCTION,
         others: Iterable[Program] = (),
         sync: str = "full",
@@ -114,13 +115,15 @@ class SimulatedSuite:
     ) -> None:
         """`history`: how many barks a timeline holds; `data`: a folder for its disks.
 
+        `partitions`: into how many its authors are divided.
         `others`: which of :data:`ORDERS` and :data:`NOTES` there are besides. `sync`: how sure its journals'
         commits are. `tls`: whether it speaks that.
         """
         self.world, self.network, self.data, self._history = world, Network(world), data, history
         self._bounds = bounds
         population.write(data)
-        self.shape = Shape(inboxes=inboxes, autobarks=0, data=data, tls=data / "tls" if tls else None)
+        secure = data / "tls" if tls else None
+        self.shape = Shape(inboxes=inboxes, partitions=partitions, autobarks=0, data=data, tls=secure)
         if self.shape.tls is not None:
             world.encrypted = True
             certify(self.shape.tls)
@@ -327,12 +330,17 @@ class SimulatedSuite:
             return Directory(host, program.port, DEFAULT_LIMITS, system, own)
         journal = self.data / f"{program.journal}.sqlite3"
         policy = "ordered" if program.kind == "bizlogic" else "round-robin"
+        authors = Partition(number % self.shape.partitions, self.shape.partitions)
+        address = authors.address(program.kind) if program.kind == "bizlogic" else program.kind
         serving = Serving(
-            program.kind, host, program.port, directories, policy, DEFAULT_LIMITS, system, credentials=own
+            address, host, program.port, directories, policy, DEFAULT_LIMITS, system, credentials=own
         )
         if program.kind == "outbox":
             queues = disk.open(SimulatedQueueJournal, journal)
-            return QueueManifold(serving, queues, "bizlogic", decode_bark, max_depth=self._bounds.max_depth)
+            most = self._bounds.max_depth
+            return QueueManifold(
+                serving, queues, "bizlogic", decode_bark, max_depth=most, partitions=authors.count
+            )
         if program.kind == "orders":
             queues = disk.open(SimulatedQueueJournal, journal)
             return QueueManifold(serving, queues, max_depth=MOST_ORDERS)
@@ -343,7 +351,8 @@ class SimulatedSuite:
             part = Partition(number, self.shape.inboxes) if self.shape.inboxes > 1 else None
             timelines = disk.open(SimulatedTimelineJournal, journal)
             return TimelineManifold(serving, timelines, self._history, partition=part)
-        return Bizlogic(serving, disk.open_users(self.data / FILE_NAME), self.shape.inboxes)
+        own_authors = authors if authors.count > 1 else None
+        return Bizlogic(serving, disk.open_users(self.data / FILE_NAME), self.shape.inboxes, own_authors)
 
 
 def _ways(kind: str) -> Sequence[str]:

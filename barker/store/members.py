@@ -1,5 +1,7 @@
 """Who is a user, for manifolds: they read the users' file (`social.py`), and write nothing to it.
 
+For users in PostgreSQL it is `postgresql_members.py`.
+
 It is asked for every bark. Users never cease to be, so who was found once is remembered; who was not is
 looked for again each time, as somebody may have been made since.
 """
@@ -9,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from barker.core.barks import Bark, Follow
 from barker.core.errors import NoSuchUser, StorageError
+from barker.core.postgresql_url import PostgresUrl
 from barker.store.sqlite_errors import storage_errors
+from barker.store.userbase import Where
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +26,31 @@ REMEMBERED = 1_000_000
 """So many who were found are remembered."""
 
 
-class Members:
+class Roll:
+    """Who is a user."""
+
+    def begin(self, call_soon: Callable[[Callable[[], None]], None], chance: Callable[[], float]) -> None:
+        """The reactor begins; `call_soon` has something called in it, `chance` is from 0 to 1."""
+
+    def require(self, name: str) -> None:
+        """See that there is such a user.
+
+        :raises NoSuchUser: when there is none.
+        """
+        raise NotImplementedError
+
+    def checked(self, word: Bark | Follow) -> Bark | Follow:
+        """The same, if whoever barks or follows exists, and who is followed.
+
+        :raises NoSuchUser: when they do not.
+        """
+        self.require(word.user)
+        if isinstance(word, Follow):
+            self.require(word.other)
+        return word
+
+
+class Members(Roll):
     """The names in one users' file. While it cannot be read, nobody is turned away for want of a name."""
 
     def __init__(self, path: Path) -> None:
@@ -52,16 +81,6 @@ class Members:
             self._known.clear()
         self._known.add(name)
 
-    def checked(self, word: Bark | Follow) -> Bark | Follow:
-        """The same, if whoever barks or follows exists, and who is followed.
-
-        :raises NoSuchUser: when they do not.
-        """
-        self.require(word.user)
-        if isinstance(word, Follow):
-            self.require(word.other)
-        return word
-
     def _look_up(self, name: str) -> bool:
         with storage_errors(self._path):
             found = self._path.stat()
@@ -82,3 +101,15 @@ class Members:
         self._db = sqlite3.connect(
             f"{self._path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0
         )
+
+
+def members_in(where: Where) -> Roll:
+    """Who is a user, by that file or database."""
+    if isinstance(where, PostgresUrl):
+        from barker.environment import extra  # With psycopg: for those who need it.
+
+        with extra("scale"):
+            from barker.store.postgresql import PostgresUsers
+            from barker.store.postgresql_members import PostgresMembers
+        return PostgresMembers(PostgresUsers(where))
+    return Members(where)

@@ -20,6 +20,10 @@ from barker.store.journal import QueueJournal, TimelineEntry, TimelineJournal
 AT_ONCE = 1_000
 """So many rows go into one transaction."""
 
+RECENT = 50_000
+"""Of the newest so many rows of an inbox each may come again, whatever outboxes here hold: there may be
+others elsewhere. A bizlogic that is full has 4,000 on their way to an inbox (`core/capacity.py`)."""
+
 Written = tuple[str, str | None, bytes | None]
 """A row of timelines as it is written: key, users, message."""
 
@@ -60,14 +64,14 @@ def divide_timelines(
     count = len(files)
     divisions = {partition: Division(partition, count) for partition, _ in sources}
     with ExitStack() as stack:
-        targets = [_Target(stack.enter_context(closing(TimelineJournal(file, "full")))) for file in files]
+        targets = [_Target(stack.enter_context(closing(TimelineJournal(file)))) for file in files]
         messages = own = 0
-        for partition, journal, entry in _merged(sources):
+        for partition, journal, entry, left in _merged(sources):
             messages += entry.data is not None
             if entry.data is not None and entry.sequence > journal.tally_until:
                 own += names_author(entry.key, entry.users)
             row = Row(entry.key, entry.users or "")
-            under_way = bool(entry.key) and may_come_again(entry.key, waiting)
+            under_way = bool(entry.key) and may_come_again(entry.key, _any if left < RECENT else waiting)
             for number, (key, users) in divisions[partition].rows(row, under_way):
                 targets[number].put(key, users, entry.data)
         # It is a sum over all inboxes: which has how much of it makes no difference.
@@ -106,21 +110,26 @@ class _Target:
         self._rows.clear()
 
 
+def _any(bark: str) -> bool:
+    """Whether an outbox may hold a bark, of which that is not known."""
+    return True
+
+
 def _merged(
     sources: Sequence[tuple[Partition, TimelineJournal]],
-) -> Iterator[tuple[Partition, TimelineJournal, TimelineEntry]]:
-    """The rows of all, each one's in order; those of one spread evenly over those of the others.
+) -> Iterator[tuple[Partition, TimelineJournal, TimelineEntry, int]]:
+    """The rows of all, each one's in order, with how many follow; one's spread evenly over the others'.
 
     So the newest of each are among the newest of all: keys are forgotten from the other end.
     """
 
     def rows(
         at: int, partition: Partition, journal: TimelineJournal
-    ) -> Iterator[tuple[float, int, Partition, TimelineJournal, TimelineEntry]]:
+    ) -> Iterator[tuple[float, int, Partition, TimelineJournal, TimelineEntry, int]]:
         count = journal.count()
         for number, entry in enumerate(journal.load(), 1):
-            yield number / count, at, partition, journal, entry
+            yield number / count, at, partition, journal, entry, count - number
 
     streams = (rows(at, *source) for at, source in enumerate(sources))
-    for _, _, partition, journal, entry in heapq.merge(*streams, key=lambda row: row[:2]):
-        yield partition, journal, entry
+    for _, _, partition, journal, entry, left in heapq.merge(*streams, key=lambda row: row[:2]):
+        yield partition, journal, entry, left

@@ -1,17 +1,18 @@
-"""Users and who follows whom, in SQLite: what every bizlogic knows and `barker users` changes."""
+"""Users and who follows whom, in SQLite: what every bizlogic knows and `barker users` changes.
+
+`postgresql.py` beside it is the same for several hosts; what both are is `userbase.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
-import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from barker.core.barks import Follow, is_user
 from barker.core.errors import Damaged, Mistake, StorageError
@@ -20,29 +21,13 @@ from barker.core.kennel import STAR
 from barker.store.salvage import finish, salvaging
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import records
-
-log = logging.getLogger(__name__)
+from barker.store.userbase import CHANGES, MANY, ROWS, WORDS, BadRows, Change, News, digest
 
 FILE_NAME = "users.sqlite3"
 """The file in the data directory."""
 
 SALVAGE = "end the suite; then 'barker users salvage', with the same --data, keeps what can be read"
 """What to do when it is damaged."""
-
-CHANGES = 100_000
-"""So many of the last changes are kept in the file, for those who have read it before."""
-
-MANY = 10_000
-"""So many at once are written in one go, which is ten times faster; then everything is loaded anew."""
-
-WORDS = 100_000
-"""So many of the last words of outboxes are known again."""
-
-ROWS = 2_000
-"""Rows that are read at a time while everything is loaded: some milliseconds."""
-
-BAD_ROWS = 10
-"""So many rows that are no users' are said each, when everything is loaded."""
 
 _TABLES = (
     "users (name TEXT PRIMARY KEY) WITHOUT ROWID",
@@ -55,25 +40,8 @@ _TABLES = (
 )
 
 
-class Change(NamedTuple):
-    """One change of who exists and who follows whom."""
-
-    user: str
-    other: str | None
-    """Whom `user` follows from now on, or no longer; None: `user` exists from now on."""
-    wanted: bool
-
-
-class News(NamedTuple):
-    """What was changed since it was last asked."""
-
-    changes: list[Change]
-    complete: bool
-    """Whether that is all; if not, so much has changed that everything is to be loaded anew."""
-
-
 class Users:
-    """The users' file; several processes may have it open.
+    """The users' file; several processes may have it open. See :class:`barker.store.userbase.UserBase`.
 
     Each change is also a row of `changes`, so that a process that has all in memory reads what is new, and
     no more. Each word of an outbox (:meth:`apply`) is remembered in `words`: it changes something once,
@@ -86,7 +54,7 @@ class Users:
         :raises Mistake: when there is none and `create` is not given.
         :raises StorageError: when it cannot be opened.
         """
-        self.path = path
+        self.path, self.place = path, str(path)
         if not create and not path.exists():
             raise Mistake(
                 f"there are no users: {path} is missing; make some with "
@@ -112,6 +80,11 @@ class Users:
     def present(self) -> bool:
         """Whether the file is still the one that was opened: what is written to a removed one is lost."""
         return self._identity() == self._file
+
+    @property
+    def id(self) -> str:
+        """What tells these users from others, and copies of them from others' copies."""
+        return self._id
 
     @property
     def data(self) -> str:
@@ -161,7 +134,7 @@ class Users:
         with storage_errors(self.path, SALVAGE), contextlib.closing(self._connect()) as db:
             db.execute("BEGIN")
             seen, _, _ = self._now(db)
-            bad = _Bad(self.path)
+            bad = BadRows(self.place)
             graph = SocialGraph()
             # One string object for each name, however many follow it.
             names: dict[Any, str] = {}
@@ -207,7 +180,7 @@ class Users:
         # Those who know nothing of `changes` write none: an older Barker, or a person with a tool.
         unknown = not rows and others[0] == self._others[0] and others[1] != self._others[1]
         complete = len(rows) == newest - self._seen and not unknown
-        bad = _Bad(self.path)
+        bad = BadRows(self.place)
         changes = []
         for _, user, other, wanted in rows:
             if user is None:
@@ -295,6 +268,25 @@ class Users:
             self._trim("words", WORDS)
         return found
 
+    def remember(self, words: Iterable[bytes]) -> None:
+        """These words were done elsewhere, in that order.
+
+        :raises StorageError: when the file cannot be written; then nothing has changed.
+        """
+        with self._transaction():
+            for word in words:
+                self._insert("words (word)", (word,))
+            self._trim("words", WORDS)
+
+    def become(self, id: str) -> None:
+        """These users, of whom there are none yet, are a copy of those with that id.
+
+        :raises StorageError: when the file cannot be written; then nothing has changed.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE identity SET id = ?", (id,))
+        self._id = id
+
     def _add_many(self, names: list[str], pairs: list[tuple[str, str]]) -> None:
         """So many that it is not noted which are new, only that all is to be loaded anew."""
         before = self._db.total_changes
@@ -375,25 +367,6 @@ class Users:
                 raise
 
 
-class _Bad:
-    """Rows of the file that name what cannot be a user: they are left out, and said."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._count = 0
-
-    def note(self, table: str, row: object) -> None:
-        """One more; the first ones are said each."""
-        self._count += 1
-        if self._count <= BAD_ROWS:
-            log.warning("%s: a row of %s is left out, as it names no user: %.100r", self._path, table, row)
-
-    def tell(self) -> None:
-        """How many there are, if they were not all said."""
-        if self._count > BAD_ROWS:
-            log.warning("%s: %d rows are left out, as they name no user", self._path, self._count)
-
-
 def _slices(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
     return iter(lambda: cursor.fetchmany(ROWS), [])
 
@@ -401,11 +374,6 @@ def _slices(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
 def _commits_of_others(db: sqlite3.Connection) -> int:
     """SQLite's count of them (PRAGMA data_version)."""
     return int(db.execute("PRAGMA data_version").fetchone()[0])
-
-
-def digest(word: Follow) -> bytes:
-    """What makes a word the same when it comes again."""
-    return hashlib.blake2b(repr(tuple(word)).encode(), digest_size=16).digest()
 
 
 def look_through(path: Path) -> int:

@@ -6,6 +6,7 @@ A service is ready when the directory knows it; nothing sleeps. What is done to 
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -79,6 +80,8 @@ class Launcher(Service):
         :raises Mistake: when a port is taken.
         """
         self._sessions, self._star, self._open_pages = sessions, star, open_pages
+        if shape.users is not None and shape.users.password:
+            os.environ["PGPASSWORD"] = shape.users.password  # For its processes, whose command lines all see.
         self._browser: Popen[bytes] | None = None
         check_ports(shape)
         key = Credentials(service("launcher"), made_key(shape.key), str(shape.key))
@@ -170,7 +173,7 @@ class Launcher(Service):
         show(f"\nReady after {seconds:.1f} s. Open {'  or  '.join(page)}")
         if shape.monitoring:
             show(f"The dashboard: {'  or  '.join(dashboard)}")
-        if shape.port_offset or shape.data != Path(DATA).resolve():
+        if shape.port_offset or shape.advertised or shape.data != Path(DATA).resolve():
             variables = f"BARKER_DIRECTORY={shape.directory_places}"
             variables += f" BARKER_DATA={shlex.quote(str(shape.data))}"
             variables += f" BARKER_TLS={shlex.quote(str(shape.tls))}" if shape.tls else ""

@@ -13,11 +13,16 @@ from barker.commands import options
 from barker.core.broker import Broker
 from barker.core.errors import InvalidField, Mistake
 from barker.core.partitions import Partition
+from barker.core.postgresql_url import PostgresUrl
 from barker.store import key
 from barker.store.social import FILE_NAME
 
 MOST = {"outbox": 20, "bizlogic": 100, "autobark": 100}
 """How many of each kind there may be: outboxes have the ports below the inboxes'."""
+
+
+MOST_PARTITIONS = 20
+"""Into so many are users (inboxes) and authors divided at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Shape:
     history: int = 200
     """How many of the last barks each timeline keeps."""
     data: Path = Path(options.DATA)
+    users: PostgresUrl | None = None
+    """The database with its users; None: they are in a file in its data folder."""
     log_level: str = "warning"
     monitoring: bool = False
     """Whether the monitor is started too."""
@@ -141,7 +148,7 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
     if kind in ("inbox", "outbox", "bizlogic"):
         places += ["--data", str(shape.data)]
     if kind in ("inbox", "outbox"):
-        places += ["--users-file", str(shape.data / FILE_NAME)]
+        places += ["--users-file", str(shape.users or shape.data / FILE_NAME)]
     if kind == "inbox" or (kind == "outbox" and shape.broker is None):
         journal = journal or journal_name(kind, shape, number)
         places += ["--sync", shape.sync, "--journal", journal]
@@ -153,6 +160,8 @@ def service(kind: str, shape: Shape, number: int = 0, journal: str = "") -> Prog
         places += ["--partition", str(Partition(number % shape.inboxes, shape.inboxes))]
     if kind == "bizlogic" and shape.inboxes > 1:
         places += ["--inboxes", str(shape.inboxes)]
+    if kind == "bizlogic":
+        places += _users(shape)
     name = kind
     if kind == "outbox" and shape.partitions > 1:
         places += ["--partitions", str(shape.partitions)]
@@ -175,6 +184,11 @@ def _everywhere(shape: Shape) -> list[str]:
     return [*options, "--insecure"] if shape.insecure else options
 
 
+def _users(shape: Shape) -> list[str]:
+    """Where users are, if not in the data folder; their password is in no command line."""
+    return ["--users", str(shape.users)] if shape.users is not None else []
+
+
 def journal_name(kind: str, shape: Shape, number: int) -> str:
     """The name of the journal of the `number`-th manifold of a kind: by its number, wherever it listens."""
     known = shape.journals if kind == "outbox" else shape.inbox_journals
@@ -189,6 +203,7 @@ def journal_name(kind: str, shape: Shape, number: int) -> str:
 def autobark(shape: Shape, number: int) -> Program:
     """The `number`-th autobark (from 1)."""
     places = [*_everywhere(shape), "--directory", str(shape.directory_places), "--data", str(shape.data)]
+    places += _users(shape)
     arguments = ("barker.autobark", f"{shape.rate:g}", *places)
     does = f"barks {shape.rate:g} times a second" if shape.rate != 1 else "barks once a second"
     # Last: who looks for an outbox while there is one of three stays with that one.

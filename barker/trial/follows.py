@@ -17,7 +17,8 @@ from barker.amqp.message import encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.core.barks import Bark, Follow
 from barker.core.follow_ledger import Change, FollowLedger, changed_by, misled
-from barker.store.social import Users, digest
+from barker.store.social import Users
+from barker.store.userbase import digest
 
 USERS = 3
 """So many do it, and follow each other."""

@@ -5,8 +5,8 @@ kept: what this process holds when it dies is still in the outboxes' journals.
 
 What an outbox sends waits in order, as it came, until the inboxes have room: who must see a bark is worked
 out only then, and the bytes of a transfer are put together as it is sent. So a long row of barks takes
-little, however many follow their authors. Follows that the users' file does not take now wait for
-themselves, also in order, and barks go on.
+little, however many follow their authors. Follows that cannot be done now, as the users' file is locked or
+their database away, wait for themselves, also in order, and barks go on.
 
 Who must see what is `following.py` beside this; in which transfers, `core/fan_out.py`.
 """
@@ -29,13 +29,14 @@ from barker.amqp.message import (
     with_mentions,
 )
 from barker.amqp.outbound import Accepted, Dropped, Outbound, Outcome, Rejected
+from barker.amqp.reactor import Timer
 from barker.amqp.service import Service, Serving
 from barker.core.barks import Bark, Follow
-from barker.core.errors import InvalidField, LimitExceeded, PeerError, StorageError
+from barker.core.errors import InvalidField, LimitExceeded, PeerError
 from barker.core.fan_out import Share, part_key
 from barker.core.gauges import Latencies
 from barker.core.partitions import Partition, addresses
-from barker.store.social import Users
+from barker.store.userbase import UserBase
 from barker.work.following import Following
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,10 @@ WORDS_AT_ONCE = 100
 """So many follows of an outbox go into one transaction."""
 
 RETRY_SECONDS = 0.2
-"""Follows that the users' file did not take are tried again after so long."""
+"""Follows that could not be done are tried again after so long."""
+
+FOLLOWED_SECONDS = 0.25
+"""So long at most a bark waits for a follow before it that a database takes its time for."""
 
 
 class Course:
@@ -115,7 +119,7 @@ class Part:
 
 
 class Word(NamedTuple):
-    """A follow, or its end, that is not yet in the users' file."""
+    """A follow, or its end, that is not yet done."""
 
     follow: Follow
     delivery: Delivery
@@ -127,11 +131,11 @@ class Bizlogic(Service):
     kind = "bizlogic"
 
     def __init__(
-        self, serving: Serving, users: Users, inboxes: int = 1, partition: Partition | None = None
+        self, serving: Serving, users: UserBase, inboxes: int = 1, partition: Partition | None = None
     ) -> None:
         """`inboxes`: how many there are, each with its partition of the users.
 
-        `users` should not wait for others who write (`patience`): nothing else is done meanwhile.
+        `users` in a file should not wait for others who write (`patience`): nothing else is done meanwhile.
         `partition`: the authors whose barks and follows it does, at an address of its own; None: all of them.
         """
         super().__init__(serving)
@@ -168,15 +172,15 @@ class Bizlogic(Service):
 
     def _work(self) -> None:
         """Do what waits, of each outbox in turn, until the inboxes are full or it has taken long enough."""
-        ready = deque(outbox for outbox in self.outboxes if outbox.waiting)
+        ready = deque(outbox for outbox in self.outboxes if outbox.waiting and outbox.hold is None)
         end = self.reactor.clock() + TURN_SECONDS
         self.outboxes.rotate(1)
         while ready:
             outbox = ready.popleft()
             for _ in range(IN_A_ROW):
-                if outbox.waiting and not self._next(outbox):
+                if outbox.waiting and outbox.hold is None and not self._next(outbox):
                     return
-            if outbox.waiting:
+            if outbox.waiting and outbox.hold is None:
                 ready.append(outbox)
             if self.reactor.clock() > end:
                 self.reactor.after(0, lambda: None)  # The next turn is to come at once.
@@ -202,6 +206,8 @@ class Bizlogic(Service):
                 outbox.waiting.popleft()
             if not stuck:
                 self._apply(outbox)
+                if outbox.applying and not self.following.troubled:
+                    outbox.hold = self.reactor.after(FOLLOWED_SECONDS, outbox.let_go)
         return True
 
     def _spread(self, course: Course) -> bool:
@@ -240,15 +246,21 @@ class Bizlogic(Service):
     # Follows
 
     def _apply(self, outbox: Outbox) -> None:
-        """Do what an outbox's users have said, in order; later, if there is no room for it now."""
+        """Do what an outbox's users have said, in order; later, if it cannot be done now."""
         words = list(itertools.islice(outbox.words, WORDS_AT_ONCE))
-        try:
-            errors = self.following.apply([word.follow for word in words])
-        except (StorageError, MemoryError):
+        outbox.applying = True
+        follows = [word.follow for word in words]
+        self.following.apply(follows, lambda errors: self._applied(outbox, words, errors))
+
+    def _applied(self, outbox: Outbox, words: list[Word], errors: list[PeerError | None] | None) -> None:
+        outbox.applying = False
+        outbox.let_go()
+        if errors is None:
             self._retry_in(RETRY_SECONDS)
             return
         for word, refusal in zip(words, errors, strict=True):
-            outbox.words.popleft()
+            if outbox.words:  # They were not given back meanwhile.
+                outbox.words.popleft()
             if refusal is None:
                 word.delivery.accept()
             elif word.delivery.live:
@@ -264,7 +276,7 @@ class Bizlogic(Service):
     def _retry(self) -> None:
         self._retrying = False
         for outbox in list(self.outboxes):
-            if outbox.words:
+            if outbox.words and not outbox.applying:
                 self._apply(outbox)
 
     # Around it
@@ -299,8 +311,8 @@ class Bizlogic(Service):
         return begun + sum(len(inbox) for inbox in self._inboxes)
 
     def on_stop(self) -> None:
-        """Close the users' file."""
-        self.following.users.close()
+        """Let go of the users."""
+        self.following.close()
 
 
 class Outbox(LinkHandler):
@@ -313,13 +325,29 @@ class Outbox(LinkHandler):
         self.waiting: deque[Course | Word] = deque()
         """What came and is not done, in order."""
         self.words: deque[Word] = deque()
-        """Follows that came before all those, and that the users' file has not taken yet."""
+        """Follows that came before all those, and that are not done yet."""
+        self.applying = False
+        """Whether the first of them are being done."""
+        self.hold: Timer | None = None
+        """Until when barks behind them wait for them."""
 
     def on_opened(self, link: Receiver) -> None:
         # A follow that the bizlogic before this one has done is to be seen by the next bark.
-        self._bizlogic.following.look()
-        self._bizlogic.outboxes.append(self)
-        self._bizlogic.set_windows()
+        self._bizlogic.following.look(self._begin)
+        if self not in self._bizlogic.outboxes:
+            self._bizlogic.reactor.after(FOLLOWED_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        """It may send now."""
+        if self.link.live and self not in self._bizlogic.outboxes:
+            self._bizlogic.outboxes.append(self)
+            self._bizlogic.set_windows()
+
+    def let_go(self) -> None:
+        """Barks wait no longer."""
+        if self.hold is not None:
+            self.hold.cancel()
+            self.hold = None
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._bizlogic.received += 1

@@ -25,7 +25,7 @@ from barker.core.broker import DEAD_LETTERS, Broker, inbox_names, outbox_names, 
 from barker.core.broker import inboxes as streams_for
 from barker.core.errors import DecodeError, NotAllowed, PeerError
 from barker.core.partitions import Partition
-from barker.store.social import Users
+from barker.store.userbase import UserBase
 from barker.work.spreading import ON_THEIR_WAY, Bizlogic, Course, Outbox
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class BrokeredBizlogic(Bizlogic):
     def __init__(
         self,
         serving: Serving,
-        users: Users,
+        users: UserBase,
         broker: Broker,
         streams: int = 1,
         partition: Partition | None = None,

@@ -79,6 +79,9 @@ class MemoryReactor:
     def at_end(self, call: Callable[[], None]) -> None:
         self._at_end.append(call)
 
+    def call_from_thread(self, call: Callable[[], None]) -> None:
+        self.after(0, call)
+
     # For tests
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from barker.amqp.agent import LAUNCHED, Agent, agent_alone
+from barker.amqp.agent import LAUNCHED, Agent, agent_alone, name_at
 from barker.amqp.handlers import Condition, ConnectionHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import Network, Place
@@ -60,14 +60,14 @@ def test_a_reader_is_told_at_once_and_then_each_second(stage: Stage) -> None:
 def test_who_does_not_know_where_it_is_asks_for_agents_alone(stage: Stage) -> None:
     _, handler = stage.read("agents")
     [report] = told(handler)
-    assert report["name"] == "inbox/1-7"
+    assert report["name"] == "inbox/1-7@h"
 
 
 def test_a_report_says_which_process_it_is_and_how_it_does(stage: Stage) -> None:
     stage.counts |= {"received": 5, "depth": 3}
     _, handler = stage.read()
     [report] = told(handler)
-    expected = {"name": "inbox/1-7", "type": "inbox", "address": "inbox/1", "host": "h", "port": 7}
+    expected = {"name": "inbox/1-7@h", "type": "inbox", "address": "inbox/1", "host": "h", "port": 7}
     assert expected.items() <= report.items()
     assert (report["pid"], report["received"], report["depth"]) == (os.getpid(), 5, 3)
     assert report["memory"] > 1_000_000
@@ -77,6 +77,21 @@ def test_a_report_says_which_process_it_is_and_how_it_does(stage: Stage) -> None
 def test_its_name_is_what_the_launcher_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LAUNCHED, "inbox-1")
     assert Stage().agent.report()["name"] == "inbox-1"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1", "outbox-5800"),
+        ("localhost", "outbox-5800"),
+        ("outbox-2", "outbox-5800@outbox-2"),
+        ("outbox-2.outbox.barker.svc.cluster.local", "outbox-5800@outbox-2"),
+        ("10.0.0.7", "outbox-5800@10.0.0.7"),
+        ("fd00::7", "outbox-5800@fd00::7"),
+    ],
+)
+def test_services_of_several_machines_have_the_same_port_and_not_the_same_name(host: str, name: str) -> None:
+    assert name_at("outbox", host, 5800) == name
 
 
 def test_rates_are_of_the_last_ten_seconds(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from proton._data import obj2dat
 
 from barker.amqp._proton import ACCEPTED, MODIFIED, REJECTED, RELEASED
 from barker.amqp.connection import OUTGOING_BYTES, Connection
-from barker.amqp.handlers import Condition, LinkHandler
+from barker.amqp.handlers import SILENT, Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
 from barker.core.capacity import DEFAULT_BOUNDS
 from barker.core.errors import InvalidField, MessageTooLarge, NotAllowed, NotFound, PeerError, Redirect
@@ -126,7 +126,7 @@ def test_a_silent_peer_is_given_up_and_a_quiet_one_hears_heartbeats() -> None:
     else:
         pytest.fail("it waits for a silent peer")
     pair.client.lost()
-    assert handler.closed == ["amqp:resource-limit-exceeded"]
+    assert handler.closed == [SILENT]
 
 
 # Links

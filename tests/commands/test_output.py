@@ -15,6 +15,7 @@ from barker.amqp.message import encode_bark, encode_map
 from barker.amqp.system import time_of_day
 from barker.core.barks import Bark
 from barker.store.first_users import make_users
+from barker.store.social import FILE_NAME
 from tests.commands.fake import Fake, listening
 from tests.harness import ROOT
 
@@ -56,7 +57,7 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path: Path, fake: Fak
         if command in COMMANDS:
             done = fake.run(*command.split(), stdout=full)
         else:
-            make_users(tmp_path, 2, 1).close()
+            make_users(tmp_path / FILE_NAME, 2, 1).close()
             words = [*command.split(), *(["--data", str(tmp_path)] if command == "users list" else [])]
             done = subprocess.run(
                 [sys.executable, "-m", "barker", *words],

@@ -22,6 +22,7 @@ from barker.commands.session import write_session
 from barker.core.barks import Bark
 from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.store.first_users import make_users
+from barker.store.social import FILE_NAME
 from tests.commands.fake import Fake, listening
 from tests.harness import ROOT
 
@@ -56,7 +57,7 @@ def test_one_object_a_line(fake: Fake, tmp_path: Path) -> None:
     assert accepted["id"] == sent.id
     [followed] = objects(fake.run("follow", "ann", "bob", "--json").stdout)
     assert (followed["user"], followed["other"], followed["wanted"]) == ("ann", "bob", True)
-    make_users(tmp_path, 3, 1).close()
+    make_users(tmp_path / FILE_NAME, 3, 1).close()
     listed = CliRunner().invoke(main, ["users", "list", "--json", "--data", str(tmp_path)])
     assert [set(user) for user in objects(listed.output)] == [{"name", "follows", "followers"}] * 3
 
@@ -78,7 +79,7 @@ def completed(words: list[str], **environment: str) -> list[str]:
 def test_services_and_users_are_completed(fake: Fake, tmp_path: Path) -> None:
     session = tmp_path / "session.js"
     write_session(session, Place("127.0.0.1", 1), "t", launcher=fake.place, data=str(tmp_path))
-    users = make_users(tmp_path, 5, 1)
+    users = make_users(tmp_path / FILE_NAME, 5, 1)
     users.add(["xerxes"], [])
     users.close()
     here = {"BARKER_SESSION": str(session), "BARKER_DATA": str(tmp_path)}

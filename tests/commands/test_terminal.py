@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from barker.amqp.handlers import ConnectionHandler
-from tests.harness import ROOT, Client, Process, free_port, wait_for
+from tests.harness import Client, Process, free_port, wait_for
 
 ENDLESS = {"listen ann": "", "routes --watch": "", "autobark 5 --user ann": ""}
 """Commands that go on until they are interrupted, and what they say then."""
@@ -75,9 +74,19 @@ def test_a_directory_that_takes_connections_and_says_nothing_is_nobody_too(tmp_p
             process.end()
 
 
-def test_what_is_not_answered_in_time_has_a_status_of_its_own() -> None:
-    place = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "barker", "routes", "--directory", place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=ROOT)
-    assert done.returncode == os.EX_UNAVAILABLE
-    assert "is the suite running?" in done.stderr
+def test_what_is_not_answered_in_time_has_a_status_of_its_own_and_says_where_it_has_looked(
+    tmp_path: Path,
+) -> None:
+    one, other = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    both = f"{one},{other}"
+    said = {one: f"The directory looked at is {one}", both: f"The directories are {both}"}
+    running = {place: start(tmp_path / f"{len(place)}.log", "routes", place) for place in said}
+    try:
+        for place, process in running.items():
+            assert process.popen.wait(30) == os.EX_UNAVAILABLE
+            *looked, gave_up = process.log.splitlines()
+            assert set(looked) <= {f"-- nobody at {each}; trying again" for each in place.split(",")}
+            assert gave_up.endswith(f"is the suite running? {said[place]}")
+    finally:
+        for process in running.values():
+            process.end()

@@ -15,6 +15,7 @@ from barker.commands import options
 from barker.commands.session import Session, file_of, read_session, running, write_session
 from barker.core.errors import Mistake
 from barker.store.first_users import make_users
+from barker.store.social import FILE_NAME
 from tests.commands.test_help import commands
 
 
@@ -103,7 +104,7 @@ def test_every_option_has_a_variable() -> None:
 
 
 def test_a_variable_is_as_good_as_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_users(tmp_path, 5, 1).close()
+    make_users(tmp_path / FILE_NAME, 5, 1).close()
     monkeypatch.setenv("BARKER_DATA", str(tmp_path))
     done = CliRunner().invoke(main, ["users", "list"])
     assert "ark3 " in done.output

@@ -45,7 +45,7 @@ from barker.core.errors import PeerError
 from barker.core.routing import Route
 from barker.directory import Directory
 from barker.manifolds.queues import QueueManifold
-from barker.manifolds.readers import TimelineManifold, _read_fan_out, _read_single
+from barker.manifolds.readers import TimelineManifold, read_fan_out, read_single
 from barker.monitor import Monitor
 from barker.store.journal import QueueJournal, TimelineJournal
 from barker.store.social import Users
@@ -193,8 +193,8 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "message_id": message_id,
     "annotations": lambda data: annotations_in(cut(data).delivery_annotations),
     "with_annotations": lambda data: with_delivery_annotations(data, {"x-opt-missed": 1}),
-    "fan-out": _read_fan_out,
-    "single": lambda data: _read_single(data, "rex"),
+    "fan-out": read_fan_out,
+    "single": lambda data: read_single(data, "rex"),
     "batch": unpack,
     "route": _route,
 }

@@ -578,14 +578,14 @@ class Partitioned:
             self.producer.send(encode_bark(BARK._replace(id=str(self.sent), user=author)), self.sent)
         self.stage.turn()
 
-    def serve(self, number: int, worker: Recorder) -> Pair:
+    def serve(self, number: int, worker: Recorder) -> Sender:
         """A bizlogic of that partition comes."""
         address, service = list(self.stage.manifold._services.items())[number]
         pair = Pair(lambda link: worker)
-        pair.client.sender(address, service, batches=True)
+        link = pair.client.sender(address, service, batches=True)
         self.stage.pairs.append(pair)
         self.stage.turn()
-        return pair
+        return link
 
     def queues(self) -> dict[str, QueueReport]:
         return {queue.address: queue for queue in self.stage.manifold.queues()}
@@ -622,9 +622,14 @@ def test_each_partition_gets_the_barks_of_its_authors_in_order(partitioned: Part
 
 def test_a_partition_without_a_service_holds_up_no_other_and_loses_nothing(partitioned: Partitioned) -> None:
     partitioned.serve(0, Worker(100))
-    partitioned.stage.wait(
-        3 * FORGET_SECONDS
-    )  # Queues that are empty and that nobody serves yet are not forgotten.
+    gone = Worker(100)
+    link = partitioned.serve(1, gone)
+    partitioned.bark(*(name for name in AUTHORS if partition_of(name, 3) == 1))
+    assert gone.messages
+    partitioned.stage.service.reactor._running = True  # Else the loss of a link is nothing to act upon.
+    link.close()
+    partitioned.stage.wait(3 * FORGET_SECONDS)
+    # A queue that is empty and that nobody serves is not forgotten: it is the one that will be pushed.
     partitioned.bark(*AUTHORS)
     others = [name for name in AUTHORS if partition_of(name, 3) != 0]
     assert partitioned.stage.state["depth"] == len(others)

@@ -8,7 +8,6 @@ import http.server
 import json
 import re
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from barker.store.key import read_key
 from barker.web.door import KEY_PROTOCOL
 from tests.browser.conftest import chromium as chromium
 from tests.harness import ROOT, Launched, Suite, shown_key, wait_for
+from tests.relay import Relay
 
 pytestmark = pytest.mark.browser
 
@@ -436,37 +436,6 @@ def test_the_keys_are_in_no_log_environment_or_command_line(suite: Launched, con
     ]
     assert own not in suite.output
     assert pages_cookie(key) not in suite.output
-
-
-class Relay(socketserver.ThreadingTCPServer):
-    """A port before a gateway's, where what it is sent is seen."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.sent, self.port = bytearray(), 0
-        relay = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with (
-                    contextlib.suppress(OSError),
-                    socket.create_connection(("127.0.0.1", relay.port)) as there,
-                ):
-                    back = threading.Thread(target=copy, args=(there, self.request, bytearray()), daemon=True)
-                    back.start()
-                    copy(self.request, there, relay.sent)
-                    back.join()
-
-        def copy(source: socket.socket, target: socket.socket, seen: bytearray) -> None:
-            with contextlib.suppress(OSError):
-                while data := source.recv(65536):
-                    seen += data
-                    target.sendall(data)
-                target.shutdown(socket.SHUT_WR)
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
 def test_the_key_is_sent_once_in_the_body_of_a_request(context: BrowserContext, tmp_path: Path) -> None:

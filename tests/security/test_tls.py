@@ -29,6 +29,7 @@ from barker.core.errors import Redirect
 from barker.core.routing import Route
 from barker.store.authority import Authority
 from barker.store.first_users import make_users
+from barker.store.social import FILE_NAME
 from tests.certified import ARK3, DAY, certificates, credentials
 from tests.harness import ROOT, Client, Launched, Process, Suite, free_port, wait_for
 from tests.security.test_strangers import Attempts, Thief
@@ -460,7 +461,7 @@ def test_a_program_whose_certificate_is_not_there_says_so(tmp_path: Path, progra
     command = [sys.executable, "-m", f"barker.{program}", *(["inbox"] if program == "manifold" else [])]
     command += ["--tls", str(tmp_path)] + ([] if program == "directory" else ["--directory", "127.0.0.1:9"])
     if program in ("manifold", "bizlogic", "autobark"):
-        make_users(tmp_path / "data", 3).close()
+        make_users(tmp_path / "data" / FILE_NAME, 3).close()
         command += ["--data", str(tmp_path / "data")]
     command += ["--key", str(tmp_path / "key")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)

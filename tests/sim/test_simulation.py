@@ -67,6 +67,16 @@ def test_with_several_inboxes() -> None:
     assert outcome.wrong == [], f"barker simulate --seed {SEED} --minutes 0.5 --faults 40 --inboxes 3"
 
 
+def test_with_authors_in_partitions() -> None:
+    plan = planned(SEED, 60, 5, 200, partitions=2)
+    assert {f"bizlogic-{number}" for number in range(1, 5)} <= {
+        name for fault in plan.faults for name in fault.names
+    }
+    outcome = simulate(planned(SEED, 30, 5, 40, inboxes=2, partitions=2))
+    told = f"barker simulate --seed {SEED} --minutes 0.5 --rate 5 --faults 40 --inboxes 2 --partitions 2"
+    assert outcome.wrong == [], told
+
+
 def test_over_tls_no_promise_breaks_and_the_same_seed_is_the_same_run() -> None:
     plan = planned(SEED, 12, 5, 60, tls=True)
     first, second = simulate(plan), simulate(plan)

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
-from tests.harness import KEYS, ROOT, Client, Launched, Process, Suite, free_port, wait_for
+from tests.harness import KEYS, ROOT, TLS, Client, Launched, Suite, credentials_at, known_at, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -38,20 +39,13 @@ def barker(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
 
 
-def routes(suite: Suite, directory: Process) -> set[tuple[str, str, int]]:
-    """What this directory alone knows."""
-    done = barker("routes", "--json", "--directory", f"127.0.0.1:{directory.port}", *suite.secrets)
-    assert done.returncode == 0, done.stderr
-    known = [json.loads(line) for line in done.stdout.splitlines()]
-    return {(route["address"], route["host"], route["port"]) for route in known}
-
-
 def agree(suite: Suite) -> set[tuple[str, str, int]]:
     """Wait until both know the same, and as much as there is; what that is."""
     listening = len([process for process in suite.processes if process.port is not None])
 
     def same() -> set[tuple[str, str, int]] | None:
-        one, other = (routes(suite, directory) for directory in suite.directories)
+        places = [f"127.0.0.1:{directory.port}" for directory in suite.directories]
+        one, other = (known_at(place, credentials_at(suite.place)) for place in places)
         agents = {address for address, _, _ in one if address.startswith("agents/")}
         return one if one == other and len(agents) == listening else None
 
@@ -59,15 +53,15 @@ def agree(suite: Suite) -> set[tuple[str, str, int]]:
     return known
 
 
+def healthy(port: int) -> bool:
+    """Whether the gateway there has a directory in sight, and all that it needs."""
+    with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
 def texts(count: int) -> list[str]:
     return [str(number) for number in range(count)]
-
-
-def test_each_knows_every_service_and_each_other(two: Suite) -> None:
-    addresses = [address for address, _, _ in agree(two)]
-    assert [addresses.count(name) for name in ("inbox", "outbox", "bizlogic")] == [1, 2, 2]
-    for directory in two.directories:
-        assert f"agents/127.0.0.1-{directory.port}" in addresses
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -98,20 +92,14 @@ def test_one_that_is_killed_or_hangs_under_load_is_missed_by_nobody(two: Suite, 
         assert sorted(client.texts(user), key=int) == texts(300), "each once"
 
 
-def test_one_that_comes_back_soon_knows_what_the_other_knows(two: Suite) -> None:
+def test_each_knows_every_service_and_soon_again_when_it_comes_back(two: Suite) -> None:
     before = agree(two)
+    addresses = [address for address, _, _ in before]
+    assert [addresses.count(name) for name in ("inbox", "outbox", "bizlogic")] == [1, 2, 2]
     for directory in two.directories:
+        assert f"agents/127.0.0.1-{directory.port}" in addresses, "each knows of the other"
         directory.restart()
         assert agree(two) == before
-
-
-def test_a_command_says_where_it_has_looked() -> None:
-    places = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
-    done = barker("routes", "--directory", places)
-    assert done.returncode == 69
-    *looked, gave_up = done.stderr.splitlines()
-    assert {f"-- nobody at {place}; trying again" for place in places.split(",")} >= set(looked)
-    assert gave_up.endswith(f"is the suite running? The directories are {places}")
 
 
 def test_a_launched_suite_with_two_goes_on_with_either(tmp_path: Path) -> None:
@@ -135,6 +123,7 @@ def test_a_launched_suite_with_two_goes_on_with_either(tmp_path: Path) -> None:
         for gone in (5672, 5675):
             name = f"directory-{gone + launched.offset}"
             assert barker("kill", name, *session).returncode == 0
+            wait_for(lambda: TLS or healthy(5673 + launched.offset), "the gateway follows the other one")
             with contextlib.closing(Client(both)) as client:
                 client.read("ark3")
                 bark = client.bark("ark3", "still here")

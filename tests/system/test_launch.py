@@ -247,7 +247,7 @@ def test_timelines_are_found_again_at_other_ports(launch: Callable[..., Launched
     suite.end()
     again = launch("launch-no-bizlogic.py", "--autobarks", "0", "--inboxes", "2", "--users", "1000")
     again.wait_until_ready()
-    assert f"--users changes nothing: {suite.data / FILE_NAME} has 106 already" in again.output
+    assert f"changes nothing: {suite.data / FILE_NAME} has 106 already" in again.output
     delivered(again, dict.fromkeys(dogs, TEXTS))
 
 
