@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from barker.amqp import bundle
-from barker.amqp.handlers import LinkHandler
+from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler
 from barker.amqp.message import KEY, RECIPIENTS, cut, encode_map, with_delivery_annotations
@@ -26,6 +26,7 @@ from barker.core.broker import PREFIX, Broker, inboxes
 from barker.core.errors import Damaged, InvalidField, LimitExceeded, PeerError, StorageError
 from barker.core.partitions import Partition
 from barker.core.routing import Route
+from barker.manifolds.intake import RETRY_SECONDS
 from barker.manifolds.readers import TimelineManifold, read_fan_out, read_single
 from barker.store.journal import CopyJournal, Post
 from barker.store.members import Roll
@@ -78,7 +79,7 @@ class TimelineCopy(TimelineManifold):
         name = PREFIX + self.own_address
         self.bundles: list[Bundle] = []
         """Those that are not committed."""
-        self._whole = False
+        self._whole = self._resting = False
         self._trouble = ""
         self.mark = encode_map("mark", new_id())
         """What is written at the stream's end, when there is a link to it."""
@@ -112,16 +113,19 @@ class TimelineCopy(TimelineManifold):
 
     def commit(self) -> None:
         """What came, in one transaction with its place in the stream; then onto the timelines."""
-        bundles, self.bundles = self.bundles, []
-        if not bundles:
+        if self._resting or not self.bundles:
             return
+        bundles, self.bundles = self.bundles, []
         posts = self.fresh(post for each in bundles for post in each.posts)
         try:
             entries = self.journal.commit(posts, bundles[-1].offset)
-        except Exception as error:
-            # It is read once more, from where the journal is.
+        except StorageError as error:
+            self.bundles = bundles
+            self._rest(error)
+            return
+        except Exception:
+            log.exception("an error of ours in a commit: the stream is read again from where the journal is")
             self._stream.again()
-            self._failed(error)
             return
         with self.as_on_disk():
             self.put(entries)
@@ -134,14 +138,17 @@ class TimelineCopy(TimelineManifold):
             if each.marked:
                 self.caught_up()
 
-    def _failed(self, error: Exception) -> None:
+    def _rest(self, error: StorageError) -> None:
+        """The disk does not take it now; the broker sends no more than there is credit for meanwhile."""
         if isinstance(error, Damaged):
             self.fail(error)
-        elif not isinstance(error, StorageError):
-            log.error("an error of ours in a commit", exc_info=error)
-        elif str(error) != self._trouble:
+        if str(error) != self._trouble:
             log.error("%s", error)
-            self._trouble = str(error)
+        self._trouble, self._resting = str(error), True
+        self.reactor.after(RETRY_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._resting = False
 
     def begin_anew(self) -> None:
         """The stream is another one: its places are not those that the journal knows."""
@@ -175,6 +182,9 @@ class _Stream(PeerHandler[Receiver]):
 
     def on_found(self, link: Receiver) -> None:
         self._next = self._manifold.journal.offset + 1
+
+    def on_lost(self, link: Receiver, condition: Condition | None) -> None:
+        self._manifold.bundles.clear()  # They come again.
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         manifold, offset, expected = self._manifold, bundle.offset(data), self._next

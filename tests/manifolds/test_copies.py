@@ -21,6 +21,7 @@ from barker.core.barks import Bark
 from barker.core.broker import Broker
 from barker.core.errors import StorageError
 from barker.manifolds.copies import TimelineCopy
+from barker.manifolds.intake import RETRY_SECONDS
 from barker.store.journal import CopyJournal
 from tests.stage import FlakyJournal, Stage, serving
 
@@ -108,20 +109,56 @@ def test_what_comes_is_committed_with_its_place(opened: Callable[[], Copies]) ->
     assert again.texts() == [b"woof 1", b"woof 2", b"woof 3"]
 
 
-def test_what_the_disk_does_not_take_is_read_once_more(opened: Callable[[], Copies]) -> None:
+def test_what_the_disk_does_not_take_waits(
+    opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture
+) -> None:
     stage = opened()
     stage.give(0, barks(1))
     stage.turn(1)
     stage.disk.error = StorageError("the disk is full")
     stage.give(1, barks(2))
-    stage.turn(1)
-    assert (stage.closed, stage.accepted) == (1, [0])
+    stage.turn()
+    stage.wait(RETRY_SECONDS)
+    assert (stage.closed, stage.accepted, stage.disk.commits) == (0, [0], 3)
+    assert caplog.text.count("the disk is full") == 1
+    stage.disk.error = None
+    stage.give(2, barks(3))
+    stage.turn()
+    assert stage.accepted == [0]
+    stage.wait(RETRY_SECONDS)
+    assert stage.accepted == [0, 1, 2]
+    assert stage.texts() == [b"woof 1", b"woof 2", b"woof 3"]
+
+
+def test_what_waits_for_the_disk_comes_again_over_another_link(opened: Callable[[], Copies]) -> None:
+    stage = opened()
+    stage.disk.error = StorageError("the disk is full")
+    stage.give(0, barks(1))
+    stage.turn()
+    stage.stream._handler.on_lost(stage.link, None)
     stage.disk.error = None
     stage.attach()
-    assert stage.asked == {"rabbitmq:stream-offset-spec": 1}
-    stage.give(1, barks(2))
+    assert stage.asked == {"rabbitmq:stream-offset-spec": "first"}
+    stage.give(0, barks(1))
+    stage.wait(RETRY_SECONDS)
+    assert stage.texts() == [b"woof 1"]
+    assert stage.copy.state()["repeated"] == 0
+
+
+def test_an_error_of_ours_has_the_stream_read_again(
+    opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = opened()
+    stage.disk.error = RuntimeError("a bug")
+    stage.give(0, barks(1))
     stage.turn(1)
-    assert stage.texts() == [b"woof 1", b"woof 2"]
+    assert stage.closed == 1
+    assert "an error of ours in a commit" in caplog.text
+    stage.disk.error = None
+    stage.attach()
+    stage.give(0, barks(1))
+    stage.turn(1)
+    assert stage.texts() == [b"woof 1"]
 
 
 def test_a_stream_that_begins_anew(opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture) -> None:
