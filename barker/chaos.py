@@ -66,11 +66,7 @@ def _gap(alone: float | None, shared: float) -> str:
 @options.command("chaos")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
 @click.option(
-    "--rate",
-    type=click.FloatRange(0, min_open=True),
-    default=500.0,
-    show_default=True,
-    help="Barks/s in all.",
+    "--rate", type=click.FloatRange(0, min_open=True), default=500.0, show_default=True, help="Barks/s."
 )
 @click.option("--seed", type=int, help="Have the same faults again (default: another each time).")
 @click.option("--faults", type=click.FloatRange(0), default=20.0, show_default=True, help="Faults a minute.")
@@ -79,6 +75,7 @@ def _gap(alone: float | None, shared: float) -> str:
     "--readers", type=click.IntRange(1), default=20, show_default=True, help="How many follow them."
 )
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
+@click.option("--partitions", type=click.IntRange(1, 20), default=1, show_default=True, help="Of authors.")
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep its data here, an empty folder."
 )
@@ -93,6 +90,7 @@ def main(
     authors: int,
     readers: int,
     inboxes: int,
+    partitions: int,
     data: Path | None,
     tls: bool,
     as_json: bool,
@@ -112,7 +110,8 @@ def main(
     population = Population(authors, readers, chance)
     credentials = operator_of_new_suite(folder, tls)
     certificates = Path(credentials.authority).parent if tls else None
-    suite = Victims(folder, population, int(rate * minutes * 60) + 1000, inboxes, certificates)
+    history = int(rate * minutes * 60) + 1000
+    suite = Victims(folder, population, history, inboxes, certificates, partitions)
     kinds = {name: child.program.kind for name, child in suite.children.items()}
     struck = schedule(seed, kinds, minutes * 60, faults, FAULTS)
     run = Run(suite, population, rate, minutes * 60, struck, credentials=credentials)

@@ -20,6 +20,7 @@ from barker.core.broker import Broker
 from barker.core.errors import Mistake
 from barker.core.postgresql_url import PostgresUrl
 from barker.store.first_users import first_users
+from barker.store.social import FILE_NAME
 from barker.suite.journals import take_over
 from barker.suite.launch import Launcher
 from barker.suite.ports import among_outgoing
@@ -133,7 +134,8 @@ def main(
         show(f"barker: {line}", err=True)
     if mutual and graph is None:
         raise Mistake("--mutual says how to read --graph FILE; there is none")
-    there, found = first_users(users_in(url, data), count or COUNT, graph, mutual)
+    unused = data / FILE_NAME if count is None else None
+    there, found = first_users(users_in(url, data), count or COUNT, graph, mutual, unused)
     if found and count is not None:
         show(f"barker: --users changes nothing: {there.place} has {len(there)} already", err=True)
     star = there.star()

@@ -44,7 +44,7 @@ def offset(data: bytes) -> int:
     found = annotations_in(data[start:end]).get(OFFSET)
     if not isinstance(found, int) or found < 0:
         raise DecodeError(f"a message of a stream has the annotation {OFFSET}; this one has not")
-    return found
+    return int(found)  # Of whichever of AMQP's types it is.
 
 
 def _find(data: bytes, wanted: int) -> tuple[int, int]:

@@ -8,19 +8,23 @@ bounded: no more credit is granted then.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from barker.amqp._proton import ACCEPTED
 from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
+from barker.amqp.links import PeerHandler, PeerLink
 from barker.amqp.message import encode_map
 from barker.amqp.outbound import Accepted, Outcome, Rejected
-from barker.amqp.rabbitmq import BrokerNetwork, ToBroker
+from barker.amqp.rabbitmq import BrokerNetwork, ToBroker, from_broker
 from barker.amqp.service import Service, Serving, only_send
-from barker.core.access import check_author
+from barker.core.access import DEAD_LETTERS, check_author
 from barker.core.barks import Bark, Follow
-from barker.core.broker import DEAD_LETTERS, Broker, outbox_names, outboxes
+from barker.core.broker import DEAD_LETTERS as LETTERS
+from barker.core.broker import Broker, outbox_names, outboxes
 from barker.core.errors import LimitExceeded, PeerError
 from barker.core.gauges import Peak
 from barker.core.partitions import number_of
@@ -30,6 +34,9 @@ Word = Bark | Follow
 
 MOST = 20_000
 """With so many barks that wait for the broker, no more credit is granted until there are half as many."""
+
+MOST_LETTERS = 1_000
+"""So many dead letters one who reads them has at a time."""
 
 BYTES = 64 * 1024 * 1024
 """So much may wait of what was granted before; links that bring more end."""
@@ -50,7 +57,7 @@ class Relay(Service):
     ) -> None:
         """`check` raises PeerError on what is no bark; `authors`: how many partitions of them there are."""
         super().__init__(serving)
-        network = BrokerNetwork(self.reactor, broker, outboxes(authors), self._never)
+        self._network = network = BrokerNetwork(self.reactor, broker, outboxes(authors), self._never)
         self._check, self._max_message_size = check, max_message_size
         self._names = outbox_names(authors)
         self._queues = [ToBroker(network, name) for name in self._names]
@@ -70,9 +77,11 @@ class Relay(Service):
         return _Producer(self)
 
     def on_source(self, link: Sender, address: str) -> LinkHandler:
-        """Who wants to know how much waits here."""
+        """Who wants to know how much waits here, or reads dead letters."""
         if address == self.agent.address + QUEUES:
             return Broadcast(lambda: [encode_map("queues", queue_reports([self._report()]))], Lag.GAP)
+        if address == self.serving.address + DEAD_LETTERS:
+            return _Letters(self._network)
         self.only_own(address)
         raise only_send(address)
 
@@ -137,7 +146,7 @@ class Relay(Service):
         depth = self.in_hand()
         return {
             "mode": "relay",
-            "broker": " ".join([*self._names, DEAD_LETTERS]),
+            "broker": " ".join([*self._names, LETTERS]),
             "consumer": " ".join(self._names),
             "depth": depth,
             "depth_peak": max(depth, self._peak.highest(self.reactor.clock())),
@@ -173,3 +182,50 @@ class _Producer(LinkHandler):
 
     def on_closed(self, link: Receiver, condition: Condition | None) -> None:
         self._relay.left(link)
+
+
+class _Letters(PeerHandler[Receiver]):
+    """The link of one who reads dead letters: each comes from the broker, and leaves it when it is accepted.
+
+    One that is not stays with this link, which so has each once; when the link ends, the broker has it again.
+    """
+
+    def __init__(self, network: BrokerNetwork) -> None:
+        self._network = network
+        self._reader: Sender | None = None
+        self._source: PeerLink[Receiver] | None = None
+        self._waiting: deque[tuple[Delivery, bytes]] = deque()
+
+    # What the reader's link tells
+
+    def on_credit(self, link: Sender) -> None:
+        self._reader = link
+        if self._source is None:
+            self._source = from_broker(self._network, LETTERS, self, MOST_LETTERS)
+        self._send(link)
+
+    def on_outcome(self, link: Sender, token: Any, outcome: int, condition: Condition | None) -> None:
+        if outcome == ACCEPTED:
+            token.accept()
+
+    def on_closed(self, link: Sender, condition: Condition | None) -> None:
+        if self._source is not None:
+            self._source.close()
+
+    # What the broker's link tells
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        self._waiting.append((delivery, data))
+        if self._reader is not None:
+            self._send(self._reader)
+
+    def on_lost(self, link: Receiver, condition: Condition | None) -> None:
+        self._waiting.clear()
+
+    def _send(self, link: Sender) -> None:
+        settled = link.wants_settled
+        while self._waiting and link.credit:
+            delivery, data = self._waiting.popleft()
+            link.send(data, delivery, settled)
+            if settled:
+                delivery.accept()

@@ -12,10 +12,15 @@ from barker.core.kennel import SAMPLE, acquaintances, dogs, friendships
 from barker.store.userbase import UserBase, Where, open_users
 
 
-def first_users(where: Where, count: int, graph: Path | None, mutual: bool) -> tuple[UserBase, bool]:
+def first_users(
+    where: Where, count: int, graph: Path | None, mutual: bool, unused: Path | None = None
+) -> tuple[UserBase, bool]:
     """The users that a suite begins with, and whether they were there before.
 
     Those of the edge list `graph` are added in any case; without it, `count` dogs, where there is nobody.
+    `unused`: the users' file that may be meant where a database has nobody; None: it is not.
+
+    :raises Mistake: when that file is there.
     """
     if graph is not None:
         return import_users(where, graph, mutual), False
@@ -25,6 +30,11 @@ def first_users(where: Where, count: int, graph: Path | None, mutual: bool) -> t
     if isinstance(where, Path) or len(users):
         return users, True
     users.close()
+    if unused is not None and unused.exists():
+        raise Mistake(
+            f"{users.place} has no users, and {unused} has: bring them there with 'barker users copy "
+            f"{unused} {users.place}'; or say, with one more --users, how many others are to be made"
+        )
     return make_users(where, count), False
 
 

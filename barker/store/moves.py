@@ -64,7 +64,7 @@ def divide_timelines(
     count = len(files)
     divisions = {partition: Division(partition, count) for partition, _ in sources}
     with ExitStack() as stack:
-        targets = [_Target(stack.enter_context(closing(TimelineJournal(file, "full")))) for file in files]
+        targets = [_Target(stack.enter_context(closing(TimelineJournal(file)))) for file in files]
         messages = own = 0
         for partition, journal, entry, left in _merged(sources):
             messages += entry.data is not None

@@ -55,6 +55,8 @@ def commit(folder: Path, new: Iterable[Path], old: Iterable[Path], unused: Itera
         if frames(file):
             raise StorageError(f"{file} is not complete: the disk may be full; nothing has changed")
     with storage_errors(folder):
+        for name in plan["new"]:
+            _sync(beside(folder / name))
         draft = folder / f"{PLAN}.draft"
         with draft.open("w", encoding="utf-8") as out:
             json.dump(plan, out)
@@ -122,9 +124,9 @@ def _beside_database(path: Path) -> tuple[Path, Path]:
     return log_of(path), path.with_name(path.name + "-shm")
 
 
-def _sync(folder: Path) -> None:
-    """Names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """What is in a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -68,13 +68,28 @@ class Victims:
     """The processes that are broken."""
 
     def __init__(
-        self, data: Path, population: Population, history: int, inboxes: int, tls: Path | None = None
+        self,
+        data: Path,
+        population: Population,
+        history: int,
+        inboxes: int,
+        tls: Path | None = None,
+        partitions: int = 1,
     ) -> None:
-        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, with TLS."""
+        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, with TLS.
+
+        `partitions`: into how many authors are divided.
+        """
         population.write(data)
         offset = free_offset()
         self.shape = Shape(
-            port_offset=offset, inboxes=inboxes, autobarks=0, data=data, log_level="error", tls=tls
+            port_offset=offset,
+            inboxes=inboxes,
+            partitions=partitions,
+            autobarks=0,
+            data=data,
+            log_level="error",
+            tls=tls,
         )
         self.children: dict[str, Child] = {}
         self._full: set[str] = set()

@@ -33,7 +33,7 @@ def test_what_a_broker_adds() -> None:
     came = annotated(x_stream_offset=ulong(1 << 40), x_exchange="", x_routing_key="barker-inbox")
     came += bundle.pack(BARKS)[7:]
     assert bundle.unpack(came) == BARKS
-    assert bundle.offset(came) == 1 << 40
+    assert repr(bundle.offset(came)) == str(1 << 40)
 
 
 @pytest.mark.parametrize(

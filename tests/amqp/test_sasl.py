@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barker.amqp.sasl import HEADER, Sasl, SaslClient, SaslServer
+from barker.amqp.sasl import HEADER, CertifiedServer, ForeignClient, Sasl, SaslClient, SaslServer
 from barker.core.access import OPERATOR, STRANGER, Credentials, service
 from barker.core.errors import NotAuthentic
 
@@ -133,3 +134,30 @@ def test_whatever_comes_ends_it_or_is_waited_for(data: bytes, framed: bool, dial
 
 
 VERIFIER = OUTBOX.verifier()
+
+
+def test_a_foreign_server_is_shown_a_password() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def ask(name: str, password: str, then: Callable[[str], None]) -> None:
+        asked.append((name, password))
+        then("" if password == "geheim" else "that is not the password")
+
+    client, server = ForeignClient("rex", "geheim"), CertifiedServer(ask)
+    speak(client, server)
+    assert (client.done, server.done, asked) == (True, True, [("rex", "geheim")])
+    assert not client.proved
+    client, server = ForeignClient("rex", "falsch"), CertifiedServer(ask)
+    with pytest.raises(NotAuthentic, match="the password of its user rex"):
+        speak(client, server)
+    client, server = ForeignClient("", ""), CertifiedServer(ask)
+    with pytest.raises(NotAuthentic, match="it takes PLAIN, and this shows ANONYMOUS"):
+        speak(client, server)
+
+
+def test_a_foreign_server_lets_a_stranger_in() -> None:
+    client, server = ForeignClient("", ""), SaslServer(None, nonce)
+    speak(client, server)
+    assert (client.done, server.done) == (True, True)
+    with pytest.raises(NotAuthentic, match="it takes ANONYMOUS, and this shows PLAIN"):
+        speak(ForeignClient("rex", "geheim"), SaslServer(None, nonce))

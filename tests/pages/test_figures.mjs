@@ -306,6 +306,20 @@ describe("the flow", () => {
         assert.deepEqual(suite.flows().slice(0, 2).map(({to, rate}) => [to, rate]), [["inbox-1", 4], ["inbox-2", 4]]);
     });
 
+    test("goes through a broker's queues and streams, which are known by their names, as several are at one place", () => {
+        const broker = {host: "b", port: 1, pid: 0, consumers: 1};
+        const suite = suiteOf(
+            outbox({mode: "relay", consumer: "barker-outbox", sent_rate: 6}), {...bizlogic, inbox: "barker-inbox", sent_rate: 8}, inbox,
+            {...broker, name: "barker-outbox", type: "queue", consumer: "h:2", sent_rate: 6},
+            {...broker, name: "barker-inbox", type: "stream", consumer: "h:3", sent_rate: 8});
+        assert.deepEqual(suite.flows().map(({from, to, rate}) => [from, to, rate]), [
+            ["outbox-1", "barker-outbox", 6], ["bizlogic-1", "barker-inbox", 8], ["inbox-1", "readers", 0],
+            ["barker-outbox", "bizlogic-1", 6], ["barker-inbox", "inbox-1", 8],
+        ]);
+        assert.match(suite.counted(), /not counted of a suite whose barks a broker has/);
+        assert.notEqual(suite.headline().rate, undefined);
+    });
+
     test("goes nowhere that is not known, and from nobody whose report is old", () => {
         assert.deepEqual(suiteOf(outbox({consumer: "h:2"})).flows(), []);
         const suite = suiteOf(outbox({consumer: "h:2"}), bizlogic);

@@ -31,6 +31,7 @@ from barker.core.errors import Away, InUse, Mistake, StorageError
 from barker.core.graph import SocialGraph
 from barker.core.postgresql_url import PostgresUrl
 from barker.store.copying import copy_users
+from barker.store.first_users import first_users
 from barker.store.postgresql import PostgresUsers
 from barker.store.postgresql_layout import LAYOUTS
 from barker.store.social import FILE_NAME, Users
@@ -536,6 +537,25 @@ def test_users_are_made_imported_listed_and_copied_by_commands(place: PostgresUr
     assert "rex                                     0          1" in listed[0]
     again = barker("users", "make", "--users", "7", "--users", "8")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+
+
+def test_a_suite_does_not_begin_with_others_where_its_own_are_in_a_file(
+    place: PostgresUrl, tmp_path: Path
+) -> None:
+    file = tmp_path / FILE_NAME
+    with contextlib.closing(Users(file, create=True)) as users:
+        users.add(["rex"], ())
+    command = [sys.executable, "launch.py", "--users", place.secret, "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert f"bring them there with 'barker users copy {file} {place}'" in done.stderr
+    assert PASSWORD not in done.stderr
+    users, found = first_users(place, 5, None, False)
+    with contextlib.closing(users):
+        assert (len(users), found) == (5, False)
+    users, found = first_users(place, 7, None, False, file)
+    with contextlib.closing(users):
+        assert (len(users), found) == (5, True)
 
 
 def test_without_psycopg_it_is_said_which_extra_brings_it(place: PostgresUrl) -> None:

@@ -23,6 +23,7 @@ from barker.store.contents import messages_in
 from barker.store.journal import (
     CHECKSUMS,
     VERSION,
+    CopyJournal,
     Journal,
     Post,
     QueueJournal,
@@ -670,3 +671,36 @@ def test_a_tally_is_saved_with_the_messages_of_a_damaged_journal(
     with closing(kind(path)) as journal:
         assert journal.tally == 7
     assert "Messages saved, which go on in order: 2;" in caplog.text
+
+
+def test_how_far_a_stream_was_read_is_written_with_what_came(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        assert journal.offset == -1
+        journal.commit([Post("", "rex", b"one")], 41)
+        journal.commit([], 42)
+        journal.commit([Post("", "rex", b"two")])
+    with closing(TimelineJournal(path)) as journal:
+        assert journal.offset == 42
+        assert [(entry.sequence, entry.data) for entry in journal.load()] == [(1, b"one"), (2, b"two")]
+        journal.forget([1, 2], 3, 7)
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.offset, journal.tally) == (42, 7)
+
+
+def test_a_journal_that_is_a_copy_begins_anew_when_it_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(CopyJournal(path)) as journal:
+        journal.commit([Post("", "rex", b"one")], 41)
+    with path.open("r+b") as file:
+        file.write(bytes(200))
+    with closing(CopyJournal(path)) as journal:
+        assert journal.offset == -1
+        assert list(journal.load()) == []
+        journal.commit([Post("", "rex", b"again")], 0)
+    assert "all is read again from the broker's stream" in caplog.text
+    assert len(list(tmp_path.glob("j.sqlite3.damaged-*"))) == 1
+    with closing(CopyJournal(path)) as journal:
+        assert [entry.data for entry in journal.load()] == [b"again"]

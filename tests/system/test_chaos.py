@@ -44,8 +44,8 @@ def test_some_seconds_of_chaos(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_some_seconds_of_chaos_over_tls() -> None:
-    done = chaos("--minutes", "0.1", "--faults", "90", "--json", "--tls")
+def test_some_seconds_of_chaos_over_tls_with_authors_in_partitions() -> None:
+    done = chaos("--minutes", "0.1", "--faults", "90", "--json", "--tls", "--partitions", "2")
     assert done.returncode == 0, done.stderr + done.stdout
     figures = json.loads(done.stdout)
     assert figures["kept"] is True

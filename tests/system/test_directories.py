@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
-from tests.harness import KEYS, ROOT, Client, Launched, Suite, credentials_at, known_at, wait_for
+from tests.harness import KEYS, ROOT, TLS, Client, Launched, Suite, credentials_at, known_at, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -50,6 +51,13 @@ def agree(suite: Suite) -> set[tuple[str, str, int]]:
 
     known: set[tuple[str, str, int]] = wait_for(same, "both directories know all, and the same")
     return known
+
+
+def healthy(port: int) -> bool:
+    """Whether the gateway there has a directory in sight, and all that it needs."""
+    with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def texts(count: int) -> list[str]:
@@ -115,6 +123,7 @@ def test_a_launched_suite_with_two_goes_on_with_either(tmp_path: Path) -> None:
         for gone in (5672, 5675):
             name = f"directory-{gone + launched.offset}"
             assert barker("kill", name, *session).returncode == 0
+            wait_for(lambda: TLS or healthy(5673 + launched.offset), "the gateway follows the other one")
             with contextlib.closing(Client(both)) as client:
                 client.read("ark3")
                 bark = client.bark("ark3", "still here")
