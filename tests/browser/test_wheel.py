@@ -65,7 +65,7 @@ def test_what_is_not_core_is_an_extra(wheel: Path) -> None:
     needs = [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
     core = sorted(re.split("[<>=]", need)[0] for need in needs if ";" not in need)
     assert core == ["click", "psutil", "python-qpid-proton"]
-    assert {"web", "terminal", "tls", "all"} == {
+    assert {"web", "terminal", "tls", "scale", "all"} == {
         line[16:] for line in lines if line.startswith("Provides-Extra: ")
     }
 

@@ -35,9 +35,9 @@ def _program(name: str) -> str:
 class Postgres:
     """One server."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None) -> None:
         # Not among pytest's folders, which nobody but their owner may enter.
-        self.folder, self.port = Path(tempfile.mkdtemp(prefix="barker-postgresql-")), free_port()
+        self.folder, self.port = Path(tempfile.mkdtemp(prefix="barker-postgresql-")), port or free_port()
         password = self.folder / "password"
         password.write_text(PASSWORD)
         for file in (self.folder, password) if _USER is not None else ():

@@ -29,8 +29,8 @@ _EPMD = "/usr/bin/epmd"
 class Node:
     """One node; its users are guest, with that for a password, and whoever says nothing."""
 
-    def __init__(self) -> None:
-        self.port, self._names, self._distribution = free_port(), free_port(), free_port()
+    def __init__(self, port: int | None = None) -> None:
+        self.port, self._names, self._distribution = port or free_port(), free_port(), free_port()
         self.name = f"barker-{self.port}@localhost"
         self._home = f"/var/lib/barker-tests/{self.port}"
         self.folder = ROOT / self._home.lstrip("/")

@@ -99,9 +99,7 @@ def prepared(volumes: Volumes, prepare: dict[str, Any]) -> Stage:
 
 
 @contextlib.contextmanager
-def started(
-    volumes: Volumes, services: dict[str, Any], network: dict[str, Host]
-) -> Iterator[dict[str, Any]]:
+def started(volumes: Volumes, services: dict[str, Any], network: dict[str, Host]) -> Iterator[dict[str, Any]]:
     """Those of the services that are Barker's; within it they run, and are well."""
     ours = {name: service for name, service in services.items() if service["image"] == "barker"}
     del ours["prepare"]
@@ -218,7 +216,10 @@ def test_engines_and_suite_have_the_same_password() -> None:
     engines, suite = composed("scale", *SCALE), composed("", *SCALE)
     password = engines["postgres"]["environment"]["POSTGRES_PASSWORD"]
     assert engines["rabbitmq"]["environment"]["RABBITMQ_DEFAULT_PASS"] == password
-    users, broker = f"postgresql://barker:{password}@postgres/barker", f"amqp://barker:{password}@rabbitmq:5672"
+    users, broker = (
+        f"postgresql://barker:{password}@postgres/barker",
+        f"amqp://barker:{password}@rabbitmq:5672",
+    )
     assert suite["bizlogic-1"]["environment"]["BARKER_USERS"] == users
     for name in ("inbox", "outbox-2"):
         assert suite[name]["environment"]["BARKER_USERS_FILE"] == users

@@ -138,6 +138,11 @@ def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made]
                 for spec in pod.containers:
                     well = partial(pod.well, spec, probe)
                     wait_for(well, f"{probe} of {pod.name}", 60)
+        outbox = next(pod for pod in pods if pod.name == "outbox-0")
+        container, variables = outbox.container(outbox.containers[0])
+        routes = container.run("barker", "routes", **variables).stdout  # As by kubectl exec.
+        for pod in pods:
+            assert pod.address in routes
         # An operator's certificate is no pod's: it stays where secrets.sh has made it.
         keys = tmp_path / "kubernetes" / "secrets"
         for each in (keys, *keys.rglob("*")):

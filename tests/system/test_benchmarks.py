@@ -89,7 +89,7 @@ def test_fanout_delivers_everything(tmp_path: Path) -> None:
 
 
 def test_what_a_load_takes_is_multiplied_and_simulated() -> None:
-    told = run_alone("plan", "--seconds", "0.3", "--read-timelines", "100", "--times", "0.01")
+    told = run_alone("plan", "--seconds", "0.3", "--read-timelines", "1000", "--times", "0.01")
     costs, needs = told["costs"], told["0.01"]["needs"]
     assert costs["bark_bytes"] > 100
     for cost in ("outbox_bark", "read"):

@@ -37,7 +37,13 @@ def commands(page: Path) -> set[str]:
     return {step.line for step in steps(page.read_text()) if isinstance(step, Command)}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page) - NOT_RUN.keys()], ids=name)
+CLUSTER = ROOT / "docs" / "howto" / "cluster.rst"
+"""Takes engines: `tests/scale/test_cluster.py` runs it."""
+
+RUN = [page for page in PAGES if page != CLUSTER and commands(page) - NOT_RUN.keys()]
+
+
+@pytest.mark.parametrize("page", RUN, ids=name)
 def test_what_a_page_prints_is_so(page: Path) -> None:
     command = apart([sys.executable, "-m", "tests.printed", str(page)])
     if command is None:
