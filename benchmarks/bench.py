@@ -154,6 +154,12 @@ def benchmark(
     return decorate
 
 
+broker = click.option(
+    "--broker", metavar="URL", help="With a RabbitMQ 4 between the services, which lets anybody in."
+)
+"""The option of what can be measured so, too."""
+
+
 # Figures
 
 

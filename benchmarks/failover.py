@@ -21,6 +21,8 @@ from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.store.social import FILE_NAME, Users
 from benchmarks.bench import Result, Task, benchmark
+from benchmarks.bench import broker as broker_option
+from benchmarks.rabbitmq import between
 from benchmarks.stand import Service, Stand, stand, until
 
 RATE = 500
@@ -95,17 +97,19 @@ def strike(flow: Flow, services: list[Service], number: int) -> float:
 @benchmark("failover")
 @click.option("--kills", type=click.IntRange(0), default=200, show_default=True, help="How many SIGKILL.")
 @click.option("--freezes", type=click.IntRange(0), default=10, show_default=True, help="How many SIGSTOP.")
-def main(task: Task, kills: int, freezes: int) -> Result:
+@broker_option
+def main(task: Task, kills: int, freezes: int, broker: str | None) -> Result:
     """Kill and freeze the working bizlogic again and again; time the failover."""
     times: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}
     task.begin(kills + freezes)
-    with stand() as stage:
+    ends = ("--broker", broker) if broker else ()
+    with between(broker), stand() as stage:
         users = Users(stage.data / FILE_NAME, create=True)
         users.add(["ark3"], [])
         users.close()
-        stage.start("manifold", "inbox", "--history", "1000")
-        stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark")
-        services = [stage.start("bizlogic", "--data", str(stage.data)) for _ in range(2)]
+        stage.start("manifold", "inbox", "--history", "1000", *ends)
+        stage.start("manifold", "outbox", *(ends or ("--push", "bizlogic")), "--accept", "bark")
+        services = [stage.start("bizlogic", "--data", str(stage.data), *ends) for _ in range(2)]
         flows: list[Flow] = []
         stage.call(lambda: flows.append(Flow(stage)))
         until(lambda: flows and len(flows[0].arrived) > 100, lambda: len(flows), "barks flow")

@@ -48,7 +48,7 @@ from benchmarks.bench import (
     told,
 )
 from benchmarks.ends import TEXT
-from benchmarks.rabbitmq import Broker
+from benchmarks.rabbitmq import Broker, between
 from benchmarks.stand import Clients, stand, until
 from benchmarks.suite import Authors, Suite, make_users
 
@@ -203,6 +203,17 @@ def measure(make: Callable[[Path], Authors], seconds: float, tls: bool = False, 
         return sustained(Suite(stage, **shape), authors, seconds)
 
 
+def brokered(
+    make: Callable[[Path], Authors], seconds: float, url: str, inboxes: int, partitions: int
+) -> Turn:
+    """The same with a broker between the services."""
+    with between(url, partitions, inboxes) as pids, stand() as stage:
+        authors = make(stage.data)
+        suite = Suite(stage, inboxes=inboxes, partitions=partitions, broker=url)
+        suite.others = pids
+        return sustained(suite, authors, seconds)
+
+
 class Publisher(LinkHandler):
     """Sends to an exchange, so many unsettled at once."""
 
@@ -259,7 +270,28 @@ def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Tur
 )
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @click.option("--tls", is_flag=True, help="Measure the same over TLS, too.")
-def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool, tls: bool) -> Result:
+@click.option(
+    "--broker",
+    metavar="URL",
+    help="Measure the first with a RabbitMQ 4 between the services, too, which lets anybody in.",
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 20),
+    default=(1, 2, 4),
+    show_default=True,
+    multiple=True,
+    help="With --broker: how many inboxes, and parts of the authors, both have (may be repeated).",
+)
+def main(
+    task: Task,
+    sizes: tuple[int, ...],
+    graph: Path | None,
+    mutual: bool,
+    tls: bool,
+    broker: str | None,
+    partitions: tuple[int, ...],
+) -> Result:
     """Measure barks/s and deliveries to timelines/s, through the whole suite."""
     graphs: dict[str, Callable[[Path], Authors]] = {
         f"{followers} followers each": functools.partial(make_users, followers=followers)
@@ -269,21 +301,30 @@ def main(task: Task, sizes: tuple[int, ...], graph: Path | None, mutual: bool, t
         edges = graph
         graphs[graph.stem] = lambda data: _imported(data, edges, mutual)
     turns: dict[str, list[Turn]] = {}
-    task.begin((len(graphs) * (1 + tls) + (task.peer is not None)) * task.runs)
+    several = len(graphs) * (1 + tls) + (task.peer is not None) + 2 * len(partitions) * (broker is not None)
+    task.begin(several * task.runs)
     with contextlib.ExitStack() as stack:
         measures: dict[str, Callable[[], Turn]] = {
             name + over: functools.partial(measure, make, task.seconds, over != "")
             for name, make in graphs.items()
             for over in ("", ", TLS")[: 1 + tls]
         }
+        if broker is not None:
+            make = next(iter(graphs.values()))
+            for count in partitions:
+                shape = {"inboxes": count, "partitions": count}
+                measures[f"{count} x {count}"] = functools.partial(measure, make, task.seconds, **shape)
+                measures[f"{count} x {count}, broker"] = functools.partial(
+                    brokered, make, task.seconds, broker, **shape
+                )
         if task.peer is not None:
-            broker = stack.enter_context(Broker(task.peer))
+            peer = stack.enter_context(Broker(task.peer))
             queues = [
-                broker.queue(f"barker-fanout-{number}", **{"x-max-length": 25})
+                peer.queue(f"barker-fanout-{number}", **{"x-max-length": 25})
                 for number in range(sizes[0] + 1)
             ]
-            exchange = broker.fanout("barker-fanout", queues)
-            measures[RABBITMQ] = functools.partial(fanned_out, broker, exchange, len(queues), task.seconds)
+            exchange = peer.fanout("barker-fanout", queues)
+            measures[RABBITMQ] = functools.partial(fanned_out, peer, exchange, len(queues), task.seconds)
         for _ in range(task.runs):
             for name, run in measures.items():
                 task.say(name)

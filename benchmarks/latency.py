@@ -25,7 +25,9 @@ from barker.amqp.system import now
 from barker.commands.session import page_link
 from barker.core.barks import Bark
 from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
+from benchmarks.bench import broker as broker_option
 from benchmarks.dashboard import ARGUMENTS, chromium
+from benchmarks.rabbitmq import between
 from benchmarks.stand import Stand, stand, until
 from benchmarks.suite import Suite, make_users
 
@@ -123,15 +125,17 @@ def percentiles(taken: list[float]) -> dict[str, float]:
 @benchmark("latency", seconds=10.0, runs=3)
 @click.option("--rate", "rates", type=click.IntRange(1), multiple=True, help="Barks/s (100, 1000, 5000).")
 @click.option("--page", is_flag=True, help="To the web page in Chromium, too.")
-def main(task: Task, rates: tuple[int, ...], page: bool) -> Result:
+@broker_option
+def main(task: Task, rates: tuple[int, ...], page: bool, broker: str | None) -> Result:
     """Measure the time from the creation of a bark to a reader, and to a page."""
     rates = rates or RATES
     found: dict[str, list[dict[str, float]]] = {}
     loads: dict[str, list[dict[str, dict[str, float]]]] = {}
     task.begin(task.runs * len(rates) * (1 + page))
-    with stand() as stage, contextlib.ExitStack() as stack:
+    with between(broker) as pids, stand() as stage, contextlib.ExitStack() as stack:
         names = list(make_users(stage.data, FOLLOWERS))
-        suite = Suite(stage)
+        suite = Suite(stage, broker=broker)
+        suite.others = pids
         readers: list[Reader] = []
         stage.call(lambda: readers.append(Reader(stage, names[:FOLLOWED])))
         until(lambda: suite.readers == FOLLOWED, lambda: None, "the readers are there")

@@ -6,7 +6,9 @@ over a pair of links of the same name.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psutil
@@ -15,10 +17,32 @@ from proton.reactor import LinkOption
 from proton.utils import BlockingConnection
 
 from barker.amqp.links import Place
+from barker.core import broker as core
 from barker.core.errors import BarkerError
 
 TIMEOUT = 10.0
 """The broker may take so many seconds to answer."""
+
+
+@contextlib.contextmanager
+def between(url: str | None, authors: int = 1, users: int = 1) -> Iterator[dict[str, int]]:
+    """A broker between the services, for so many parts of each: empty before, and deleted afterwards.
+
+    Gives its process ids, if it can be seen; those of no broker, if the URL is None.
+    """
+    if url is None:
+        yield {}
+        return
+    place = Place(*core.Broker.parse(url).places[0])
+    names = [queue.name for queue in (*core.outboxes(authors), *core.inboxes(users))]
+    with Broker(place) as broker:
+        broker.delete(names)
+        pids = broker.pids
+    try:
+        yield pids
+    finally:
+        with Broker(place) as broker:
+            broker.delete(names)
 
 
 class _Paired(LinkOption):
@@ -105,12 +129,17 @@ class Broker:
             self._request("POST", "/bindings", binding)
         return path
 
-    def _request(self, verb: str, path: str, body: Any = None) -> None:
+    def delete(self, names: Iterable[str]) -> None:
+        """Have no queues of these names, whatever is in them."""
+        for name in names:
+            self._request("DELETE", f"/queues/{name}", also="404")
+
+    def _request(self, verb: str, path: str, body: Any = None, also: str = "2") -> None:
         number = str(next(self._numbers))
         try:
             self._sender.send(_Request(id=number, subject=verb, address=path, reply_to="$me", body=body))
             answer = self._receiver.receive(timeout=TIMEOUT)
         except ProtonException as error:
             raise BarkerError(f"RabbitMQ at {self.place}: {verb} {path}: {error}") from None
-        if not str(answer.subject).startswith("2"):
+        if not str(answer.subject).startswith(("2", also)):
             raise BarkerError(f"RabbitMQ at {self.place}: {verb} {path}: {answer.subject} {answer.body}")

@@ -38,26 +38,37 @@ class Suite:
     """Outboxes, two bizlogics of which one works, an inbox."""
 
     def __init__(
-        self, stage: Stand, outboxes: int = 3, inboxes: int = 1, history: int = 25, partitions: int = 1
+        self,
+        stage: Stand,
+        outboxes: int = 3,
+        inboxes: int = 1,
+        history: int = 25,
+        partitions: int = 1,
+        broker: str | None = None,
     ) -> None:
         """Start them, on the users in the stand's folder; `history`: messages that a timeline keeps.
 
-        `partitions`: into so many authors are divided, each with two bizlogics.
+        `partitions`: into so many authors are divided, each with two bizlogics. `broker`: the URL of one that
+        takes the place of the outboxes' journals; None: there is none.
         """
         data = ("--data", str(stage.data))
+        between = ("--broker", broker) if broker else ()
         self.stage = stage
+        self.others: dict[str, int] = {}
+        """Of the suite's others, whose CPU time is measured too, the process ids."""
         self.inboxes = [
-            stage.start("manifold", "inbox", "--history", str(history), *partition)
+            stage.start("manifold", "inbox", "--history", str(history), *partition, *between)
             for partition in _parts(inboxes)
         ]
-        data += ("--inboxes", str(inboxes))
+        data += ("--inboxes", str(inboxes), *between)
         self.bizlogics = [stage.start("bizlogic", *data, *partition) for partition in _parts(partitions)]
         until(lambda: all(each.report for each in self.bizlogics), lambda: None, "bizlogic is there")
         for partition in _parts(partitions):
             stage.start("bizlogic", *data, *partition)
+        push = ("--push", "bizlogic")
         divided = ("--partitions", str(partitions)) if partitions > 1 else ()
         self.outboxes = [
-            stage.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", *divided)
+            stage.start("manifold", "outbox", *(between or push), "--accept", "bark", *divided)
             for _ in range(outboxes)
         ]
         until(lambda: all(s.report for s in stage.services), lambda: None, "all services are there")
@@ -75,7 +86,8 @@ class Suite:
     @property
     def pids(self) -> dict[str, int]:
         """Whose CPU time is measured: theirs, and that of the benchmark, where the clients are."""
-        return {"clients": os.getpid()} | {name: service.pid for name, service in self.services.items()}
+        services = {name: service.pid for name, service in self.services.items()}
+        return {"clients": os.getpid()} | services | self.others
 
     @property
     def depth(self) -> int:
