@@ -32,6 +32,9 @@ pytestmark = pytest.mark.browser
 SCREENSHOTS = ROOT / "screenshots"
 
 
+AGAIN_SECONDS = 15.0
+
+
 class Dashboard:
     """The page, and what it says it has drawn."""
 
@@ -73,6 +76,22 @@ class Dashboard:
 
     def press(self, name: str, verb: str) -> None:
         self.page.click(f"#suite [data-name='{name}'] [data-verb='{verb}']")
+
+    def start(self, name: str) -> None:
+        """Have somebody there again: pressed once more if nothing comes of it, as a person does.
+
+        On a machine that is very busy the page may just look for the launcher again: then it is not heard.
+        """
+        pressed = -AGAIN_SECONDS
+
+        def there() -> bool:
+            nonlocal pressed
+            if self.state(name) == "gone" and time.monotonic() - pressed > AGAIN_SECONDS:
+                pressed = time.monotonic()
+                self.press(name, "start")
+            return self.state(name) in ("up", "standby", "active")
+
+        self.until(there, f"{name} is there again")
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         # The page is asked in this thread: it draws on between two looks.
@@ -243,10 +262,7 @@ def test_what_is_accepted_is_delivered_and_none_lost_or_twice_whoever_dies(dashb
     for name in (f"{kind}-{port + dashboard.suite.offset}" for kind, port in kinds):
         dashboard.press(name, "kill")
         dashboard.until(lambda name=name: dashboard.state(name) == "gone", f"{name} is gone")
-        dashboard.press(name, "start")
-        dashboard.until(
-            lambda name=name: dashboard.state(name) in ("up", "standby", "active"), f"{name} is there again"
-        )
+        dashboard.start(name)
     most = number(before["delivered"]) + 200
     dashboard.until(lambda: number(figures()["delivered"]) > most, "barks are delivered")
     counted = dashboard.page.locator("#counted")
