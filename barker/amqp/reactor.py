@@ -48,6 +48,10 @@ ACCEPTED = 100
 TURN_SECONDS = 0.05
 """So long a turn reads. Who has to wait then comes first in the next one."""
 
+FIRST_READ_BYTES = 8 * 1024
+"""So many bytes of a peer are read at first, and twice as many each time they take little: of a new one it is
+not known how much work its bytes are."""
+
 LEAST_READ_BYTES = 2 * 1024
 """So much is read of a socket, however long it takes to do what its bytes ask for."""
 
@@ -512,7 +516,7 @@ class _Wire:
         """The socket's bytes are those of `stream`: the connection's own, or what TLS makes of them."""
         self._reactor, self._connection, self.socket, self.stream = reactor, connection, sock, stream
         self._full = False
-        self._read_bytes = reactor._bounds.read_bytes
+        self._read_bytes = min(FIRST_READ_BYTES, reactor._bounds.read_bytes)
         reactor._selector.register(sock, selectors.EVENT_READ, self._on_ready)
 
     def close(self) -> None:

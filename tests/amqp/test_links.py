@@ -293,7 +293,7 @@ def test_several_that_know_nobody_are_asked_as_seldom_as_one(two: World) -> None
     two.wait(5)
     two.asked_at.clear()
     two.wait(20)
-    assert two.asked_at[:2] == [DIRECTORY, SECOND]
+    assert set(two.asked_at[:2]) == {DIRECTORY, SECOND}  # It may have been in the middle of a round.
     assert 18 <= two.asked_at.count(SECOND) <= 40
 
 

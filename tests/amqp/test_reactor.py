@@ -16,7 +16,7 @@ from cproton_ffi import lib
 from barker.amqp.connection import Connection
 from barker.amqp.handlers import SILENT, Condition, Limits, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
-from barker.amqp.reactor import TURN_SECONDS, Reactor
+from barker.amqp.reactor import FIRST_READ_BYTES, TURN_SECONDS, Reactor
 from barker.amqp.system import System
 from tests.amqp.pair import Peer, Recorder
 from tests.harness import wait_for
@@ -337,3 +337,20 @@ def test_who_ends_takes_what_is_on_its_way_and_resets_nobody() -> None:
         assert heard.outcomes[0] == (0, lib.PN_ACCEPTED, None)
         client.socket.settimeout(5)
         assert client.socket.recv(65536) == b"", "it has heard our goodbye, too"
+
+
+def test_a_new_peer_is_read_a_little_at_a_time_and_more_as_it_proves_cheap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of nonsense each byte may be work: the first that came was read for as long as others gave up."""
+    reads: list[int] = []
+    monkeypatch.setattr(Connection, "receive", lambda self, data: bool(reads.append(len(data)) or True))
+    size = 1_000_000
+    with (
+        Server(lambda link: Recorder()) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as peer,
+    ):
+        peer.sendall(bytes(size))
+        wait_for(lambda: sum(reads) == size, "all is read")
+    assert reads[0] <= FIRST_READ_BYTES
+    assert max(reads) > 4 * FIRST_READ_BYTES
