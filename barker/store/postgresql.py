@@ -25,7 +25,7 @@ from barker.core.kennel import STAR
 from barker.core.postgresql_url import PostgresUrl
 from barker.store import userbase
 from barker.store.postgresql_layout import CHANNEL, LAYOUTS, LOCK
-from barker.store.userbase import BadRows, Change, News, digest
+from barker.store.userbase import BadRows, Change, News, digest, filling
 
 # What it could not do is said here, in our words.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
@@ -208,27 +208,10 @@ class PostgresUsers:
         """Everything, in memory, at last; see :meth:`UserBase.load`. A connection of its own reads it."""
         bad = BadRows(self.place)
         graph = SocialGraph()
-        # One string object for each name, however many follow it.
-        names: dict[str, str] = {}
         with self._snapshot() as (db, seen):
-            for rows in _slices(db, "SELECT name FROM barker.users ORDER BY name"):
-                for (name,) in rows:
-                    if is_user(name):
-                        names[name] = name
-                        graph.add(name)
-                    else:
-                        bad.note("users", name)
-                yield None
-            for rows in _slices(db, "SELECT follower, followee FROM barker.follows"):
-                for row in rows:
-                    follower, followee = map(names.get, row)
-                    if follower is None or followee is None:
-                        if not all(map(is_user, row)):
-                            bad.note("follows", row)
-                            continue
-                        follower, followee = (names.setdefault(name, name) for name in row)
-                    graph.follow(follower, followee)
-                yield None
+            users = _slices(db, "SELECT name FROM barker.users ORDER BY name")
+            follows = _slices(db, "SELECT follower, followee FROM barker.follows")
+            yield from filling(graph, users, follows, bad)
         bad.tell()
         self._seen = seen
         yield graph

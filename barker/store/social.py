@@ -21,7 +21,7 @@ from barker.core.kennel import STAR
 from barker.store.salvage import finish, salvaging
 from barker.store.sqlite_errors import storage_errors
 from barker.store.sqlite_pages import records
-from barker.store.userbase import CHANGES, MANY, ROWS, WORDS, BadRows, Change, News, digest
+from barker.store.userbase import CHANGES, MANY, ROWS, WORDS, BadRows, Change, News, digest, filling
 
 FILE_NAME = "users.sqlite3"
 """The file in the data directory."""
@@ -136,26 +136,9 @@ class Users:
             seen, _, _ = self._now(db)
             bad = BadRows(self.place)
             graph = SocialGraph()
-            # One string object for each name, however many follow it.
-            names: dict[Any, str] = {}
-            for rows in _slices(db.execute("SELECT name FROM users ORDER BY name")):
-                for (name,) in rows:
-                    if is_user(name):
-                        names[name] = name
-                        graph.add(name)
-                    else:
-                        bad.note("users", name)
-                yield None
-            for rows in _slices(db.execute("SELECT follower, followee FROM follows")):
-                for row in rows:
-                    follower, followee = map(names.get, row)
-                    if follower is None or followee is None:
-                        if not all(map(is_user, row)):
-                            bad.note("follows", row)
-                            continue
-                        follower, followee = (names.setdefault(name, name) for name in row)
-                    graph.follow(follower, followee)
-                yield None
+            users = _slices(db.execute("SELECT name FROM users ORDER BY name"))
+            follows = _slices(db.execute("SELECT follower, followee FROM follows"))
+            yield from filling(graph, users, follows, bad)
             bad.tell()
         self._seen, self._read_on = seen, True
         yield graph

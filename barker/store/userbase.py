@@ -9,9 +9,9 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from barker.core.barks import Follow
+from barker.core.barks import Follow, is_user
 from barker.core.graph import SocialGraph
 from barker.core.postgresql_url import PostgresUrl
 
@@ -147,6 +147,38 @@ class BadRows:
         """How many there are, if they were not all said."""
         if self._count > BAD_ROWS:
             log.warning("%s: %d rows are left out, as they name no user", self._place, self._count)
+
+
+def filling(
+    graph: SocialGraph,
+    users: Iterable[Sequence[Sequence[Any]]],
+    follows: Iterable[Sequence[Sequence[Any]]],
+    bad: BadRows,
+) -> Iterator[None]:
+    """Put rows of (name) and then of (follower, followee) into a graph, a slice each time it is asked.
+
+    What names no user goes to `bad`.
+    """
+    # One string object for each name, however many follow it.
+    names: dict[Any, str] = {}
+    for rows in users:
+        for (name,) in rows:
+            if is_user(name):
+                names[name] = name
+                graph.add(name)
+            else:
+                bad.note("users", name)
+        yield None
+    for rows in follows:
+        for row in rows:
+            follower, followee = map(names.get, row)
+            if follower is None or followee is None:
+                if not all(map(is_user, row)):
+                    bad.note("follows", row)
+                    continue
+                follower, followee = (names.setdefault(name, name) for name in row)
+            graph.follow(follower, followee)
+        yield None
 
 
 def digest(word: Follow) -> bytes:
