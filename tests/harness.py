@@ -256,7 +256,8 @@ class Suite:
         return users
 
     def inbox(self, *arguments: str) -> Process:
-        return self.start("manifold", "inbox", "--history", "25", *arguments)
+        """An inbox whose history holds all that a test barks: on a busy machine a reader may be away."""
+        return self.start("manifold", "inbox", "--history", "2000", *arguments)
 
     def outbox(self, *arguments: str) -> Process:
         return self.start("manifold", "outbox", "--push", "bizlogic", "--accept", "bark", *arguments)
