@@ -40,8 +40,8 @@ trap 'exit 1' HUP INT TERM
 if [ "${1:-}" != apart ]; then
     [ "$(id -u)" -eq 0 ] || cannot "only root can make network namespaces, and a Debian in a folder"
     # Tried for real; then this goes on with mounts of its own, which end with it, however it ends.
-    said=$(unshare --net --mount sh -ec 'mount -t proc proc /proc; chroot / true' 2>&1) ||
-        cannot "this machine lets nobody make namespaces, mount and change the root: $said"
+    said=$(unshare --net --mount sh -ec 'mount -t proc proc /proc; chroot --userspec=1:1 / true' 2>&1) ||
+        cannot "this machine lets nobody make namespaces, mount and change the root: $(echo "$said" | head -n 1)"
     exec unshare --mount --propagation private sh "$0" apart
 fi
 
