@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from proton import Message
 
-from barker.amqp.message import encode_bark
+from barker.amqp.message import REASON, encode_bark
 from barker.amqp.rabbitmq import BrokerNetwork, ToBroker
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
@@ -261,7 +261,7 @@ def test_what_is_no_bundle(brokered: Brokered, client: Client) -> None:
     for data in letters:
         letter = Message()
         letter.decode(data)
-        reasons[letter.body] = dict(letter.annotations)["x-opt-rejected"]
+        reasons[letter.body] = dict(letter.annotations)[REASON]
     assert reasons["by itself"].startswith("amqp:decode-error: this is no bundle of messages")
     assert reasons["nobody"] == "amqp:not-found: there is no user nobody"
     wait_for(lambda: depth_of_letters(brokered) == 0, "who has accepted them has them")
