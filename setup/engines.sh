@@ -1,46 +1,69 @@
-# Brings what `make test-scale` needs and this machine lacks: as root, on Debian and its like. Installs nothing twice.
+# Brings what `make test-scale` needs and this machine lacks: as root, on Debian and its like. Installs nothing twice,
+# starts nothing, and leaves nothing mounted.
+#
+# Ends with 75 where it cannot be had here, and says why in one line on stderr: for a person that is a failure, for
+# .ci/run a reason to leave test-scale out.
 set -eu
 
-lacking=""
-command -v ip >/dev/null || lacking="$lacking iproute2"
-[ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || lacking="$lacking postgresql"
+cannot() {
+    echo "$*" >&2
+    exit 75
+}
 
-if [ -n "$lacking" ]; then
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "make test-scale needs:$lacking. Install them first (it does so itself as root, on Debian and its like)" >&2
-        exit 1
+# bring WHAT COMMAND...: runs the command by which something comes.
+bring() {
+    what=$1
+    shift
+    said=$("$@" 2>&1 </dev/null) || cannot "$what cannot be installed here: $(echo "$said" | tail -n 1)"
+}
+
+# Have packages below $1 start nothing.
+start_nothing() {
+    printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+    chmod +x "$1/usr/sbin/policy-rc.d"
+}
+
+# Installs packages of this machine's Debian.
+install() {
+    command -v apt-get >/dev/null || cannot "$* cannot be installed here: there is no apt-get"
+    echo "Installing: $*"
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        start_nothing ""
     fi
-    echo "Installing:$lacking"
-    apt-get update -qq
-    # shellcheck disable=SC2086 # Several words.
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking >/dev/null
+    dpkg --configure -a >/dev/null 2>&1 || true # What was cut off is gone on with.
+    bring "$*" apt-get update -qq
+    bring "$*" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+trap 'exit 1' HUP INT TERM
+if [ "${1:-}" != apart ]; then
+    [ "$(id -u)" -eq 0 ] || cannot "only root can make network namespaces, and a Debian in a folder"
+    # Tried for real; then this goes on with mounts of its own, which end with it, however it ends.
+    said=$(unshare --net --mount sh -ec 'mount -t proc proc /proc; chroot --userspec=1:1 / true' 2>&1) ||
+        cannot "this machine lets nobody make namespaces, mount and change the root: $(echo "$said" | head -n 1)"
+    exec unshare --mount --propagation private sh "$0" apart
 fi
+
+command -v ip >/dev/null || install iproute2
+[ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || install postgresql
 
 # Debian had no RabbitMQ 4 before its release 13: that, in a folder of its own, on whatever there is.
 rabbitmq=${BARKER_RABBITMQ:-$HOME/.rabbitmq4}
-if [ ! -x "$rabbitmq/usr/lib/rabbitmq/bin/rabbitmq-server" ]; then
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "make test-scale needs RabbitMQ 4 below $rabbitmq, and can put it there as root, on Debian and its like" >&2
-        exit 1
-    fi
-    echo "Installing RabbitMQ 4 below $rabbitmq (a minute or more)"
-    if ! command -v debootstrap >/dev/null; then
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
-    fi
-    # One that was cut off is begun anew; what is mounted in it is not its own.
-    if [ -d "$rabbitmq" ]; then
-        ! mountpoint -q "$rabbitmq/proc" || umount "$rabbitmq/proc"
-        rm -rf --one-file-system "$rabbitmq"
-    fi
-    debootstrap --variant=minbase trixie "$rabbitmq" >/dev/null
-    cp /etc/resolv.conf "$rabbitmq/etc/" # As this machine reaches Debian, so does that.
-    find /etc/apt/apt.conf.d -name '*proxy*' -exec cp {} "$rabbitmq/etc/apt/apt.conf.d/" \;
-    # Its packages start nothing.
-    printf '#!/bin/sh\nexit 101\n' >"$rabbitmq/usr/sbin/policy-rc.d"
-    chmod +x "$rabbitmq/usr/sbin/policy-rc.d"
-    mount -t proc proc "$rabbitmq/proc"
-    DEBIAN_FRONTEND=noninteractive chroot "$rabbitmq" apt-get install -y -qq --no-install-recommends rabbitmq-server >/dev/null
-fi
-# Erlang looks up there what the machine has.
-mountpoint -q "$rabbitmq/proc" || mount -t proc proc "$rabbitmq/proc"
+[ ! -x "$rabbitmq/usr/lib/rabbitmq/bin/rabbitmq-server" ] || exit 0
+[ -z "$(ls -A "$rabbitmq" 2>/dev/null)" ] ||
+    cannot "$rabbitmq has no RabbitMQ 4, but something else: remove it, or name another folder in BARKER_RABBITMQ"
+command -v debootstrap >/dev/null || install debootstrap
+echo "Installing RabbitMQ 4 below $rabbitmq (a minute or more)"
+rm -rf "$rabbitmq.part" # One that was cut off is begun anew.
+bring "RabbitMQ 4" debootstrap --variant=minbase trixie "$rabbitmq.part"
+# As this machine reaches Debian, so does that.
+cp /etc/resolv.conf "$rabbitmq.part/etc/"
+find /etc/apt/apt.conf.d -name '*proxy*' -exec cp {} "$rabbitmq.part/etc/apt/apt.conf.d/" \;
+start_nothing "$rabbitmq.part"
+mount -t proc proc "$rabbitmq.part/proc"
+bring "RabbitMQ 4" chroot "$rabbitmq.part" \
+    env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rabbitmq-server
+umount "$rabbitmq.part/proc"
+# It is there when it is whole.
+bring "RabbitMQ 4" mv -T "$rabbitmq.part" "$rabbitmq"

@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+APART = ("unshare", "--mount", "--propagation", "private", "--")
+"""What a command begins with whose mounts nobody else sees, and which end with it."""
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What an engine begins with."""
 
@@ -102,7 +105,7 @@ class Stage:
             mounts.append(f"mount --bind {shlex.quote(str(outside))} {shlex.quote(str(at))}")
         inside = f"cd {shlex.quote(self.work)} && exec {shlex.join(words)}"
         return [
-            *(*self.within, "unshare", "--mount", "--propagation", "private", "--", "sh", "-ec"),
+            *(*self.within, *APART, "sh", "-ec"),
             "; ".join([*mounts, 'exec chroot "$@"']),
             *("sh", f"--userspec={self.user}:{self.user}", str(self.folder)),
             *("env", "-i", *(f"{key}={value}" for key, value in variables.items()), "sh", "-c", inside),
@@ -182,7 +185,7 @@ class Build:
             raise Failure(f"FROM {base}: what is it like?")
         root = self._folder / release[1]
         if not root.exists():
-            made = ["debootstrap", "--variant=minbase", release[1], str(root)]
+            made = [*APART, "debootstrap", "--variant=minbase", release[1], str(root)]
             done = subprocess.run(made, capture_output=True, text=True, timeout=self._seconds, check=False)
             if done.returncode:
                 raise Failure(f"{shlex.join(made)}\n{done.stdout[-2000:]}{done.stderr}")

@@ -46,8 +46,11 @@ from tests.certified import credentials as certified
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """The condition's first true value; a failure that says what did not happen, after `seconds`."""
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """The condition's first true value; a failure that says what did not happen, after `seconds`.
+
+    Machines have other things to do: who asks for less has a reason.
+    """
     begun = time.monotonic()
     while True:
         value = condition()
@@ -286,7 +289,7 @@ class Suite:
         state: dict[str, Any] = wait_for(ask, f"port {process.port} tells its state")
         return state
 
-    def wait_for_state(self, process: Process, seconds: float = 30.0, **wanted: Any) -> dict[str, Any]:
+    def wait_for_state(self, process: Process, seconds: float = 60.0, **wanted: Any) -> dict[str, Any]:
         """Wait until a service says so of itself; a callable is asked about the value."""
 
         def reached() -> dict[str, Any] | None:
@@ -478,7 +481,7 @@ class Launched:
 
     def wait_until_ready(self) -> None:
         wait_for(
-            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready", 30
+            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready"
         )
         assert self.popen.poll() is None, self.output
 

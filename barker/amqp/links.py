@@ -202,6 +202,8 @@ class PeerLink(LinkHandler, Generic[L]):
         self._backoff = Backoff(most=longest_wait)
         self._closed = False
         self._directories: Iterable[Place] = network.turns if directories is None else Turns(directories)
+        self._begun = 0.0
+        """When it was begun to ask them, or when the link that stood was lost."""
         self._left: list[Place] = []
         """The directories that are not yet asked, before it waits."""
         self._asked: Place | None = None
@@ -233,6 +235,7 @@ class PeerLink(LinkHandler, Generic[L]):
     # The search
 
     def _begin(self) -> None:
+        self._begun = self._network.reactor.clock()
         self._left = list(self._directories)
         self._ask()
 
@@ -254,11 +257,10 @@ class PeerLink(LinkHandler, Generic[L]):
             log.debug("%s: %s; the next directory is asked", self.address, why or "lost")
             self._network.reactor.after(0, self._ask)  # Not from within the event.
             return
-        seconds = self._backoff.next(self._network.reactor.chance.random)
-        if why is not None and why.name == SILENT and len(self._network.directories) > 1:
-            seconds = 0.0  # It was waited for already; and whoever is back is to know soon what others know.
+        reactor = self._network.reactor
+        seconds = self._backoff.next(reactor.chance.random, reactor.clock() - self._begun)
         log.debug("%s: %s; next try in %.3f s", self.address, why or "lost", seconds)
-        self._network.reactor.after(seconds, self._begin)
+        reactor.after(seconds, self._begin)
 
     # What the link tells
 
@@ -287,6 +289,7 @@ class PeerLink(LinkHandler, Generic[L]):
         if stood:
             log.info("%s: lost at %s: %s", self.address, link.connection.peer, condition or "no word")
             self._handler.on_lost(link, condition)
+            self._begun = self._network.reactor.clock()
         if self._asked is not None and not link.connection.live:
             self._network.turns.failed(self._asked)
         if condition is not None and condition.name == "amqp:link:redirect":

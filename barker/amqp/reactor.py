@@ -25,6 +25,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from barker.amqp.connection import Connection, Share
+from barker.amqp.dial import Dial
 from barker.amqp.handlers import DEFAULT_LIMITS, SILENT, Condition, ConnectionHandler, Limits
 from barker.amqp.sasl import CertifiedServer, Sasl, SaslServer, client
 from barker.amqp.sign_in import SignIn
@@ -120,7 +121,7 @@ class Reactor:
         self._looked = self.clock()
         self._share = Share()
         self._wires: dict[Connection, _Wire] = {}
-        self._dialling: dict[Connection, socket.socket] = {}
+        self._dialling: dict[Connection, Dial] = {}
         self._foreign: set[Connection] = set()
         self._dirty: dict[Connection, None] = {}
         self._timers: list[tuple[float, int, Timer]] = []
@@ -205,9 +206,11 @@ class Reactor:
 
         self.after(seconds, again)
 
-    def watch(self, file: socket.socket | int, call: Callable[[], None]) -> None:
-        """Call `call` whenever `file` has something to read, or has ended."""
-        self._selector.register(file, selectors.EVENT_READ, lambda mask: call())
+    def watch(
+        self, file: socket.socket | int, call: Callable[[], None], events: int = selectors.EVENT_READ
+    ) -> None:
+        """Call `call` whenever `file` has something to read, or there are those `events`, or it has ended."""
+        self._selector.register(file, events, lambda mask: call())
 
     def unwatch(self, file: socket.socket | int) -> None:
         """No longer look at `file`."""
@@ -395,49 +398,23 @@ class Reactor:
             threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
 
     def _dial(self, connection: Connection, found: Sequence[Any] | OSError) -> None:
-        """Try the addresses of a name one after the other."""
-        if not connection.live:
-            self._drop(connection, None)
-            return
         if isinstance(found, OSError) or not found:
-            self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
-            return
-        family, kind, protocol, _, address = found[0]
-        try:
-            sock = self.system.sockets.new(family, kind, protocol)
-        except OSError as error:  # No descriptor is left.
-            self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {error.strerror}"))
-            return
-        sock.setblocking(False)
-        status = sock.connect_ex(address)
-        if status not in (0, errno.EINPROGRESS):
-            self._dial_failed(connection, sock, found, status)
-            return
-
-        def on_ready(mask: int) -> None:
-            self._unregister(sock)
-            del self._dialling[connection]
-            status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if not connection.live:
-                sock.close()
-                self._drop(connection, None)
-            elif status:
-                self._dial_failed(connection, sock, found, status)
-            else:
-                self._begin(connection, sock)
-
-        self._dialling[connection] = sock
-        self._selector.register(sock, selectors.EVENT_WRITE, on_ready)
-
-    def _dial_failed(
-        self, connection: Connection, sock: socket.socket, found: Sequence[Any], status: int
-    ) -> None:
-        sock.close()
-        if found[1:]:
-            self._dial(connection, found[1:])
+            self._dialled(connection, str(found))
         else:
-            text = f"{connection.peer}: {errno.errorcode.get(status, status)}"
-            self._drop(connection, Condition("barker:unreachable", text))
+            dial = Dial(self, connection, found, lambda found: self._dialled(connection, found))
+            self._dialling[connection] = dial
+            dial.begin()
+
+    def _dialled(self, connection: Connection, found: socket.socket | str) -> None:
+        """A dial has ended: with a socket, or why there is none."""
+        self._dialling.pop(connection, None)
+        if isinstance(found, str):
+            self._drop(connection, Condition("barker:unreachable", f"{connection.peer}: {found}"))
+        elif connection.live:
+            self._begin(connection, found)
+        else:
+            found.close()
+            self._drop(connection, None)
 
     def _begin(self, connection: Connection, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -497,10 +474,9 @@ class Reactor:
         if wire is not None:
             wire.close()
             self._share.among(len(self._wires))
-        sock = self._dialling.pop(connection, None)
-        if sock is not None:
-            self._unregister(sock)
-            sock.close()
+        dial = self._dialling.pop(connection, None)
+        if dial is not None:
+            dial.close()
         self.connections.pop(connection, None)
         self._foreign.discard(connection)
         self._guard(connection.lost, condition)

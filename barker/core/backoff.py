@@ -17,10 +17,13 @@ class Backoff:
         self._first, self._most = first, most
         self._bound = first
 
-    def next(self, chance: Callable[[], float]) -> float:
-        """Seconds to wait now; `chance` gives a number from 0 to 1, such as `random.random`."""
+    def next(self, chance: Callable[[], float], spent: float = 0.0) -> float:
+        """Seconds to wait now; `chance` gives a number from 0 to 1, such as `random.random`.
+
+        `spent`: how many seconds the try took that has failed. They count: who has waited so long goes on.
+        """
         bound, self._bound = self._bound, min(self._most, self._bound * 2)
-        return bound * (0.1 + 0.9 * chance())
+        return max(0.0, bound * (0.1 + 0.9 * chance()) - spent)
 
     def reset(self) -> None:
         """It worked: the next wait is the first again."""

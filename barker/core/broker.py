@@ -152,6 +152,9 @@ def inboxes(users: int = 1) -> list[Queue]:
 
 # How it does, for the monitor
 
+KINDS = ("queue", "stream")
+"""The types of what reports on a broker's are of."""
+
 
 def used(reports: Iterable[Mapping[str, Any]]) -> list[str]:
     """The queues and streams that services say they use, in order."""

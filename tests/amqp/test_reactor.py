@@ -288,9 +288,9 @@ def test_a_connection_that_was_refused_tells_why() -> None:
     assert "ECONNREFUSED" in str(lost[0])
 
 
-@pytest.mark.parametrize("how", ["given up", "closed"])
-def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr("barker.amqp.reactor.DIAL_SECONDS", 0.2)
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """A port at which nobody ever answers."""
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -299,11 +299,68 @@ def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.Monke
             other = stack.enter_context(socket.socket())
             other.setblocking(False)
             other.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[int]:
+    """A port at which nobody listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
+@pytest.mark.parametrize("before", [[silent], [refusing], [refusing, silent], [silent, refusing]])
+def test_a_name_with_several_addresses_is_reached_by_the_one_that_answers(
+    before: list[Callable[[], contextlib.AbstractContextManager[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("barker.amqp.reactor.DIAL_SECONDS", 30)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Server(lambda link: Recorder()))
+        ports = [*(stack.enter_context(port()) for port in before), server.port]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+        reactor = Reactor("test")
+
+        class Lone(Peer):
+            def on_connected(self, connection: Connection) -> None:
+                super().on_connected(connection)
+                reactor.stop()
+
+        peer = Lone(lambda link: Recorder())
+        reactor.connect("several", 1, peer)
+        reactor.after(20, reactor.stop)
+        reactor.run()
+        assert peer.connected == 1
+
+
+def test_a_name_all_of_whose_addresses_refuse_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing() as one, refusing() as other:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in (one, other)]
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+        reactor = Reactor("test")
+
+        class Lone(Peer):
+            def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+                super().on_lost(connection, condition)
+                reactor.stop()
+
+        peer = Lone(lambda link: Recorder())
+        reactor.connect("several", 1, peer)
+        reactor.after(20, reactor.stop)
+        reactor.run()
+    assert "several:1: ECONNREFUSED" in str(peer.lost[0])
+
+
+@pytest.mark.parametrize("how", ["given up", "closed"])
+def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr("barker.amqp.reactor.DIAL_SECONDS", 0.2)
+    with silent() as port:
         before = psutil.Process().num_fds()
         reactor = Reactor("test")
         open_now = psutil.Process().num_fds()
         peer = Peer(lambda link: Recorder())
-        reactor.connect("127.0.0.1", full.getsockname()[1], peer)
+        reactor.connect("127.0.0.1", port, peer)
         during: list[int] = []
         reactor.after(0.1, lambda: during.append(psutil.Process().num_fds()))
         reactor.after(0.5 if how == "given up" else 0.15, reactor.stop)

@@ -27,6 +27,12 @@ def test_chance_shortens_a_wait_but_never_under_a_tenth() -> None:
     assert [backoff.next(least) for _ in range(4)] == pytest.approx([0.01, 0.02, 0.04, 0.04])
 
 
+def test_what_the_try_took_is_waited_for_already() -> None:
+    backoff = Backoff(first=0.1, most=0.5)
+    waits = [backoff.next(most, spent) for spent in (0.05, 0.3, 0.3, 0.0)]
+    assert waits == pytest.approx([0.05, 0, 0.1, 0.5])
+
+
 def test_after_a_reset_the_first_wait_is_the_first_again() -> None:
     backoff = Backoff(first=0.1, most=5)
     for _ in range(4):

@@ -35,7 +35,9 @@ def lacking() -> str:
         return "there is no ip (iproute2)"
     if os.geteuid() != 0:
         return "network namespaces take root"
-    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True, check=False)
+    devices = "ip link add one type bridge && ip link add two type veth peer name three"
+    command = ["unshare", "--net", "sh", "-c", devices]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     return made.stderr.strip()
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from barker.amqp.rabbitmq import BrokerNetwork
 from barker.amqp.reactor import Reactor
 from barker.core.broker import Broker
+from tests.dockerfile import PATH, Stage
 from tests.harness import free_port, wait_for
 
 ROOT = Path(os.environ.get("BARKER_RABBITMQ") or Path.home() / ".rabbitmq4")
 
-START_SECONDS = 60
+SECONDS = 120
+"""The deadline for all that a node takes some seconds for."""
 
 _BIN = "/usr/lib/rabbitmq/bin"
 _EPMD = "/usr/bin/epmd"
@@ -49,7 +51,7 @@ class Node:
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
         environment = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": PATH,
             "HOME": self._home,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._names),
@@ -63,11 +65,10 @@ class Node:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
         return subprocess.Popen(
-            ["chroot", str(ROOT), *command],
+            Stage(ROOT, environment).command(*command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=environment,
             start_new_session=True,
         )
 
@@ -80,7 +81,7 @@ class Node:
             assert process.poll() is None, f"RabbitMQ did not start; see {self.folder}/log"
             return self._listens()
 
-        wait_for(listens, "RabbitMQ takes connections", START_SECONDS)
+        wait_for(listens, "RabbitMQ takes connections", SECONDS)
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -92,11 +93,11 @@ class Node:
         assert process is not None
         os.killpg(process.pid, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
-            process.wait(30)
+            process.wait(SECONDS)
             self._process = None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            wait_for(lambda: not self._listens(), "RabbitMQ has ended")
+            wait_for(lambda: not self._listens(), "RabbitMQ has ended", SECONDS)
 
     def end(self) -> None:
         """End it, and remove what it kept."""
@@ -124,7 +125,7 @@ class Node:
             reactor.stop()
 
         ask()
-        reactor.after(10, reactor.stop)
+        reactor.after(SECONDS, reactor.stop)
         reactor.run()
         (answer,) = answers
         return answer

@@ -31,7 +31,7 @@ def node() -> Iterator[Node]:
         node.end()
 
 
-def run(reactor: Reactor, seconds: float = 15.0) -> None:
+def run(reactor: Reactor, seconds: float = 60.0) -> None:
     """Turn until somebody stops it."""
     late: list[bool] = []
 

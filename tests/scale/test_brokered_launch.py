@@ -13,7 +13,7 @@ from barker.core.reports import reports_in
 from tests.harness import Client, Launched, wait_for
 from tests.scale.rabbitmq import Node
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 USERS = 12
 

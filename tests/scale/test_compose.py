@@ -122,8 +122,12 @@ def started(volumes: Volumes, services: dict[str, Any], network: dict[str, Host]
 def bark(container: Stage, variables: dict[str, str]) -> None:
     """Somebody barks, and the bark is on a timeline."""
     barker = partial(container.run, "barker", **variables)
-    said = barker("bark", "ark3", "Woof in a container")
-    assert said.stdout.startswith("accepted by the outbox at outbox-"), said.stderr
+
+    def accepted() -> bool:
+        said = barker("bark", "ark3", "Woof in a container")
+        return said.stdout.startswith("accepted by the outbox at outbox-")
+
+    wait_for(accepted, "an outbox accepts a bark")
 
     def there() -> bool:
         return "Woof in a container" in barker("listen", "ark3", "--count", "1").stdout

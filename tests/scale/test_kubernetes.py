@@ -140,9 +140,12 @@ def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made]
                     wait_for(well, f"{probe} of {pod.name}", 60)
         outbox = next(pod for pod in pods if pod.name == "outbox-0")
         container, variables = outbox.container(outbox.containers[0])
-        routes = container.run("barker", "routes", **variables).stdout  # As by kubectl exec.
-        for pod in pods:
-            assert pod.address in routes
+
+        def all_known() -> bool:
+            routes = container.run("barker", "routes", **variables).stdout  # As by kubectl exec.
+            return all(pod.address in routes for pod in pods)
+
+        wait_for(all_known, "all pods are known")
         # An operator's certificate is no pod's: it stays where secrets.sh has made it.
         keys = tmp_path / "kubernetes" / "secrets"
         for each in (keys, *keys.rglob("*")):
@@ -150,7 +153,8 @@ def test_what_the_manifests_start_is_a_suite(image: Stage, manifests: list[Made]
         operator = replace(image, volumes={"/etc/barker": keys}, within=tuple(outside.within))
         [known] = [made["data"] for made in manifests if made["kind"] == "ConfigMap"]
         known |= {"BARKER_TLS": "/etc/barker/tls"}
-        said = operator.run("barker", "bark", "ark3", "Woof in a pod", **known)
-        assert said.stdout.startswith("accepted by the outbox at outbox-"), said.stderr
+        bark = partial(operator.run, "barker", "bark", "ark3", "Woof in a pod", **known)
+        accepted = "accepted by the outbox at outbox-"
+        wait_for(lambda: bark().stdout.startswith(accepted), "an outbox accepts a bark")
         listen = partial(operator.run, "barker", "listen", "ark3", "--count", "1", **known)
         wait_for(lambda: "Woof in a pod" in listen().stdout, "the bark is there")

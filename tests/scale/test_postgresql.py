@@ -289,12 +289,12 @@ def test_others_are_told_of_a_change_and_the_one_who_made_it_is_not(
 ) -> None:
     one, other = opened(), opened()
     one.add(["rex"], ())
-    wait_for(other.heard, "it is heard", 2)
+    wait_for(other.heard, "it is heard")
     assert not one.heard()
     one.add(["rex"], ())
     one.apply([word("spot", "nobody")])
     other.follow("spot", "rex")
-    wait_for(one.heard, "that one is heard", 2)
+    wait_for(one.heard, "that one is heard")
     assert not other.heard(), "what changes nothing is not told"
 
 
@@ -409,7 +409,6 @@ def test_a_frozen_server_is_given_up_in_time(
     place: PostgresUrl, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("barker.store.postgresql.ANSWER_SECONDS", 1)
-    monkeypatch.setattr("barker.store.postgresql.CONNECT_SECONDS", 2)
     open_users(place, create=True).close()
     users = PostgresUsers(place)
     users.add(["rex"], ())
@@ -422,8 +421,14 @@ def test_a_frozen_server_is_given_up_in_time(
             users.news()
     finally:
         postgres.thaw()
+
+    def applied() -> list[bool]:
+        with contextlib.suppress(Away):  # A busy machine takes longer than a second.
+            return users.apply(said)
+        return []
+
     with contextlib.closing(users):
-        assert users.apply(said) == [True]
+        assert wait_for(applied, "it answers again") == [True]
         assert len(list(users.words())) == 1, "however often it was sent"
 
 
