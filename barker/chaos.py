@@ -12,55 +12,26 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
 from barker.amqp.system import System
 from barker.commands import options
 from barker.commands.keys import operator_of_new_suite
+from barker.core.broker import Broker
 from barker.core.errors import Mistake
-from barker.core.faults import schedule
-from barker.core.ledger import Verdict
 from barker.environment import extra
-from barker.trial.population import FAULTS, Population, Victims
+from barker.suite.ports import free_offset
+from barker.suite.shape import Shape
+from barker.trial.nodes import nodes
+from barker.trial.population import Population, Victims
 from barker.trial.run import Run
 
 with extra("terminal"):
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Table
 
-
-def _gone_wrong(verdict: Verdict) -> str:
-    return "\n".join(["The promises were NOT kept:", *(f"  {example}" for example in verdict.examples)])
-
-
-def _tables(console: Console, figures: dict[str, Any]) -> None:
-    faults = Table("fault", "times", "longest gap in delivery, s", title=f"{figures['faults']} faults")
-    shared: dict[tuple[str, ...], float] = {}
-    for label, of in figures["by_fault"].items():
-        alone, longer, suspects = of["gap"].values()
-        faults.add_row(label, str(of["count"]), _gap(alone, longer))
-        if longer > (alone or 0.0):
-            shared[suspects] = longer
-    console.print(faults)
-    if shared:
-        several = Table("gap, s", "by one of these, which overlapped, or several")
-        for suspects, seconds in sorted(shared.items(), key=lambda found: -found[1]):
-            several.add_row(f"{seconds:.2f}", ", ".join(suspects))
-        console.print(several)
-    result = Table("accepted", "due on timelines", "delivered", "lost", "twice", "out of order", "strange")
-    keys = ("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange")
-    result.add_row(*(f"{figures[key]:,}" for key in keys))
-    console.print(result)
-
-
-def _gap(alone: float | None, shared: float) -> str:
-    """The longest gap of a kind of fault, as far as it is known."""
-    if alone is None:
-        return f"unknown; {shared:.2f} at most" if shared else "unknown"
-    return f"{alone:.2f}, or {shared:.2f}" if shared > alone else f"{alone:.2f}"
+    from barker.trial.tables import gone_wrong, show_tables
 
 
 @options.command("chaos")
@@ -76,6 +47,23 @@ def _gap(alone: float | None, shared: float) -> str:
 )
 @click.option("--inboxes", type=click.IntRange(1, 20), default=1, show_default=True, help="How many.")
 @click.option("--partitions", type=click.IntRange(1, 20), default=1, show_default=True, help="Of authors.")
+@click.option("--copies", type=click.IntRange(1, 5), default=1, show_default=True, help="Of each inbox.")
+@options.broker
+@click.option(
+    "--node",
+    "node_commands",
+    multiple=True,
+    metavar="COMMAND",
+    help="Runs a node of --broker, which is broken, too; one for each that the URL names, in that order.",
+)
+@click.option(
+    "--cut",
+    "cuts",
+    nargs=2,
+    multiple=True,
+    metavar="COMMAND COMMAND",
+    help="Cuts a node's network, and joins it again; one pair for each --node.",
+)
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep its data here, an empty folder."
 )
@@ -91,6 +79,10 @@ def main(
     readers: int,
     inboxes: int,
     partitions: int,
+    copies: int,
+    broker: Broker | None,
+    node_commands: tuple[str, ...],
+    cuts: tuple[tuple[str, str], ...],
     data: Path | None,
     tls: bool,
     as_json: bool,
@@ -104,16 +96,25 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise Mistake(f"{folder} is not empty: chaos takes a folder of its own")
+    broken = nodes(broker, node_commands, cuts, folder)
     console = Console(stderr=as_json)
     console.print(f"seed {seed}; data in {folder}")
-    chance = random.Random(seed)
-    population = Population(authors, readers, chance)
+    population = Population(authors, readers, random.Random(seed))
     credentials = operator_of_new_suite(folder, tls)
-    certificates = Path(credentials.authority).parent if tls else None
-    history = int(rate * minutes * 60) + 1000
-    suite = Victims(folder, population, history, inboxes, certificates, partitions)
-    kinds = {name: child.program.kind for name, child in suite.children.items()}
-    struck = schedule(seed, kinds, minutes * 60, faults, FAULTS)
+    shape = Shape(
+        port_offset=free_offset(),
+        inboxes=inboxes,
+        copies=copies,
+        partitions=partitions,
+        autobarks=0,
+        history=int(rate * minutes * 60) + 1000,
+        data=folder,
+        log_level="error",
+        tls=Path(credentials.authority).parent if tls else None,
+        broker=broker,
+    )
+    suite = Victims(shape, population, broken)
+    struck = suite.schedule(seed, minutes * 60, faults)
     run = Run(suite, population, rate, minutes * 60, struck, credentials=credentials)
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[says]}"))
     kept = False
@@ -132,8 +133,8 @@ def main(
         if as_json:
             click.echo(json.dumps(figures))
         else:
-            _tables(console, figures)
-        console.print("All promises were kept." if kept else _gone_wrong(verdict))
+            show_tables(console, figures)
+        console.print("All promises were kept." if kept else gone_wrong(verdict))
     finally:
         suite.end()
         if kept and data is None:

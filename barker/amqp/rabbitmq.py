@@ -219,24 +219,16 @@ def from_broker(
     return PeerLink(network, address_of(name), handler, attach)
 
 
-class BrokerWatch:
-    """How what services use of a broker does, looked at again and again."""
+class Inquiry:
+    """What a broker says of queues and streams, asked again and again."""
 
-    def __init__(self, reactor: Reactor, broker: Broker) -> None:
-        self._network = BrokerNetwork(reactor, broker, (), log.error)
-        self._answers: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._clock, self._broker = reactor.clock, broker
-        self._turn = 0
+    def __init__(self, network: BrokerNetwork) -> None:
+        self._network, self._turn = network, 0
+        self.answers: dict[str, tuple[float, int, Any]] = {}
+        """By name: when it was answered last, with which status and what."""
 
-    def reports(self, reports: Sequence[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
-        """Reports on the queues and streams that services say they use, none older than so many seconds."""
-        self._ask(used(reports))
-        now = self._clock()
-        self._answers = {name: told for name, told in self._answers.items() if now - told[0] < seconds}
-        answers = {name: answer for name, (_, answer) in sorted(self._answers.items())}
-        return reports_of(self._broker, answers, reports)
-
-    def _ask(self, names: Sequence[str]) -> None:
+    def ask(self, names: Sequence[str]) -> None:
+        """Ask for these, unless the last answers are yet to come; without a connection, make one."""
         network, management = self._network, self._network.management
         if management is not None:
             if not management.asked:
@@ -247,5 +239,23 @@ class BrokerWatch:
             self._turn += 1
 
     def _answered(self, name: str, status: int, body: Any) -> None:
-        if status == 200 and isinstance(body, dict):
-            self._answers[name] = self._clock(), body
+        self.answers[name] = self._network.reactor.clock(), status, body
+
+
+class BrokerWatch:
+    """How what services use of a broker does, looked at again and again."""
+
+    def __init__(self, reactor: Reactor, broker: Broker) -> None:
+        self._inquiry = Inquiry(BrokerNetwork(reactor, broker, (), log.error))
+        self._clock, self._broker = reactor.clock, broker
+
+    def reports(self, reports: Sequence[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
+        """Reports on the queues and streams that services say they use, none older than so many seconds."""
+        self._inquiry.ask(used(reports))
+        now = self._clock()
+        answers = {
+            name: body
+            for name, (at, status, body) in sorted(self._inquiry.answers.items())
+            if now - at < seconds and status == 200
+        }
+        return reports_of(self._broker, answers, reports)

@@ -66,6 +66,22 @@ SIMULATED_DISKS = (*DISKS, ("bizlogic",))
 
 _OF_DISKS = frozenset(("full", "failing", "broken", "read-only", "unreadable", "slow"))
 
+BROKERED_DISKS = (("inbox",),)
+"""The same with a broker: outboxes have no journals then."""
+
+NODE = "node"
+"""The kind of a broker's nodes: no two of them are struck at the same time, as a majority has to be there."""
+
+NODE_KINDS = ("kill", "restart", "freeze", "fresh", "cut")
+"""What befalls a node: ``restart``: SIGTERM, started again after 5 to 10 s, as it takes its time to end.
+``freeze``: for 1 to 12 s. ``cut``: nothing comes from or to it, for 1 to 12 s. The others as above."""
+
+NODE_SHARE = 0.35
+"""So many of all faults befall a node, if there are any."""
+
+NODE_SECONDS = 8.0
+"""So long after a fault of one no node is struck: it has to be ready, and has to have what it missed."""
+
 _JOURNALS = (("outbox",), ("inbox",))
 """Whose file a bit flips in."""
 
@@ -104,29 +120,36 @@ def schedule(
 
     `services`: each service's kind, by its name. `disks`: the kinds of services whose disks are hit. Nobody
     is hit while he is down, and all are up at the end; but who has a full disk is hit as others are, and
-    started again with it.
+    started again with it. With a broker's nodes among them, ``cut`` befalls these alone.
     """
     chance = random.Random(seed)
     faults: list[Fault] = []
     down_until, full_until = dict.fromkeys(services, 0.0), dict.fromkeys(services, 0.0)
+    nodes = [name for name, of in services.items() if of == NODE]
+    others = {name: of for name, of in services.items() if of != NODE}
     at = 0.0
     while per_minute:
         at += chance.expovariate(per_minute / 60)
         kind = chance.choice(kinds)
         if kind in RARE and chance.random() >= RARE_SHARE:
             continue
-        if kind == "power":
+        of_node = bool(nodes) and kind in NODE_KINDS and (kind == "cut" or chance.random() < NODE_SHARE)
+        victims: tuple[str, ...]
+        if of_node:
+            victims = (chance.choice(nodes),)
+        elif kind == "power":
             victims = tuple(name for name in services if down_until[name] < at)
         else:
-            victims = _victims(chance, services, kind, disks)
-        fault = Fault(at, kind, victims, _duration(chance, kind))
+            victims = _victims(chance, others, kind, disks)
+        fault = Fault(at, kind, victims, _duration(chance, kind, _NODE_LASTS if of_node else _LASTS))
         if at > seconds:
             return faults
-        busy_until = full_until if kind in BESIDES else down_until
+        busy_until = full_until if kind in BESIDES and not of_node else down_until
         if victims and fault.end <= seconds and all(busy_until[name] < at for name in victims):
             faults.append(fault)
             # A moment more: what has been started has to be ready.
-            busy_until.update(dict.fromkeys(victims, fault.end + 1.0))
+            busy, more = (nodes, NODE_SECONDS) if of_node else (victims, 1.0)
+            busy_until.update(dict.fromkeys(busy, fault.end + more))
     return faults
 
 
@@ -167,14 +190,17 @@ _LASTS = {
 }
 """How long each kind lasts: least and most, in seconds."""
 
+_NODE_LASTS = {**_LASTS, "restart": (5.0, 10.0), "freeze": (1.0, 12.0), "cut": (1.0, 12.0)}
+"""The same for a broker's node."""
+
 _BRIEF = ("freeze", "cut", "cut from", "cut to", "stalled")
 """As many of 0.1 to 1 s as of 1 to 10 s."""
 
 
-def _duration(chance: random.Random, kind: str) -> float:
-    if kind in _BRIEF:
+def _duration(chance: random.Random, kind: str, lasts: Mapping[str, tuple[float, float]]) -> float:
+    if kind in _BRIEF and kind not in lasts:
         return 0.1 * math.exp(chance.random() * math.log(100))
-    return chance.uniform(*_LASTS.get(kind, (0.0, 0.0)))
+    return chance.uniform(*lasts.get(kind, (0.0, 0.0)))
 
 
 class Gap(NamedTuple):

@@ -13,7 +13,7 @@ from barker.core.keeper import Keeper
 from barker.suite.shape import Program
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """Our environment, without what are options of ours: a child's are on its command line."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BARKER_")}
 
@@ -66,7 +66,7 @@ class Child:
             self.program.command,
             stdin=subprocess.PIPE,
             stderr=stderr,
-            env={**_inherited(), **dict(self.program.variables), LAUNCHED: self.program.name},
+            env={**inherited(), **dict(self.program.variables), LAUNCHED: self.program.name},
             start_new_session=True,  # Ctrl-C is for the launcher, which ends them in its own order.
         )
 

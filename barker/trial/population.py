@@ -1,24 +1,25 @@
 """Whom `barker chaos` breaks, and who barks and reads meanwhile.
 
-The suite is the one that the launcher starts, but for timelines that are long enough to hold the whole run.
+The suite is the one that the launcher starts, but for timelines that are long enough to hold the whole run;
+with a broker, that may be broken too (`nodes.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from barker.core.faults import KINDS, Fault
+from barker.core.errors import BarkerError
+from barker.core.faults import BROKERED_DISKS, DISKS, KINDS, Fault, schedule
 from barker.store.social import FILE_NAME, Users
 from barker.suite.child import Child
-from barker.suite.ports import free_offset
 from barker.suite.shape import Shape, numbered, plan
+from barker.trial.nodes import Node
 
 READERS_OF_EACH = 3
 """How many readers follow each author."""
@@ -67,38 +68,22 @@ class Population:
 class Victims:
     """The processes that are broken."""
 
-    def __init__(
-        self,
-        data: Path,
-        population: Population,
-        history: int,
-        inboxes: int,
-        tls: Path | None = None,
-        partitions: int = 1,
-    ) -> None:
-        """`history`: how many barks a timeline holds; `tls`: the folder with certificates, with TLS.
-
-        `partitions`: into how many authors are divided.
-        """
-        population.write(data)
-        offset = free_offset()
-        self.shape = Shape(
-            port_offset=offset,
-            inboxes=inboxes,
-            partitions=partitions,
-            autobarks=0,
-            data=data,
-            log_level="error",
-            tls=tls,
-        )
-        self.children: dict[str, Child] = {}
+    def __init__(self, shape: Shape, population: Population, nodes: Iterable[Node] = ()) -> None:
+        """`nodes` of the broker, if there is one and it is to be broken too."""
+        population.write(shape.data)
+        self.shape = shape
+        self.nodes = {f"node-{number}": node for number, node in enumerate(nodes, 1)}
+        """Those of the broker, by name."""
+        services = {name: Child(program) for name, program in numbered(plan(shape)).items()}
+        self.children: dict[str, Child] = {**self.nodes, **services}
         self._full: set[str] = set()
-        for name, program in numbered(plan(self.shape)).items():
-            if program.kind == "inbox":
-                at = program.arguments.index("--history") + 1
-                arguments = (*program.arguments[:at], str(history), *program.arguments[at + 1 :])
-                program = dataclasses.replace(program, arguments=arguments)
-            self.children[name] = Child(program)
+
+    def schedule(self, seed: int, seconds: float, per_minute: float) -> list[Fault]:
+        """What befalls them within so many seconds, as far as it can here."""
+        kinds = [*FAULTS, "cut"] if any(node.can_be_cut for node in self.nodes.values()) else FAULTS
+        disks = DISKS if self.shape.broker is None else BROKERED_DISKS
+        services = {name: child.program.kind for name, child in self.children.items()}
+        return schedule(seed, services, seconds, per_minute, kinds, disks)
 
     def strike(self, fault: Fault) -> None:
         """A fault begins."""
@@ -107,6 +92,8 @@ class Victims:
         for name in fault.names:
             if fault.kind == "full":
                 self._limit(name)
+            elif fault.kind == "cut":
+                self.nodes[name].cut_off()
             else:
                 self.children[name].signal(SIGNALS[fault.kind])
 
@@ -118,6 +105,8 @@ class Victims:
             child = self.children[name]
             if fault.kind == "freeze":
                 child.signal(signal.SIGCONT)
+            elif fault.kind == "cut":
+                self.nodes[name].join()
             elif fault.kind != "full":
                 child.wait(STOP_SECONDS)
                 child.start()
@@ -141,9 +130,14 @@ class Victims:
         return ", ".join(f"{name} {how}" for name, how in ended if how)
 
     def end(self) -> None:
-        """End all processes."""
-        for child in reversed(self.children.values()):
-            child.signal(signal.SIGTERM)
-            child.signal(signal.SIGCONT)
-        for child in reversed(self.children.values()):
-            child.wait(STOP_SECONDS)
+        """End all processes; the broker after those who need it."""
+        for node in self.nodes.values():
+            with contextlib.suppress(BarkerError):
+                node.join()
+        services = [child for name, child in self.children.items() if name not in self.nodes]
+        for children in (services, self.nodes.values()):
+            for child in reversed(children):
+                child.signal(signal.SIGTERM)
+                child.signal(signal.SIGCONT)
+            for child in reversed(children):
+                child.wait(STOP_SECONDS)

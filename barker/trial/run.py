@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Protocol
 
 from barker.amqp.link import Delivery, Receiver
-from barker.amqp.links import Network, PeerHandler, receiver_from
+from barker.amqp.links import Network, PeerHandler, Place, Places, receiver_from
 from barker.amqp.message import decode_map, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
 from barker.amqp.reactor import Reactor
@@ -20,9 +20,11 @@ from barker.amqp.system import System
 from barker.core.access import Credentials
 from barker.core.barks import Bark
 from barker.core.errors import BarkerError
-from barker.core.faults import Fault, longest_gaps
+from barker.core.faults import NODE, Fault, longest_gaps
 from barker.core.ledger import Ledger, Verdict
+from barker.core.partitions import number_of
 from barker.suite.shape import Program, Shape
+from barker.trial.brokered import RunBroker, Step
 from barker.trial.population import Population
 from barker.trial.workload import Workload
 
@@ -106,8 +108,8 @@ class Run:
         self.arrivals: list[float] = []
         """When barks came to the reader who watches all the while, in seconds after the start."""
         self.timelines: dict[str, list[tuple[str, int]]] = {}
-        self.depths: dict[str, int] = {}
-        """The outboxes' queue depths at the end."""
+        self._reports: dict[str, dict[str, Any]] = {}
+        """What services say of themselves at the end, by their names."""
         self.wanted = 0
         """How many barks the timelines are to hold at the end, all together."""
         self.error: BarkerError | None = None
@@ -119,6 +121,10 @@ class Run:
         self.begun = self.reactor.clock()
         self.network = Network(self.reactor, *suite.shape.directory_places)
         """The connections of its clients."""
+        self._nodes = [child for child in suite.children.values() if child.program.kind == NODE]
+        self._broker: RunBroker | None = None
+        if (broker := suite.shape.broker) is not None:
+            self._broker = RunBroker(self.reactor, suite.shape, broker, len(self._nodes), self.fail)
         self._outbounds: dict[str, Outbound] = {}
 
     @property
@@ -147,10 +153,15 @@ class Run:
         self.error = BarkerError(why)
         self.reactor.stop()
 
-    def _course(self) -> Iterator[tuple[Callable[[], bool], str]]:
+    def _course(self) -> Iterator[Step]:
         """One thing after the other; each step is what to wait for, and what it is."""
+        if self._broker is not None:
+            for node in self._nodes:
+                node.start()
+            yield from self._broker.made()
         for child in self.suite.children.values():
-            child.start()
+            if child.program.kind != NODE:
+                child.start()
         for author in self.population.authors:
             self._outbounds[author] = Outbound(self.network, "outbox")
         receiver_from(
@@ -165,30 +176,66 @@ class Run:
         for workload in self.workloads:
             workload.end()
         yield lambda: not any(map(len, self._outbounds.values())), "every bark is accepted"
-        outboxes = [child for child in self.suite.children.values() if child.program.kind == "outbox"]
-        for child in outboxes:
-            agent = f"agents/{self.suite.shape.host}-{child.program.port}"
-            receiver_from(self.network, agent, _Depth(self.depths, agent), settled=True)
+        self._listen("outbox")
         # Only then can nothing come a second time.
-        yield (
-            lambda: len(self.depths) == len(outboxes) and not any(self.depths.values()),
-            "the outboxes are empty",
-        )
+        yield lambda: bool(self._told("outbox")) and not self._depth(), "the outboxes are empty"
+        if self._broker is not None:
+            self._listen("bizlogic")
+            self._listen("inbox")
+            yield from self._broker.emptied(self._told)
         yield lambda: not self._left(), "clients"
-        due = self.population.due()
-        wanted = {user: self.ledger.due(authors) for user, authors in due.items()}
+        due = self._due()
+        wanted = {name: self.ledger.due(authors) for name, authors in due.items()}
         self.wanted = sum(wanted.values())
-        network = self.network
-        for number, user in enumerate(due, 1):
-            timeline = self.timelines[user] = []
-            receiver_from(network, f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True)
-            if number % LINKS == 0:
-                network = Network(self.reactor, *network.directories)
+        networks = {self.suite.shape.directory_places: self.network}
+        count: Counter[Places] = Counter()
+        for user in self.population.due():
+            for name, places in self._copies(user).items():
+                network = networks.setdefault(places, Network(self.reactor, *places))
+                timeline = self.timelines[name] = []
+                receiver_from(network, f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True)
+                count[places] += 1
+                if count[places] % LINKS == 0:
+                    del networks[places]
         # Who has lost his link meanwhile, and come again, sees all of it once more.
         yield (
-            lambda: not self._left() and all(len(set(self.timelines[user])) >= wanted[user] for user in due),
+            lambda: not self._left() and all(len(set(self.timelines[name])) >= wanted[name] for name in due),
             "timelines",
         )
+
+    def _listen(self, kind: str) -> None:
+        """Hear from now on what services of that kind say of themselves."""
+        for name, child in self._services(kind):
+            agent = f"agents/{self.suite.shape.host}-{child.program.port}"
+            receiver_from(self.network, agent, _Report(self._reports, name), settled=True)
+
+    def _told(self, kind: str) -> list[dict[str, Any]]:
+        """What all of that kind have said last; nothing before all have said something."""
+        names = [name for name, _ in self._services(kind)]
+        return [self._reports[name] for name in names] if self._reports.keys() >= set(names) else []
+
+    def _services(self, kind: str) -> list[tuple[str, Child]]:
+        return [(name, child) for name, child in self.suite.children.items() if child.program.kind == kind]
+
+    def _depth(self) -> int:
+        """How much waits in the outboxes, as far as they have said."""
+        return sum(report.get("depth", 0) for report in self._reports.values())
+
+    def _copies(self, user: str) -> dict[str, Places]:
+        """Where a timeline is to be read, under which name: of several copies, each by itself."""
+        shape = self.suite.shape
+        if shape.copies == 1:
+            return {user: shape.directory_places}
+        all_of_them = self._services("inbox")[number_of(user, shape.inboxes) :: shape.inboxes]
+        return {
+            f"{user} at {name}": Places([Place(shape.host, child.program.port or 0)])
+            for name, child in all_of_them
+        }
+
+    def _due(self) -> dict[str, set[str]]:
+        """Whose barks are due on each timeline."""
+        due = self.population.due()
+        return {name: authors for user, authors in due.items() for name in self._copies(user)}
 
     def _next(self) -> None:
         step = next(self._steps, None)
@@ -223,7 +270,8 @@ class Run:
                 self.fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
 
     def _state(self) -> tuple[int, ...]:
-        return self.ledger.accepted, self._read(), sum(self.depths.values()), self._left()
+        on_its_way = self._broker.left if self._broker is not None else 0
+        return self.ledger.accepted, self._read(), self._depth(), on_its_way, self._left()
 
     def _left(self) -> int:
         """How much the workloads wait for."""
@@ -235,7 +283,7 @@ class Run:
 
     def judge(self, excused: Container[tuple[str, int]] = ()) -> Verdict:
         """Whether the promises were kept; `excused`: barks that may be missing or late."""
-        verdict = self.ledger.judge(self.timelines, self.population.due(), excused)
+        verdict = self.ledger.judge(self.timelines, self._due(), excused)
         for workload in self.workloads:
             for wrong in workload.judge():
                 verdict.others += 1
@@ -301,7 +349,10 @@ class Run:
                 if number not in self._left_out and len(self._outbounds[author]) < MOST_PENDING:
                     self._bark(author)
             self._made = max(self._made, due)
-        self._break()
+        try:
+            self._break()
+        except BarkerError as error:
+            self.fail(str(error))
         self.reactor.after(max(self._tick_seconds, self._next_due() - self.now), self._tick)
 
     def _next_due(self) -> float:
@@ -341,15 +392,15 @@ class _Arrivals(PeerHandler[Receiver]):
             self._run.arrivals.append(self._run.now)
 
 
-class _Depth(PeerHandler[Receiver]):
-    """Reads what one outbox reports."""
+class _Report(PeerHandler[Receiver]):
+    """Reads what one service says of itself."""
 
-    def __init__(self, depths: dict[str, int], agent: str) -> None:
-        self._depths, self._agent = depths, agent
+    def __init__(self, reports: dict[str, dict[str, Any]], name: str) -> None:
+        self._reports, self._name = reports, name
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         delivery.accept()
-        self._depths[self._agent] = decode_map(data)[1]["depth"]
+        self._reports[self._name] = decode_map(data)[1]
 
 
 class _Timeline(PeerHandler[Receiver]):

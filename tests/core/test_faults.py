@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barker.core.faults import KINDS, Fault, longest_gaps, schedule
+from barker.core.faults import BROKERED_DISKS, KINDS, NODE_SECONDS, Fault, longest_gaps, schedule
 
 SERVICES = {
     "directory-1": "directory",
@@ -63,6 +63,39 @@ def test_services_are_killed_and_started_while_their_disk_is_full() -> None:
 def test_only_kinds_that_there_are_come() -> None:
     faults = schedule(1, SERVICES, 3600, 60, [kind for kind in KINDS if kind != "full"])
     assert {fault.kind for fault in faults} == {"kill", "restart", "freeze", "fresh"}
+
+
+BROKERED = {"node-1": "node", "node-2": "node", "node-3": "node"} | SERVICES
+
+
+@given(st.integers(), st.floats(1, 120), st.floats(1, 120))
+def test_of_a_brokers_nodes_one_at_a_time_is_struck(seed: int, seconds: float, per_minute: float) -> None:
+    faults = schedule(seed, BROKERED, seconds, per_minute, (*KINDS, "cut"), BROKERED_DISKS)
+    ready = 0.0
+    for fault in faults:
+        assert fault.end <= seconds
+        kinds = [BROKERED[name] for name in fault.names]
+        if "node" in kinds:
+            assert len(kinds) == 1
+            assert fault.kind in ("kill", "restart", "freeze", "fresh", "cut")
+            assert fault.at > ready, "a majority of the others is there, and has been for a while"
+            ready = fault.end + NODE_SECONDS
+        else:
+            assert fault.kind != "cut"
+
+
+def test_every_node_and_kind_of_its_faults_has_its_turn() -> None:
+    faults = schedule(1, BROKERED, 3600, 60, (*KINDS, "cut"), BROKERED_DISKS)
+    struck = [(fault.kind, *fault.names) for fault in faults if fault.names[0].startswith("node")]
+    assert {name for _, name in struck} == {"node-1", "node-2", "node-3"}
+    assert {kind for kind, _ in struck} == {"kill", "restart", "freeze", "fresh", "cut"}
+    assert {fault.names[0] for fault in faults} >= set(SERVICES), "the others have theirs, too"
+    assert min(fault.seconds for fault in faults if fault.label == "restart node") >= 5
+
+
+def test_with_a_broker_no_disk_of_an_outbox_is_full() -> None:
+    faults = schedule(1, BROKERED, 3600, 60, KINDS, BROKERED_DISKS)
+    assert {fault.label for fault in faults if fault.kind == "full"} == {"full inbox"}
 
 
 def test_gaps_belong_to_the_faults_they_overlap() -> None:

@@ -72,13 +72,19 @@ class Host:
         self.processes.append(process)
         return process
 
+    @property
+    def cable(self) -> tuple[list[str], list[str]]:
+        """The commands that pull its cable, and plug it in again."""
+        down, up = (["ip", "-n", self._switch, "link", "set", self._port, state] for state in ("down", "up"))
+        return down, up
+
     def cut_off(self) -> None:
         """Pull its cable."""
-        ip("-n", self._switch, "link", "set", self._port, "down")
+        ip(*self.cable[0][1:])
 
     def join(self) -> None:
         """Plug it in again."""
-        ip("-n", self._switch, "link", "set", self._port, "up")
+        ip(*self.cable[1][1:])
 
     def be_gone(self) -> None:
         """It loses its power: nothing says goodbye."""

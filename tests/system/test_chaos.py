@@ -13,9 +13,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from barker.chaos import _tables
 from barker.core.faults import Fault, Gap
+from barker.suite.ports import free_offset
+from barker.suite.shape import Shape
 from barker.trial.population import Population, Victims
+from barker.trial.tables import show_tables
 
 pytestmark = pytest.mark.system
 
@@ -63,7 +65,7 @@ def test_a_gap_that_several_faults_overlapped_is_told_once_and_held_against_none
     }
     figures = dict.fromkeys(("accepted", "due", "delivered", "lost", "twice", "out_of_order", "strange"), 0)
     by_fault = {label: {"count": 1, "gap": Gap(*gap)._asdict()} for label, gap in kinds.items()}
-    _tables(Console(width=100), {**figures, "faults": 4, "by_fault": by_fault})
+    show_tables(Console(width=100), {**figures, "faults": 4, "by_fault": by_fault})
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert rows[4:8] == [
         ["kill inbox", "1", "0.50"],
@@ -84,7 +86,8 @@ def test_it_takes_no_folder_that_is_in_use(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the disk of one process alone is full on Linux only")
 def test_a_disk_is_full_until_it_heals_whatever_befalls_its_process_meanwhile(tmp_path: Path) -> None:
-    suite = Victims(tmp_path, Population(1, 1, random.Random()), history=10, inboxes=1)
+    shape = Shape(port_offset=free_offset(), data=tmp_path, log_level="error")
+    suite = Victims(shape, Population(1, 1, random.Random()))
     names = ("outbox-1", "inbox-1")
     full, kill = Fault(0, "full", names, 1), Fault(0, "kill", names, 1)
     processes = [suite.children[name] for name in names]
