@@ -155,9 +155,16 @@ def benchmark(
 
 
 broker = click.option(
-    "--broker", metavar="URL", help="With a RabbitMQ 4 between the services, which lets anybody in."
+    "--broker",
+    metavar="URL",
+    help="With a RabbitMQ 4 between the services, too, which lets anybody in: in turns with none.",
 )
 """The option of what can be measured so, too."""
+
+
+def engines(broker: str | None) -> dict[str, str | None]:
+    """What is between the services in turn: its URL, or None, by what is added to names of figures."""
+    return {"": None} if broker is None else {"": None, ", broker": broker}
 
 
 # Figures

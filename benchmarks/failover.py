@@ -20,7 +20,7 @@ from barker.amqp.outbound import Outbound, Outcome
 from barker.amqp.system import now
 from barker.core.barks import Bark
 from barker.store.social import FILE_NAME, Users
-from benchmarks.bench import Result, Task, benchmark
+from benchmarks.bench import Result, Task, benchmark, engines
 from benchmarks.bench import broker as broker_option
 from benchmarks.rabbitmq import between
 from benchmarks.stand import Service, Stand, stand, until
@@ -94,14 +94,12 @@ def strike(flow: Flow, services: list[Service], number: int) -> float:
     return took
 
 
-@benchmark("failover")
-@click.option("--kills", type=click.IntRange(0), default=200, show_default=True, help="How many SIGKILL.")
-@click.option("--freezes", type=click.IntRange(0), default=10, show_default=True, help="How many SIGSTOP.")
-@broker_option
-def main(task: Task, kills: int, freezes: int, broker: str | None) -> Result:
-    """Kill and freeze the working bizlogic again and again; time the failover."""
-    times: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}
-    task.begin(kills + freezes)
+Times = dict[str, list[float]]
+"""Seconds, by the signal."""
+
+
+def strikes(task: Task, counts: dict[str, int], broker: str | None) -> tuple[Times, int, int]:
+    """Strike so often with each signal; the times, and how many barks were made, and came twice."""
     ends = ("--broker", broker) if broker else ()
     with between(broker), stand() as stage:
         users = Users(stage.data / FILE_NAME, create=True)
@@ -113,22 +111,41 @@ def main(task: Task, kills: int, freezes: int, broker: str | None) -> Result:
         flows: list[Flow] = []
         stage.call(lambda: flows.append(Flow(stage)))
         until(lambda: flows and len(flows[0].arrived) > 100, lambda: len(flows), "barks flow")
+        (flow,) = flows
         until(
             lambda: [service.report.get("active") for service in services].count(True) == 1,
-            lambda: len(flows[0].arrived),
+            lambda: len(flow.arrived),
             "one bizlogic works",
         )
-        for name, count in (("SIGKILL", kills), ("SIGSTOP", freezes)):
-            task.say(name)
+        times: Times = {}
+        for name, count in counts.items():
+            task.say(name + ", broker" * (broker is not None))
+            times[name] = []
             for _ in range(count):
-                times[name].append(strike(flows[0], services, getattr(signal, name)))
+                times[name].append(strike(flow, services, getattr(signal, name)))
                 task.step()
-        stage.call(flows[0].stop)
-        made = flows[0].made
-        until(
-            lambda: len(flows[0].arrived) >= flows[0].made, lambda: len(flows[0].arrived), f"all {made} barks"
-        )
-        doubles = flows[0].doubles
+        stage.call(flow.stop)
+        made = flow.made
+        until(lambda: len(flow.arrived) >= flow.made, lambda: len(flow.arrived), f"all {made} barks")
+        return times, made, flow.doubles
+
+
+@benchmark("failover", runs=1)
+@click.option("--kills", type=click.IntRange(0), default=200, show_default=True, help="How many SIGKILL.")
+@click.option("--freezes", type=click.IntRange(0), default=10, show_default=True, help="How many SIGSTOP.")
+@broker_option
+def main(task: Task, kills: int, freezes: int, broker: str | None) -> Result:
+    """Kill and freeze the working bizlogic again and again; time the failover."""
+    between_them = engines(broker)
+    times: Times = {}
+    made = doubles = 0
+    task.begin(task.runs * len(between_them) * (kills + freezes))
+    for _ in range(task.runs):
+        for over, url in between_them.items():
+            found, barks, twice = strikes(task, {"SIGKILL": kills, "SIGSTOP": freezes}, url)
+            made, doubles = made + barks, doubles + twice
+            for name, of in found.items():
+                times.setdefault(name + over, []).extend(of)
     figures = {
         name: {
             "times": len(of),

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 from rich.table import Table
@@ -153,6 +154,16 @@ def busy(suite: Suite, authors: Authors, warm_seconds: float) -> Iterator[None]:
             raise BarkerError(f"a bark was rejected: {client.rejected}")
 
 
+class Divided(NamedTuple):
+    """Among how many a suite's users and authors are divided."""
+
+    inboxes: int
+    partitions: int
+
+    def __str__(self) -> str:
+        return f"{self.inboxes} inboxes, {self.partitions} partitions"
+
+
 @dataclass
 class Turn:
     """What one run has shown."""
@@ -276,12 +287,20 @@ def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Tur
     help="Measure the first with a RabbitMQ 4 between the services, too, which lets anybody in.",
 )
 @click.option(
+    "--inboxes",
+    type=click.IntRange(1, 20),
+    default=(1, 2, 4),
+    show_default=True,
+    multiple=True,
+    help="With --broker: how many inboxes both have (may be repeated).",
+)
+@click.option(
     "--partitions",
     type=click.IntRange(1, 20),
     default=(1, 2, 4),
     show_default=True,
     multiple=True,
-    help="With --broker: how many inboxes, and parts of the authors, both have (may be repeated).",
+    help="With --broker: how many parts of the authors both have, each with so many inboxes (likewise).",
 )
 def main(
     task: Task,
@@ -290,6 +309,7 @@ def main(
     mutual: bool,
     tls: bool,
     broker: str | None,
+    inboxes: tuple[int, ...],
     partitions: tuple[int, ...],
 ) -> Result:
     """Measure barks/s and deliveries to timelines/s, through the whole suite."""
@@ -301,22 +321,20 @@ def main(
         edges = graph
         graphs[graph.stem] = lambda data: _imported(data, edges, mutual)
     turns: dict[str, list[Turn]] = {}
-    several = len(graphs) * (1 + tls) + (task.peer is not None) + 2 * len(partitions) * (broker is not None)
-    task.begin(several * task.runs)
+    shapes = [] if broker is None else [Divided(*each) for each in itertools.product(inboxes, partitions)]
+    task.begin(task.runs * (len(graphs) * (1 + tls) + (task.peer is not None) + 2 * len(shapes)))
     with contextlib.ExitStack() as stack:
         measures: dict[str, Callable[[], Turn]] = {
             name + over: functools.partial(measure, make, task.seconds, over != "")
             for name, make in graphs.items()
             for over in ("", ", TLS")[: 1 + tls]
         }
-        if broker is not None:
-            make = next(iter(graphs.values()))
-            for count in partitions:
-                shape = {"inboxes": count, "partitions": count}
-                measures[f"{count} x {count}"] = functools.partial(measure, make, task.seconds, **shape)
-                measures[f"{count} x {count}, broker"] = functools.partial(
-                    brokered, make, task.seconds, broker, **shape
-                )
+        make = next(iter(graphs.values()))
+        for shape in shapes:
+            measures[f"{shape}"] = functools.partial(measure, make, task.seconds, **shape._asdict())
+            measures[f"{shape}, broker"] = functools.partial(
+                brokered, make, task.seconds, broker or "", **shape._asdict()
+            )
         if task.peer is not None:
             peer = stack.enter_context(Broker(task.peer))
             queues = [
@@ -347,16 +365,55 @@ def main(
         ours = next(iter(figures.values()))
         ratio = round(ours["deliveries"]["median"] / figures[RABBITMQ]["deliveries"]["median"], 1)
         lines.append(f"{ratio} times the deliveries of {RABBITMQ}.")
+    tables = [table, *([_beside(shapes, figures, turns)] if shapes else [])]
     load = {name: median_load([turn.load for turn in of]) for name, of in turns.items()}
     done = {name: statistics.median(turn.done for turn in of) for name, of in turns.items()}
     return Result(
         {"measured": figures, "load": load, "ratio": ratio},
-        [table, load_table(load, "bark", done)],
+        [*tables, load_table(load, "bark", done)],
         lines,
         plot=lambda axes: bars(
             axes, {name: of["deliveries"] for name, of in figures.items()}, "deliveries/s"
         ),
     )
+
+
+def _beside(shapes: list[Divided], figures: dict[str, Any], turns: dict[str, list[Turn]]) -> Table:
+    """Barks/s without and with a broker, and the CPU time of one; of each the median."""
+
+    def each(name: str, of: Callable[[str], bool]) -> float:
+        return statistics.median(
+            1e6 * sum(used["cpu_seconds"] for who, used in turn.load.items() if of(who)) / turn.done
+            for turn in turns[name]
+        )
+
+    table = Table(
+        "inboxes",
+        "partitions",
+        "barks/s",
+        "with a broker",
+        "ratio",
+        "µs CPU a bark: services",
+        "with a broker",
+        "the broker",
+    )
+    for shape in shapes:
+        name = str(shape)
+        without, within = (figures[each]["barks"] for each in (name, f"{name}, broker"))
+        table.add_row(
+            str(shape.inboxes),
+            str(shape.partitions),
+            told(without),
+            told(within),
+            f"{within['median'] / without['median']:.2f}",
+            *(f"{each(who, _is_service):.0f}" for who in (name, f"{name}, broker")),
+            f"{each(f'{name}, broker', lambda who: who.startswith('broker')):.0f}",
+        )
+    return table
+
+
+def _is_service(name: str) -> bool:
+    return not name.startswith(("broker", "clients"))
 
 
 def _imported(data: Path, edges: Path, mutual: bool) -> Authors:

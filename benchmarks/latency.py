@@ -24,7 +24,7 @@ from barker.amqp.outbound import Outbound
 from barker.amqp.system import now
 from barker.commands.session import page_link
 from barker.core.barks import Bark
-from benchmarks.bench import Load, Result, Task, benchmark, load_table, median_load
+from benchmarks.bench import Load, Result, Task, benchmark, engines, load_table, median_load
 from benchmarks.bench import broker as broker_option
 from benchmarks.dashboard import ARGUMENTS, chromium
 from benchmarks.rabbitmq import between
@@ -131,37 +131,36 @@ def main(task: Task, rates: tuple[int, ...], page: bool, broker: str | None) -> 
     rates = rates or RATES
     found: dict[str, list[dict[str, float]]] = {}
     loads: dict[str, list[dict[str, dict[str, float]]]] = {}
-    task.begin(task.runs * len(rates) * (1 + page))
-    with between(broker) as pids, stand() as stage, contextlib.ExitStack() as stack:
-        names = list(make_users(stage.data, FOLLOWERS))
-        suite = Suite(stage, broker=broker)
-        suite.others = pids
-        readers: list[Reader] = []
-        stage.call(lambda: readers.append(Reader(stage, names[:FOLLOWED])))
-        until(lambda: suite.readers == FOLLOWED, lambda: None, "the readers are there")
-        for _ in range(task.runs):
-            for rate in rates:
-                name = f"{rate:,} barks/s"
-                task.say(name)
-                with barking(stage, names, rate):
-                    readers[0].taken = []
-                    load = Load(suite.pids)
-                    time.sleep(task.seconds)
-                    taken = readers[0].taken
-                    loads.setdefault(name, []).append(load.used())
-                found.setdefault(name, []).append(percentiles(taken))
-                task.step()
-        # After all others: a browser on the same two cores is a load of its own.
-        shown = stack.enter_context(_page(suite, names[0])) if page else None
-        for _ in range(task.runs if shown is not None else 0):
-            for rate in rates:
-                name = f"{rate:,} barks/s, to the page"
-                task.say(name)
-                with barking(stage, names, rate):
-                    shown.evaluate("taken = []")
-                    shown.wait_for_timeout(1000 * task.seconds)
-                    found.setdefault(name, []).append(percentiles(shown.evaluate("taken")))
-                task.step()
+    between_them = engines(broker)
+    task.begin(task.runs * len(rates) * (len(between_them) + page))
+    for _ in range(task.runs):
+        for over, url in between_them.items():
+            with _suite(url) as (suite, names):
+                reader = _reader(suite, names)
+                for rate in rates:
+                    name = f"{rate:,} barks/s{over}"
+                    task.say(name)
+                    with barking(suite.stage, names, rate):
+                        reader.taken = []
+                        load = Load(suite.pids)
+                        time.sleep(task.seconds)
+                        taken = reader.taken
+                        loads.setdefault(name, []).append(load.used())
+                    found.setdefault(name, []).append(percentiles(taken))
+                    task.step()
+    # After all others: a browser on the same two cores is a load of its own.
+    if page:
+        over, url = list(between_them.items())[-1]
+        with _suite(url) as (suite, names), _page(suite, names[0]) as shown:
+            for _ in range(task.runs):
+                for rate in rates:
+                    name = f"{rate:,} barks/s{over}, to the page"
+                    task.say(name)
+                    with barking(suite.stage, names, rate):
+                        shown.evaluate("taken = []")
+                        shown.wait_for_timeout(1000 * task.seconds)
+                        found.setdefault(name, []).append(percentiles(shown.evaluate("taken")))
+                    task.step()
     figures = {
         name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         for name, runs in found.items()
@@ -170,7 +169,7 @@ def main(task: Task, rates: tuple[int, ...], page: bool, broker: str | None) -> 
     for name, of in figures.items():
         table.add_row(name, *(f"{of[key]:.2f}" for key in (*PERCENTILES, "most")), f"{of['barks']:,.0f}")
     load_of = {name: median_load(of) for name, of in loads.items()}
-    done = {f"{rate:,} barks/s": rate * task.seconds for rate in rates}
+    done = {f"{rate:,} barks/s{over}": rate * task.seconds for rate in rates for over in between_them}
 
     def plot(axes: Any) -> None:
         for at, (name, of) in enumerate(figures.items()):
@@ -184,6 +183,23 @@ def main(task: Task, rates: tuple[int, ...], page: bool, broker: str | None) -> 
         [table, load_table(load_of, "bark", done)],
         plot=plot,
     )
+
+
+@contextlib.contextmanager
+def _suite(broker: str | None) -> Iterator[tuple[Suite, list[str]]]:
+    """A suite, and its users' names."""
+    with between(broker) as pids, stand() as stage:
+        names = list(make_users(stage.data, FOLLOWERS))
+        suite = Suite(stage, broker=broker)
+        suite.others = pids
+        yield suite, names
+
+
+def _reader(suite: Suite, names: list[str]) -> Reader:
+    readers: list[Reader] = []
+    suite.stage.call(lambda: readers.append(Reader(suite.stage, names[:FOLLOWED])))
+    until(lambda: suite.readers == FOLLOWED, lambda: None, "the readers are there")
+    return readers[0]
 
 
 @contextlib.contextmanager

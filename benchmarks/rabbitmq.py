@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import psutil
@@ -28,21 +28,40 @@ TIMEOUT = 10.0
 def between(url: str | None, authors: int = 1, users: int = 1) -> Iterator[dict[str, int]]:
     """A broker between the services, for so many parts of each: empty before, and deleted afterwards.
 
-    Gives its process ids, if it can be seen; those of no broker, if the URL is None.
+    Gives its processes' ids, as :func:`deleting`; those of no broker, if the URL is None.
     """
     if url is None:
         yield {}
         return
-    place = Place(*core.Broker.parse(url).places[0])
-    names = [queue.name for queue in (*core.outboxes(authors), *core.inboxes(users))]
-    with Broker(place) as broker:
-        broker.delete(names)
-        pids = broker.pids
-    try:
+    with deleting(url, [queue.name for queue in (*core.outboxes(authors), *core.inboxes(users))]) as pids:
         yield pids
+
+
+@contextlib.contextmanager
+def deleting(url: str, names: Sequence[str]) -> Iterator[dict[str, int]]:
+    """A broker that has no queues of these names before and after.
+
+    Gives the process ids of its nodes that the URL names, as far as they can be seen.
+    """
+    places = [Place(*each) for each in core.Broker.parse(url).places]
+    with Broker(places[0]) as broker:
+        broker.delete(names)
+    try:
+        yield nodes(places)
     finally:
-        with Broker(place) as broker:
+        with Broker(places[0]) as broker:
             broker.delete(names)
+
+
+def nodes(places: Sequence[Place]) -> dict[str, int]:
+    """The process ids of who listens at these, if that is on this machine and can be seen."""
+    listening = {
+        each.laddr.port: each.pid
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.pid is not None
+    }
+    found = [listening[place.port] for place in places if place.port in listening]
+    return {f"broker {at}" if len(places) > 1 else "broker": pid for at, pid in enumerate(found, 1)}
 
 
 class _Paired(LinkOption):
@@ -106,10 +125,7 @@ class Broker:
     @property
     def pids(self) -> dict[str, int]:
         """The broker's process, if it runs on this machine where it can be seen."""
-        beams = [
-            process.pid for process in psutil.process_iter(["name"]) if process.info["name"] == "beam.smp"
-        ]
-        return {"broker": beams[0]} if len(beams) == 1 else {}
+        return nodes([self.place])
 
     def queue(self, name: str, **arguments: Any) -> str:
         """Declare a durable classic queue; its address."""
@@ -117,6 +133,10 @@ class Broker:
         self._request("PUT", path, {"durable": True, "arguments": {"x-queue-type": "classic", **arguments}})
         self._made.append(path)
         return path
+
+    def declare(self, queue: core.Queue) -> None:
+        """Declare a queue or a stream as Barker has them; whoever does so deletes it, too."""
+        self._request("PUT", queue.address, queue.declaration)
 
     def fanout(self, name: str, queues: list[str]) -> str:
         """Declare a durable fanout exchange, bound to queues of these addresses; its own."""

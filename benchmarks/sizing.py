@@ -3,7 +3,8 @@
 The arithmetic multiplies: so many barks, each so many parts and names, each so many microseconds. What it
 cannot tell is how long barks wait for each other. So the same suite is simulated too, as a row of queues with
 one server each, by the recursion of Lindley (1952): who comes is begun when the one before it has left.
-Nothing here does I/O or looks at a clock.
+A broker between the services, if there is one, is some nodes of several processors each, of which every queue
+and every stream has one that works for it. Nothing here does I/O or looks at a clock.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from barker.core.broker import DAYS, STREAM_BYTES
+
 MICRO = 1e-6
 
 GB = 1e9
@@ -25,6 +28,11 @@ MOST_PARTITIONS = 200_000
 
 SPREAD = 1.4
 """How far the numbers of followers are apart: the deviation of their logarithm. Few have very many."""
+
+REPLICAS = 3
+"""A broker has so many of each queue and stream, each on another of its nodes."""
+
+DAY_SECONDS = 86_400
 
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -66,6 +74,48 @@ Kleppmann's reading of it ("Designing Data-Intensive Applications", 2017)."""
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """What a broker, all nodes together, takes to have a bundle of barks go through a queue or a stream."""
+
+    bundle: float
+    """Microseconds of a processor for each bundle, however small."""
+    byte: float
+    """And for each byte of it."""
+    bundle_written: float
+    """Bytes that go to disks for each bundle, however small."""
+    byte_written: float
+    """And for each byte of it."""
+    alone: float
+    """Microseconds until it has come through, when there is no other."""
+
+    def times(self, factor: float) -> Passing:
+        """With so many times the replicas: as much more to do, at the same time."""
+        return Passing(
+            self.bundle * factor,
+            self.byte * factor,
+            self.bundle_written * factor,
+            self.byte_written * factor,
+            self.alone,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerCosts:
+    """What a broker takes, with :data:`REPLICAS` of all."""
+
+    queue: Passing
+    """From an outbox to a bizlogic."""
+    stream: Passing
+    """From a bizlogic to an inbox."""
+    node_bytes: float
+    """Memory of a node."""
+    queue_bytes: float
+    """And of a queue, or a stream, in all nodes that have it."""
+    together: float = 1
+    """Barks that go in one bundle, in the mean."""
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """What each piece of work takes, in microseconds of a processor; and bytes of memory."""
 
@@ -82,10 +132,14 @@ class Costs:
     """A bark that an inbox holds, with what that takes besides."""
     timeline_bytes: float
     """A timeline without its barks; each place of its history takes 8 more."""
+    user_bytes: float
+    """A user, with those who follow him, whom a bizlogic knows."""
     wire_bytes: float = 300
     """A bark on its way."""
     name_bytes: float = 10
     """A recipient on its way."""
+    broker: BrokerCosts | None = None
+    """Of the one between the services; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +154,36 @@ class Need:
     """Bytes of all."""
     traffic: float
     """Bytes/s that come and go, of all."""
+    cores: int = 1
+    """Processors of each."""
+    between: float = 0
+    """Of the traffic, what comes from another of them, and goes there."""
+    written: float = 0
+    """Bytes/s that go to disks; of a broker alone."""
+    disk: float = 0
+    """Bytes that stay there; of a broker alone."""
+
+    @property
+    def load(self) -> float:
+        """The share of their time that its processors are busy."""
+        return self.busy / (self.processes * self.cores)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What is paid for a month."""
+
+    core: float
+    """Of a processor."""
+    gb: float
+    """Of a GB of memory."""
+    disk_gb: float
+    """Of a GB on a disk."""
+
+    def of(self, need: Need) -> float:
+        """Of all of a kind."""
+        kept = need.memory * self.gb + need.disk * self.disk_gb
+        return need.processes * need.cores * self.core + kept / GB
 
 
 def parts(names: float | Times, partitions: int) -> Any:
@@ -107,10 +191,10 @@ def parts(names: float | Times, partitions: int) -> Any:
     return partitions * (1 - (1 - 1 / partitions) ** np.maximum(names, 1))
 
 
-def needs(demand: Demand, costs: Costs, load: float, memory: float) -> dict[str, Need]:
+def needs(demand: Demand, costs: Costs, load: float, memory: float, node_cores: int = 16) -> dict[str, Need]:
     """How many of each service, each on a processor of its own that is busy for the share `load` at most.
 
-    `memory`: bytes that one inbox may take.
+    `memory`: bytes that one inbox may take. A node of a broker's has `node_cores` processors.
     """
     names = demand.followers + 1
     partitions = next(
@@ -129,13 +213,13 @@ def needs(demand: Demand, costs: Costs, load: float, memory: float) -> dict[str,
     in_bytes = demand.barks * costs.wire_bytes
     fan_out = demand.barks * (each * costs.wire_bytes + names * costs.name_bytes)
     read_bytes = demand.reads * demand.page * costs.wire_bytes
-    return {
+    need = {
         "outbox": Need(math.ceil(outboxes / load), outboxes, 40e6 * math.ceil(outboxes / load), 2 * in_bytes),
         "bizlogic": Need(
             math.ceil(bizlogics / load),
             bizlogics,
-            # Each knows who follows whom: 16 bytes a follow, and names.
-            math.ceil(bizlogics / load) * demand.timelines * (16 * demand.followers + 60),
+            # Each knows who follows whom, of all users.
+            math.ceil(bizlogics / load) * demand.timelines * costs.user_bytes,
             in_bytes + fan_out,
         ),
         "inbox": Need(
@@ -145,6 +229,46 @@ def needs(demand: Demand, costs: Costs, load: float, memory: float) -> dict[str,
             fan_out + read_bytes,
         ),
     }
+    if costs.broker is not None:
+        flows = (demand.barks, in_bytes), (demand.barks * each, fan_out)
+        count = need["bizlogic"].processes, partitions
+        need["broker"] = _broker(costs.broker, flows, count, load, node_cores)
+    return need
+
+
+def _broker(
+    costs: BrokerCosts,
+    flows: tuple[tuple[float, float], tuple[float, float]],
+    count: tuple[int, int],
+    load: float,
+    cores: int,
+) -> Need:
+    """The broker's nodes; `flows`: barks/s and bytes/s that go through queues, and streams, so many each."""
+    ways = [
+        (way, rate / costs.together, size)
+        for way, (rate, size) in zip((costs.queue, costs.stream), flows, strict=True)
+    ]
+    busy = MICRO * sum(bundles * way.bundle + size * way.byte for way, bundles, size in ways)
+    written = sum(bundles * way.bundle_written + size * way.byte_written for way, bundles, size in ways)
+    through_queues, through_streams = (size for _, size in flows)
+    nodes = max(REPLICAS, math.ceil(busy / (load * cores)))
+    # Who is connected to another node than the one that leads is served through that; a stream is read from
+    # any replica of it.
+    elsewhere = 1 - 1 / nodes
+    copied = (REPLICAS - 1 + elsewhere) * (through_queues + through_streams)
+    fetched = elsewhere * through_queues + (1 - REPLICAS / nodes) * through_streams
+    between = 2 * (copied + fetched)
+    kept = min(count[1] * STREAM_BYTES, DAYS * DAY_SECONDS * through_streams)
+    return Need(
+        nodes,
+        busy,
+        nodes * costs.node_bytes + sum(count) * costs.queue_bytes,
+        2 * (through_queues + through_streams) + between,
+        cores,
+        between,
+        written,
+        REPLICAS * kept,
+    )
 
 
 def _growing() -> Iterator[int]:
@@ -232,7 +356,7 @@ def _simulate(
     chance = np.random.default_rng(seed)
     count = int(demand.barks * seconds)
     created = np.sort(chance.uniform(0, seconds, count))
-    names = 1 + np.round(chance.lognormal(math.log(demand.followers) - SPREAD**2 / 2, SPREAD, count))
+    names = 1 + np.round(demand.followers * chance.lognormal(-(SPREAD**2) / 2, SPREAD, count))
     if most:
         names[count // 2] = most
     outboxes, bizlogics, inboxes = (needs[kind].processes for kind in ("outbox", "bizlogic", "inbox"))
@@ -240,15 +364,23 @@ def _simulate(
         chance.integers(outboxes, size=count), outboxes, created, np.full(count, costs.outbox_bark * MICRO)
     )
     several = np.maximum(1, np.round(parts(names, inboxes))).astype(int)
+    by = chance.integers(bizlogics, size=count)
+    broker = _Broker(demand, costs, costs.broker, needs["broker"]) if costs.broker is not None else None
+    if broker is not None:
+        taken = broker.queues(by, taken)
     work = costs.bizlogic_bark + several * costs.bizlogic_part + names * costs.bizlogic_name
-    spread, bizlogic_work = through(chance.integers(bizlogics, size=count), bizlogics, taken, work * MICRO)
+    spread, bizlogic_work = through(by, bizlogics, taken, work * MICRO)
     # Its parts go to as many inboxes, from one of them on; and there are those who read.
     bark = np.repeat(np.arange(count), several)
     within = np.arange(len(bark)) - np.repeat(np.cumsum(several) - several, several)
     where = (np.repeat(chance.integers(inboxes, size=count), several) + within) % inboxes
-    work = costs.inbox_part + np.repeat(names / several, several) * costs.inbox_name
+    named = np.repeat(names / several, several)
+    handed = np.repeat(spread, several)
+    if broker is not None:
+        handed = broker.streams(where, named, handed)
+    work = costs.inbox_part + named * costs.inbox_name
     reads = int(demand.reads * seconds)
-    arrivals = np.concatenate((np.repeat(spread, several), chance.uniform(0, seconds, reads)))
+    arrivals = np.concatenate((handed, chance.uniform(0, seconds, reads)))
     work = np.concatenate((work, np.full(reads, costs.read))) * MICRO
     where = np.concatenate((where, chance.integers(inboxes, size=reads)))
     left, inbox_work = through(where, inboxes, arrivals, work)
@@ -259,4 +391,44 @@ def _simulate(
         "bizlogic": bizlogic_work / bizlogics / seconds,
         "inbox": inbox_work / inboxes / seconds,
     }
+    if broker is not None:
+        busy["broker"] = broker.busy / seconds
     return there - created, busy
+
+
+class _Broker:
+    """The one between the services: each of its processors works for some queues, or for some streams."""
+
+    def __init__(self, demand: Demand, costs: Costs, broker: BrokerCosts, need: Need) -> None:
+        self._costs, self._broker = costs, broker
+        self._cores = need.processes * need.cores
+        share = MICRO * demand.barks * self._bark(broker.queue, costs.wire_bytes) / need.busy
+        self._for_queues = min(self._cores - 1, max(1, round(self._cores * share)))
+        self._work = 0.0
+
+    def _bark(self, way: Passing, size: Any) -> Any:
+        """Microseconds for a bark, in a bundle with others."""
+        return way.bundle / self._broker.together + size * way.byte
+
+    @property
+    def busy(self) -> float:
+        """Seconds of work so far, for each processor."""
+        return self._work / self._cores
+
+    def queues(self, which: Times, arrivals: Times) -> Times:
+        """When each bark comes out of the queue that it is in."""
+        work = np.full(len(arrivals), self._bark(self._broker.queue, self._costs.wire_bytes))
+        return self._pass(which, self._for_queues, arrivals, work, self._broker.queue.alone)
+
+    def streams(self, which: Times, names: Times, arrivals: Times) -> Times:
+        """When each part of a bark comes out of its stream, with so many names."""
+        work = self._bark(self._broker.stream, self._costs.wire_bytes + names * self._costs.name_bytes)
+        servers = self._cores - self._for_queues
+        return self._pass(which, servers, arrivals, work, self._broker.stream.alone)
+
+    def _pass(self, which: Times, servers: int, arrivals: Times, work: Times, alone: float) -> Times:
+        # That it takes long even alone is for the most part no work: it is on its way between nodes, and to
+        # disks.
+        left, busy = through(which % servers, servers, arrivals, work * MICRO)
+        self._work += busy
+        return left + alone * MICRO

@@ -106,11 +106,21 @@ def test_hop_is_compared_with_a_direct_link() -> None:
     assert figures["load"]["Barker's engine: push"]["manifold"]["cpu_seconds"] > 0
 
 
-def test_without_the_peer_it_says_so() -> None:
-    command = [sys.executable, "-m", "benchmarks", "hop", "--vs-rabbitmq", "127.0.0.1:1"]
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("hop", "--vs-rabbitmq", "127.0.0.1:1"), "no RabbitMQ"),
+        (
+            ("plan", "--broker", "amqp://127.0.0.1:1"),
+            "127.0.0.1:1: not all who are to listen there can be seen",
+        ),
+    ],
+)
+def test_without_the_peer_it_says_so(asked: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", *asked]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert done.returncode == 1
-    assert "no RabbitMQ" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
