@@ -22,15 +22,21 @@ class Verdict:
     """Missing, where a loss is excused."""
     strange: int = 0
     """On a timeline that they are not due to, or never sent."""
-    others: int = 0
-    """What is wrong with what clients did besides barking."""
+    others: Counter[str] = field(default_factory=Counter)
+    """What is wrong with what clients did besides barking, by what that is."""
     examples: list[str] = field(default_factory=list)
     """The first few things that are wrong."""
 
     @property
     def kept(self) -> bool:
         """Whether all promises were kept."""
-        return not (self.lost or self.twice or self.disordered or self.strange or self.others)
+        return not self.broken
+
+    @property
+    def broken(self) -> set[str]:
+        """Of which kinds those are that were not."""
+        names = ("lost", "twice", "disordered", "strange")
+        return {name for name in names if getattr(self, name)} | set(self.others)
 
     def wrong(self, what: str) -> None:
         """Note what is wrong, as long as few are noted."""

@@ -2,7 +2,7 @@
 
 Faults are left out by halves, then quarters and so on (delta debugging: Zeller and Hildebrandt, 2002). What
 makes the next tries faster comes first. What fails by luck alone (with less in it something else comes out
-that nobody looked for) is made smaller with other luck.
+that nobody looked for) is made smaller with other luck, and goes on with the luck that has helped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from barker.core.faults import Fault
 from barker.sim.chance import ALWAYS, PRODUCTION
-from barker.sim.plan import LOADS, MANIFOLDS, Plan
+from barker.sim.plan import LOADS, LOOKERS, MANIFOLDS, Plan
 
 MOMENT = 2.0
 """Virtual seconds that are left after the last fault."""
@@ -25,7 +25,10 @@ ENOUGH = 20
 """With so many events no other luck is tried."""
 
 LUCKS = 3
-"""So often it is, at most."""
+"""So much luck there is, the own one included."""
+
+SOME_TRIES = 3
+"""After so many in vain it is left for later what is tried next, which leaves out less."""
 
 PARTS = 8
 """In so many parts barks are left out at most, at one go."""
@@ -33,7 +36,10 @@ PARTS = 8
 SOME = 80
 """Of so many barks it is tried which of them are needed."""
 
-Tries = Generator[Plan, bool, None]
+SERVICES = {"inboxes": "inbox", "partitions": "bizlogic"}
+"""Which services are divided into partitions, by the fields of a plan that say into how many."""
+
+Tries = Generator[Plan, bool | None, None]
 """Plans with less in them; to each it is told whether it fails, too, and the next have still less."""
 
 
@@ -42,48 +48,72 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 200, enough: 
 
     One with `enough` events is small enough.
     """
-    others = 0
-    while tries > 0 and others < LUCKS:
-        before = plan
-        for kind in KINDS:
-            smaller, failed = kind(plan), None
-            while tries > 0:
-                try:
-                    candidate = smaller.send(failed) if failed is not None else next(smaller)
-                except StopIteration:
+    made = _Made(plan, fails, tries, enough)
+    for patience, kinds in ((SOME_TRIES, KINDS), (tries, (*KINDS, _usual_bounds))):
+        made.luck = 0
+        while made.luck < LUCKS and not made.enough:
+            before = made.plan
+            for kind in kinds:
+                made.smaller(kind, patience)
+            if made.plan == before:
+                if made.plan.events <= ENOUGH:
                     break
-                failed = False
-                if candidate != plan:
-                    if plan.events <= enough:
-                        return plan
-                    tries -= 1
-                    candidate = replace(candidate, seed=candidate.seed + others)
-                    failed = fails(candidate)
-                    plan = candidate if failed else plan
-        if plan == before:
-            if plan.events <= ENOUGH:
-                break
-            others += 1
-    return plan
+                made.luck += 1
+    return made.plan
+
+
+class _Made:
+    """What has been made of a plan, which fails."""
+
+    def __init__(self, plan: Plan, fails: Callable[[Plan], bool], tries: int, enough: int) -> None:
+        self.plan = plan
+        self.luck = 0
+        """With so much else by chance the next ones are tried; 0: with what the plan has by now."""
+        self._fails, self._tries, self._enough = fails, tries, enough
+        self._tried = {repr(plan)}
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is small, or has taken long."""
+        return self.plan.events <= self._enough or len(self._tried) > self._tries
+
+    def smaller(self, kind: Callable[[Plan], Tries], patience: int) -> None:
+        """Try what is of this kind, until so many tries in succession were in vain."""
+        tries, failed, vain = kind(self.plan), None, 0
+        while vain < patience and not self.enough:
+            try:
+                plan = replace(tries.send(failed), seed=self.plan.seed + self.luck)
+            except StopIteration:
+                return
+            failed = self._try(plan)
+            vain = 0 if failed else vain + 1
+
+    def _try(self, plan: Plan) -> bool:
+        if repr(plan) in self._tried:
+            return False  # It would be the same run again.
+        self._tried.add(repr(plan))
+        failed = self._fails(plan)
+        if failed:
+            self.plan, self.luck = plan, 0
+        return failed
 
 
 def _usual_bounds(plan: Plan) -> Tries:
     """Those of production, all together or else one by one; but for those that make a run fast."""
     fast = {name: getattr(plan.bounds, name) for name in ALWAYS}
-    if (yield replace(plan, bounds=replace(PRODUCTION, **fast))):
+    usual = replace(PRODUCTION, **fast)
+    if plan.bounds == usual or (yield replace(plan, bounds=usual)):
         return
     for field in fields(PRODUCTION):
-        if field.name in ALWAYS:
-            continue
-        usual = getattr(PRODUCTION, field.name)
-        if getattr(plan.bounds, field.name) != usual:
-            other = replace(plan, bounds=replace(plan.bounds, **{field.name: usual}))
+        bound = getattr(usual, field.name)
+        if getattr(plan.bounds, field.name) != bound:
+            other = replace(plan, bounds=replace(plan.bounds, **{field.name: bound}))
             plan = other if (yield other) else plan
 
 
 def _fewer_loads(plan: Plan) -> Tries:
     """Without what clients do besides barking, and what befalls a manifold that is for that alone."""
-    for load in LOADS:
+    for load in (*LOADS, *LOOKERS):
         if getattr(plan, load):
             gone = f"{MANIFOLDS.get(load)}-1"
             faults = [fault for fault in plan.faults if gone not in fault.names]
@@ -135,12 +165,28 @@ def _fewer_besides(plan: Plan) -> Tries:
 
 
 def _fewer_people(plan: Plan) -> Tries:
-    for name in ("authors", "readers", "inboxes"):
+    """Fewer who bark and read, and fewer partitions of them: what befell the others befalls who is left."""
+    for name in ("authors", "readers", "inboxes", "partitions"):
         for fewer in (1, getattr(plan, name) // 2):
             if 0 < fewer < getattr(plan, name):
                 fewer_of: dict[str, Any] = {name: fewer}
-                other = replace(plan, **fewer_of)
+                other = replace(plan, faults=_moved(plan, name, fewer), **fewer_of)
                 plan = other if (yield other) else plan
+
+
+def _moved(plan: Plan, name: str, fewer: int) -> list[Fault]:
+    """The faults, when there are so much fewer partitions: of another one, the same one of its services."""
+    kind = SERVICES.get(name)
+    if kind is None:
+        return plan.faults
+    partitions = getattr(plan, name)
+
+    def left(service: str) -> str:
+        own, _, number = service.rpartition("-")
+        rank, partition = divmod(int(number) - 1, partitions)
+        return f"{own}-{rank * fewer + partition % fewer + 1}" if own == kind else service
+
+    return [replace(fault, names=tuple(dict.fromkeys(map(left, fault.names)))) for fault in plan.faults]
 
 
 def _fewer_faults(plan: Plan) -> Tries:
@@ -158,7 +204,10 @@ def _fewer_faults(plan: Plan) -> Tries:
 
 
 def _fewer_barks(plan: Plan) -> Tries:
-    """Less often; without the first half or the last one, the first quarter or the last one, …"""
+    """None; less often; without the first half or the last one, the first quarter or the last one, …"""
+    none = replace(plan, most=plan.first)
+    if plan.barks and (yield none):
+        return
     while plan.barks > FEW:
         other = replace(plan, rate=plan.rate / 2, first=plan.first // 2, most=(plan.most + 1) // 2)
         if not (yield other):
@@ -217,6 +266,5 @@ KINDS = (
     _fewer_besides,
     _fewer_people,
     _simpler_faults,
-    _usual_bounds,
 )
 """What is tried, in this order."""

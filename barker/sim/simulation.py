@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import tempfile
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ class Outcome:
     figures: dict[str, Any]
     wrong: list[str]
     """What is found wrong; nothing, if all promises were kept."""
+    broken: frozenset[str]
+    """Of which kinds the promises are that were not; and of which kind errors of ours."""
     digest: str
     """A hash of all bytes that were sent."""
     seconds: float
@@ -141,12 +144,12 @@ def simulate(
         bounds = replace(DEFAULT_BOUNDS, idle_seconds=plan.bounds.idle_seconds)
         clients = Simulated(suite.network, "clients", client, bounds, wake_seconds=CLIENT_SECONDS)
         clients.start()
-        seen: dict[str, None] = {}
+        seen: dict[str, str] = {}
         counts: deque[int] = deque(maxlen=1 + round(BUSY_SECONDS / EACH_SECONDS))
         most = (MOST_EVENTS + MOST_OF_A_BARK * plan.rate) * BUSY_SECONDS
 
         def look() -> None:
-            seen.update(dict.fromkeys(suite.look()))
+            seen.update(suite.look())
             counts.append(world.events)
             busy = counts[-1] - counts[0]
             if busy > most:
@@ -157,22 +160,32 @@ def simulate(
         world.run(plan.seconds + PATIENCE)
         world.run(world.now + MOMENT)  # The clients' last words are on their way.
         verdict = run[0].judge(suite.excused)
-        ended = [str(run[0].error)] if run[0].error is not None else []
-        wrong = [*ended, *bugs.found, *seen, *suite.look_at_last(), *verdict.examples]
+        error = run[0].error
+        wrong = {} if error is None else {str(error): str(error).partition(":")[0]}
+        wrong |= bugs.found | seen | suite.look_at_last()
         if clients.runs:
-            wrong.append(f"not over {PATIENCE:g} s after the last fault")
+            wrong[f"not over {PATIENCE:g} s after the last fault"] = "not over"
             clients.kill()
         world.record = None  # The end of the run is nothing that befalls it.
         suite.end()
         return Outcome(
             run[0].figures(verdict, plan.seed),
-            wrong,
+            [*wrong, *verdict.examples],
+            frozenset(wrong.values()) | verdict.broken,
             world.digest,
             world.now,
             world.events,
             world.bytes,
             run[0].besides(),
         )
+
+
+def fails_like(outcome: Outcome) -> Callable[[Plan], bool]:
+    """Whether a run breaks a promise of a kind that this one has broken: any other is another failure.
+
+    An error of ours is the same one if it comes of the same place.
+    """
+    return lambda plan: not outcome.broken.isdisjoint(simulate(plan).broken)
 
 
 def figures_of(plan: Plan, outcome: Outcome, seconds: float) -> dict[str, Any]:
@@ -212,11 +225,14 @@ class _Bugs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.found: list[str] = []
+        self.found: dict[str, str] = {}
+        """What they are, and of which kind."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and not isinstance(record.exc_info[1], OutOfMemory):
-            self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+        _, error, where = record.exc_info or (None, None, None)
+        if error is not None and not isinstance(error, OutOfMemory):
+            place = traceback.extract_tb(where)[-1].name
+            self.found[f"{record.getMessage()}: {error!r}"] = f"{type(error).__name__} in {place}"
 
     def __enter__(self) -> _Bugs:
         self._logger = logging.getLogger("barker")

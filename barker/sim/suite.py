@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -275,28 +275,36 @@ class SimulatedSuite:
             if child.simulated.ended
         )
 
-    def look(self) -> list[str]:
-        """What is wrong with a process now, whatever befalls it (`looks.py`); its journal has to be read."""
-        found = []
+    def look(self) -> dict[str, str]:
+        """What is wrong with a process now, whatever befalls it (`looks.py`), and of which kind that is.
+
+        Its journal has to be read.
+        """
+        found: dict[str, str] = {}
         for name, child in self.children.items():
             process, disk = child.simulated.process, child.simulated.disk
             if process is not None and child.simulated.between_turns and not disk.unreadable:
                 most = MOST_ORDERS if child.program is ORDERS else 1 << 62
-                looks = (contradictions(process), beyond(process, most), waits(process), sleeps(process))
-                found += [f"{name}: {what}" for look in looks for what in look]
+                found |= _told(
+                    name,
+                    contradictions=contradictions(process),
+                    beyond=beyond(process, most),
+                    waits=waits(process),
+                    sleeps=sleeps(process),
+                )
         return found
 
-    def look_at_last(self) -> list[str]:
-        """What is wrong with a process in the end, when all is to be healed."""
+    def look_at_last(self) -> dict[str, str]:
+        """What is wrong with a process in the end, when all is to be healed; and of which kind that is."""
         for child in self.children.values():
             child.simulated.disk.unreadable = False  # The run may have ended before its time.
         found = self.look()
         for name, child in self.children.items():
             process = child.simulated.process
             if process is None:
-                found.append(f"{name} does not run")
+                found[f"{name} does not run"] = "dead"
             else:
-                found += [f"{name}: {what}" for what in (*forgotten(process), *unhealed(process))]
+                found |= _told(name, forgotten=forgotten(process), unhealed=unhealed(process))
         return found
 
     def end(self) -> None:
@@ -353,6 +361,11 @@ class SimulatedSuite:
             return TimelineManifold(serving, timelines, self._history, partition=part)
         own_authors = authors if authors.count > 1 else None
         return Bizlogic(serving, disk.open_users(self.data / FILE_NAME), self.shape.inboxes, own_authors)
+
+
+def _told(name: str, **looks: Iterator[str]) -> dict[str, str]:
+    """What these find wrong with the process of that name, and which of them does."""
+    return {f"{name}: {what}": kind for kind, look in looks.items() for what in look}
 
 
 def _ways(kind: str) -> Sequence[str]:

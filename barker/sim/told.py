@@ -13,7 +13,7 @@ from barker.sim.diagram import write_diagram
 from barker.sim.plan import Plan
 from barker.sim.record import Record
 from barker.sim.shrink import shrink
-from barker.sim.simulation import Outcome, simulate
+from barker.sim.simulation import Outcome, fails_like, simulate
 
 
 def show_all(console: Console, all_figures: list[dict[str, Any]], real: float) -> None:
@@ -41,7 +41,7 @@ def tell_what_is_wrong(console: Console, plan: Plan, outcome: Outcome, smaller: 
     console.print(f"seed {plan.seed}:", *outcome.wrong, sep="\n  ")
     if smaller:
         console.print("Making it smaller …")
-        plan = shrink(plan, lambda smaller: bool(simulate(smaller).wrong))
+        plan = shrink(plan, fails_like(outcome))
         file = Path(f"simulated-{plan.seed}.json")
         plan.write(file)
         record = Record()

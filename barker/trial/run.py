@@ -286,7 +286,7 @@ class Run:
         verdict = self.ledger.judge(self.timelines, self._due(), excused)
         for workload in self.workloads:
             for wrong in workload.judge():
-                verdict.others += 1
+                verdict.others[type(workload).__name__] += 1
                 verdict.wrong(wrong)
         return verdict
 
@@ -305,7 +305,7 @@ class Run:
             "twice": verdict.twice,
             "out_of_order": verdict.disordered,
             "strange": verdict.strange,
-            "others": verdict.others,
+            "others": verdict.others.total(),
             "excused": verdict.excused,
             "faults": len(self.faults),
             "by_fault": {

@@ -28,7 +28,7 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.plan import Plan
 from barker.sim.shrink import shrink
-from barker.sim.simulation import planned, simulate
+from barker.sim.simulation import fails_like, planned, simulate
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
 from barker.work.spreading import Bizlogic, Course, Outbox
@@ -350,10 +350,10 @@ def find(
         begun = time.process_time()
         for number in range(seed, seed + most):
             plan = hunt(number)
-            if simulate(plan).wrong:
+            if (outcome := simulate(plan)).wrong:
                 found, seeds = time.process_time() - begun, number - seed + 1
                 tell(f"found after {found:5.1f} s, by {seeds:2} seed(s)")
-                small = shrink(plan, lambda smaller: bool(simulate(smaller).wrong), enough=EVENTS)
+                small = shrink(plan, fails_like(outcome), enough=EVENTS)
                 return Found(seeds, small, found, time.process_time() - begun)
     return None
 

@@ -13,7 +13,6 @@ import pytest
 from barker.core.errors import Mistake
 from barker.core.faults import Fault
 from barker.sim.plan import Plan, read
-from barker.sim.shrink import shrink
 from barker.sim.simulation import planned, simulate
 from barker.trial.run import Run
 from tests.harness import ROOT
@@ -154,15 +153,6 @@ def test_a_file_that_is_no_run_is_named(tmp_path: Path, text: str) -> None:
         read(tmp_path / "x.json")
     with pytest.raises(Mistake, match="No such file"):
         read(tmp_path / "none.json")
-
-
-def test_the_smallest_is_found_of_many_faults() -> None:
-    faults = [Fault(float(at), "kill", (f"outbox-{at}",), 1.0) for at in range(40)]
-    guilty = {faults[7], faults[31]}
-    small = shrink(Plan(1, faults=faults), lambda plan: guilty <= set(plan.faults))
-    assert set(small.faults) == guilty
-    assert small.seconds == faults[31].end + 2
-    assert (small.authors, small.readers) == (1, 1)
 
 
 def test_the_command_shows_what_it_did() -> None:
