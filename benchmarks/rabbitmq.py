@@ -33,7 +33,8 @@ def between(url: str | None, authors: int = 1, users: int = 1) -> Iterator[dict[
     if url is None:
         yield {}
         return
-    with deleting(url, [queue.name for queue in (*core.outboxes(authors), *core.inboxes(users))]) as pids:
+    names = [core.SUITE, *(queue.name for queue in (*core.outboxes(authors), *core.inboxes(users)))]
+    with deleting(url, names) as pids:
         yield pids
 
 
