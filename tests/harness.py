@@ -480,9 +480,7 @@ class Launched:
         return f"127.0.0.1:{5672 + self.offset}"
 
     def wait_until_ready(self) -> None:
-        wait_for(
-            lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready"
-        )
+        wait_for(lambda: "Ready after" in self.output or self.popen.poll() is not None, "the suite is ready")
         assert self.popen.poll() is None, self.output
 
     def children(self) -> list[psutil.Process]:
