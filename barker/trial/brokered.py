@@ -17,7 +17,7 @@ from barker.amqp.message import encode_map
 from barker.amqp.rabbitmq import FROM, BrokerNetwork, Inquiry, ToBroker, from_broker
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
-from barker.core.broker import Broker, inbox_names, inboxes, outbox_names, outboxes
+from barker.core.broker import SUITE, Broker, inbox_names, inboxes, outbox_names, outboxes
 from barker.suite.shape import Shape
 
 DECLARED_SECONDS = 5.0
@@ -45,8 +45,9 @@ class RunBroker:
         """`nodes`: how many were started for the run, all or none; `fail` is told why it makes no sense."""
         self._reactor, self._broker, self._nodes, self._fail = reactor, broker, nodes, fail
         self._outboxes, self._inboxes = outbox_names(shape.partitions), inbox_names(shape.inboxes)
-        self._queues = [*outboxes(shape.partitions), *inboxes(shape.inboxes)]
-        self._network = BrokerNetwork(reactor, broker, self._queues, fail)
+        queues = [*outboxes(shape.partitions), *inboxes(shape.inboxes)]
+        self._names = [SUITE, *(queue.name for queue in queues)]
+        self._network = BrokerNetwork(reactor, broker, queues, fail)
         self._inquiry = Inquiry(self._network)
         self._busy = 0.0
         """When something was on its way last."""
@@ -75,8 +76,7 @@ class RunBroker:
         return sum(network.management is not None for network in each) >= max(1, self._nodes)
 
     def _is_new(self, inquiry: Inquiry) -> bool:
-        names = [queue.name for queue in self._queues]
-        inquiry.ask(names)
+        inquiry.ask(self._names)
         statuses = {name: status for name, (_, status, _) in inquiry.answers.items()}
         for name, status in statuses.items():
             if status == 200:
@@ -84,13 +84,12 @@ class RunBroker:
                     f"{self._broker.url}: {name} is there already: chaos takes a broker, or a virtual host "
                     "behind its port, where nothing of Barker's is"
                 )
-        return [statuses.get(name) for name in names] == [404] * len(names)
+        return all(statuses.get(name) == 404 for name in self._names)
 
     def _is_declared(self) -> bool:
-        names = [queue.name for queue in self._queues]
-        self._inquiry.ask(names)  # Its connection declares them first.
+        self._inquiry.ask(self._names)  # Its connection declares them first.
         wanted = min(self._nodes, REPLICAS)
-        answers = [self._inquiry.answers.get(name, (0.0, 0, None)) for name in names]
+        answers = [self._inquiry.answers.get(name, (0.0, 0, None)) for name in self._names]
         return all(status == 200 and len(body["replicas"]) >= wanted for _, status, body in answers)
 
     # At the end

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from barker.amqp.bundle import offset, unpack
+from barker.amqp.connection import Connection
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler
 from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
 from barker.amqp.outbound import Accepted
-from barker.amqp.rabbitmq import FROM, BrokerNetwork, ToBroker, from_broker
+from barker.amqp.rabbitmq import FROM, BrokerNetwork, Management, ToBroker, from_broker
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id
 from barker.core import broker
@@ -257,3 +258,31 @@ def test_a_wrong_password(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     run(reactor)
     assert "the password of its user guest" in told()[0]
     assert ":wrong" not in told()[0]
+
+
+def test_requests_go_on_when_the_broker_has_ended_their_session(node: Node) -> None:
+    """It does so over a request that it cannot handle, as RabbitMQ 4.0 over some that it should."""
+    reactor = Reactor("test")
+    late = Queue("barker-test-late", {"x-queue-type": "quorum"})
+    network = BrokerNetwork(reactor, Broker.parse(node.url), [late], lambda why: None)
+    network.connection(network.directories[0])
+    spoilt: list[Management] = []
+    again: list[Connection] = []
+
+    def answered(status: int, body: object) -> None:
+        assert network.management is not None
+        again.append(network.management.connection)
+        assert status == 200
+        reactor.stop()
+
+    def ask() -> None:
+        management = network.management
+        if management is not None and not spoilt:
+            spoilt.append(management)
+            management.request("PUT", late.address, "no map", lambda status, body: None)
+        elif management is not None and management not in spoilt and not management.asked:
+            management.request("GET", late.address, None, answered)
+
+    reactor.every(0.02, ask)
+    run(reactor)
+    assert again == [spoilt[0].connection], "in another session of the same connection"

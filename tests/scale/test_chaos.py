@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,13 +43,13 @@ def befell(figures: dict[str, Any]) -> set[str]:
     return {label.partition(" ")[0] for label in figures["by_fault"] if label.endswith(" node")}
 
 
-def test_a_broker_that_is_stopped_killed_and_frozen() -> None:
+def test_a_broker_that_is_stopped_killed_and_frozen(tmp_path: Path) -> None:
     """It is one node. What is there then of barks is no place for others."""
     node = Node()
     try:
         done = chaos([node], "--minutes", "0.6", "--faults", "90", "--seed", "23", "--copies", "2")
         assert befell(kept(done)) == {"kill", "restart", "freeze"}
-        again = chaos([node])
+        again = chaos([node], "--data", str(tmp_path))
         assert again.returncode == 1
         assert f"barker: amqp://guest@{node.place}: barker-" in again.stderr
         assert "is there already: chaos takes a broker, or a virtual host behind its port" in again.stderr
