@@ -129,6 +129,10 @@ class Failure(Exception):
     """A step did not end well."""
 
 
+class NoDebian(Failure):
+    """There is no base to begin with: Debian's packages are not reached, or not in time."""
+
+
 class Build:
     """An image that is made, in a folder."""
 
@@ -142,6 +146,7 @@ class Build:
     def image(self) -> Stage:
         """Do every step; the last stage.
 
+        :raises NoDebian: when there is no base.
         :raises Failure: when one fails, with what it has printed.
         """
         for step in steps((self._context / "Dockerfile").read_text()):
@@ -186,9 +191,12 @@ class Build:
         root = self._folder / release[1]
         if not root.exists():
             made = [*APART, "debootstrap", "--variant=minbase", release[1], str(root)]
-            done = subprocess.run(made, capture_output=True, text=True, timeout=self._seconds, check=False)
-            if done.returncode:
-                raise Failure(f"{shlex.join(made)}\n{done.stdout[-2000:]}{done.stderr}")
+            try:
+                subprocess.run(made, capture_output=True, text=True, timeout=self._seconds, check=True)
+            except subprocess.TimeoutExpired as error:
+                raise NoDebian(str(error)) from None
+            except subprocess.CalledProcessError as error:
+                raise NoDebian(f"{error}: {error.stdout[-2000:]}{error.stderr}") from None
             shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
         folder = self._folder / f"stage-{name}"
         subprocess.run(["cp", "-a", str(root), str(folder)], check=True, timeout=self._seconds)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.dockerfile import Build, Stage
+from tests.dockerfile import Build, NoDebian, Stage
 from tests.harness import ROOT
 
-STEP_SECONDS = 600
+STEP_SECONDS = 1200
 """One step of the Dockerfile takes no longer: packages are fetched, and Proton is compiled."""
 
 
@@ -27,5 +27,7 @@ def image() -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="barker-image-"))
     try:
         yield Build(ROOT, folder, STEP_SECONDS).image()
+    except NoDebian as error:
+        pytest.skip(f"no Debian can be made here: {error}")
     finally:
         shutil.rmtree(folder)

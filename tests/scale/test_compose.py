@@ -33,7 +33,7 @@ from tests.scale.web import ask
 
 pytest_plugins = ["tests.scale.image"]
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first makes the image.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3000)]  # Whoever is first makes the image.
 
 
 def composed(profile: str = "", *options: str, **variables: str) -> dict[str, Any]:

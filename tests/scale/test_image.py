@@ -13,7 +13,7 @@ from tests.scale.linters import done, tool
 
 pytest_plugins = ["tests.scale.image"]
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]  # Whoever is first makes the image.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3000)]  # Whoever is first makes the image.
 
 
 def test_hadolint_finds_nothing() -> None:
