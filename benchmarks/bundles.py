@@ -72,9 +72,10 @@ class Turn:
     seconds: float
     """From one to the next, of each queue's."""
     cpu: float
-    """Microseconds for a bundle, in all of the broker's nodes that were named together."""
+    """Microseconds for a bundle, in all of the broker's nodes that were named together; not what they take
+    with nothing to do."""
     written: float
-    """Bytes for a bundle that went to their disks."""
+    """Likewise, bytes for a bundle that went to their disks."""
 
 
 def through(url: str, queues: Sequence[Queue], barks: list[bytes], seconds: float) -> Turn:
@@ -92,17 +93,23 @@ def through(url: str, queues: Sequence[Queue], barks: list[bytes], seconds: floa
         return len(loops) == len(queues) and min(loop.taken for loop in loops) >= WARM
 
     with declared(url, queues) as pids, Clients() as clients:
+        idle = _used(pids, seconds)
         clients.call(lambda: start(clients.reactor))
         until(warm, taken, "bundles come through the broker")
-        load, written = Load(pids), _written(pids)
         before, begun = taken(), time.monotonic()
-        time.sleep(seconds)
+        busy = _used(pids, seconds)
         done, passed = taken() - before, time.monotonic() - begun
-        cpu = sum(of["cpu_seconds"] for of in load.used().values())
-        written = _written(pids) - written
     if not done:
         raise BarkerError(f"in {seconds:g} s no bundle has come through the broker: measure for longer")
-    return Turn(passed * len(queues) / done, 1e6 * cpu / done, written / done)
+    cpu, written = (max(0.0, used - of_all) / done for used, of_all in zip(busy, idle, strict=True))
+    return Turn(passed * len(queues) / done, 1e6 * cpu, written)
+
+
+def _used(pids: dict[str, int], seconds: float) -> tuple[float, float]:
+    """Seconds of CPU time, and bytes to disks, that these take now within so many seconds."""
+    load, written = Load(pids), _written(pids)
+    time.sleep(seconds)
+    return sum(of["cpu_seconds"] for of in load.used().values()), _written(pids) - written
 
 
 @contextlib.contextmanager

@@ -2,17 +2,12 @@
 
 The load is that of Twitter at its peak in 2012, and ten times it, or another. Such a suite is not started:
 this machine is too small. What is multiplied (`sizing.py`) is checked by a simulation of the queues, with the
-same costs. With a broker (``--broker``) there are its costs, too, beside the same without one.
+same costs (`costs.py`). With a broker (``--broker``) there are its costs, too, beside the same without one.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import statistics
-import tempfile
-import tracemalloc
-from collections.abc import Iterable
+import dataclasses
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,175 +15,25 @@ from typing import Any
 import click
 from rich.table import Table
 
-from barker.amqp.message import encode_bark
-from barker.core import broker as core
-from barker.core.barks import Bark
 from barker.core.partitions import MOST
-from barker.core.timelines import Timelines
-from barker.store.social import FILE_NAME, Users
 from benchmarks import bundles
-from benchmarks.bench import MB, Load, Result, Task, benchmark, engines, spread, told
+from benchmarks.bench import Result, Task, benchmark, engines
 from benchmarks.bench import broker as broker_option
-from benchmarks.fanout import Turn, brokered, measure
-from benchmarks.readers import HISTORY, Feed, visits
-from benchmarks.sizing import (
-    GB,
-    REPLICAS,
-    TWITTER_2012,
-    BrokerCosts,
-    Costs,
-    Demand,
-    Need,
-    Passing,
-    Prices,
-    needs,
-    parts,
-    simulate,
+from benchmarks.costs import (
+    SHAPES,
+    broker_costs,
+    costs_of,
+    measured,
+    measured_table,
+    memory_of,
+    read_cost,
+    read_costs,
+    spreads,
 )
-from benchmarks.stand import stand, until
-from benchmarks.suite import USERS, make_users
-
-FEW, MANY = 65, 403
-"""Followers of each, in two of the runs that tell what a bark costs."""
-
-INBOXES = 4
-"""In the third."""
+from benchmarks.sizing import GB, TWITTER_2012, Costs, Demand, Need, Prices, needs, parts, simulate
 
 SIMULATED_BARKS = 30_000
 """So many go through the queues that are simulated."""
-
-KEPT = 20_000
-"""So many timelines, and barks, are made to see what they take."""
-
-
-MOST_FOLLOWERS = USERS - 1
-"""Users with no more followers each are made to see what they take."""
-
-SHAPES = ((FEW, 1), (MANY, 1), (FEW, INBOXES))
-"""The followers of each, and the inboxes, of these."""
-
-SERVICES = "outbox", "bizlogic", "inbox", "broker"
-
-Turns = dict[tuple[int, int], list[Turn]]
-"""Of each of the shapes the runs."""
-
-
-def cost(turn: Turn, kind: str) -> float:
-    """Microseconds of CPU time that a bark took in all services of a kind."""
-    used = (of["cpu_seconds"] for name, of in turn.load.items() if name.startswith(kind))
-    return 1e6 * sum(used) / turn.done
-
-
-def measured(task: Task, urls: Iterable[str | None]) -> dict[str | None, Turns]:
-    """Runs without a broker and with one, in turns."""
-    turns: dict[str | None, Turns] = {url: {shape: [] for shape in SHAPES} for url in urls}
-    for _ in range(task.runs):
-        for followers, inboxes in SHAPES:
-            users = functools.partial(make_users, followers=followers)
-            for url, of in turns.items():
-                task.say(f"{followers} followers, {inboxes} inbox(es)" + ", broker" * (url is not None))
-                turn = (
-                    brokered(users, task.seconds, url, inboxes, 1)
-                    if url is not None
-                    else measure(users, task.seconds, inboxes=inboxes)
-                )
-                of[followers, inboxes].append(turn)
-                task.step()
-    return turns
-
-
-def costs_of(
-    turns: Turns, read: float, memory: tuple[float, float, float], broker: BrokerCosts | None
-) -> Costs:
-    """What each piece of work costs, by the medians of runs; `read`: a timeline that is read."""
-    few, many, divided = (
-        {kind: statistics.median(cost(turn, kind) for turn in turns[shape]) for kind in SERVICES}
-        for shape in SHAPES
-    )
-    name, part, rest = {}, {}, {}
-    for kind in ("bizlogic", "inbox"):
-        name[kind] = max(0.0, (many[kind] - few[kind]) / (MANY - FEW))
-        part[kind] = max(0.0, (divided[kind] - few[kind]) / (INBOXES - 1))
-        rest[kind] = max(0.0, few[kind] - part[kind] - (FEW + 1) * name[kind])
-    return Costs(
-        few["outbox"],
-        rest["bizlogic"],
-        part["bizlogic"],
-        name["bizlogic"],
-        part["inbox"] + rest["inbox"],
-        name["inbox"],
-        read,
-        *memory,
-        broker=broker,
-    )
-
-
-def _broker_costs(task: Task, url: str, turns: Turns, together: float) -> BrokerCosts:
-    """What it takes of the broker, with all its replicas."""
-    ways: dict[str, list[Passing]] = {"queue": [], "stream": []}
-    kinds = {
-        "queue": [queue for queue in core.outboxes(bundles.QUEUES) if queue.name != core.DEAD_LETTERS],
-        "stream": core.inboxes(bundles.QUEUES),
-    }
-    for _ in range(task.runs):
-        for kind, queues in kinds.items():
-            task.say(f"bundles through a {kind}")
-            ways[kind].append(bundles.passing(url, queues, task.seconds))
-            task.step()
-    nodes = bundles.watched(url)
-    # Of a broker with fewer nodes than that, each replica takes as much as those that it has.
-    queue, stream = (_median(of).times(REPLICAS / min(nodes, REPLICAS)) for of in ways.values())
-    node = max(
-        of["memory_mb"]
-        for runs in turns.values()
-        for turn in runs
-        for name, of in turn.load.items()
-        if name.startswith("broker")
-    )
-    task.say("what queues keep in memory")
-    kept = bundles.memory(url, [*kinds["queue"], *kinds["stream"]]) * REPLICAS / min(nodes, REPLICAS)
-    return BrokerCosts(queue, stream, MB * node, kept, together)
-
-
-def _median(of: list[Passing]) -> Passing:
-    return Passing(*(statistics.median(getattr(each, name) for each in of) for name in Passing.__slots__))
-
-
-def _read_cost(count: int) -> float:
-    with stand() as stage:
-        inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
-        feed = Feed(stage)
-        feed.send(HISTORY)
-        until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
-        load = Load({"inbox": inbox.pid})
-        visits(stage, inbox, count)
-        return 1e6 * load.used()["inbox"]["cpu_seconds"] / count
-
-
-def _memory(followers: float) -> tuple[float, float, float]:
-    """Bytes of a bark that is held, of a timeline without its barks, and of a user with so many followers."""
-    tracemalloc.start()
-    timelines: Timelines[Any] = Timelines(HISTORY)
-    audience = timelines.audience(" ".join(f"user{number}" for number in range(KEPT)))
-    made, _ = tracemalloc.get_traced_memory()
-    for number, timeline in enumerate(audience, 1):
-        data = encode_bark(Bark(f"{number:032}", "ark3", "Woof! " * 12, 1_700_000_000_000))
-        timelines.deliver(number, data, [timeline])
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return (held - made) / KEPT, made / KEPT, _user_memory(followers)
-
-
-def _user_memory(followers: float) -> float:
-    some = min(round(followers), MOST_FOLLOWERS)
-    with tempfile.TemporaryDirectory(prefix="barker-benchmark-") as folder:
-        make_users(Path(folder), some)
-        with contextlib.closing(Users(Path(folder) / FILE_NAME)) as users:
-            tracemalloc.start()
-            graph = users.graph()
-            known, _ = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-            return known / len(graph) * max(1.0, followers / max(1, some))
 
 
 @benchmark("plan", seconds=4.0, runs=1)
@@ -240,6 +85,12 @@ def _user_memory(followers: float) -> float:
     help="Of a GB on the broker's disks, a month.",
 )
 @click.option(
+    "--costs",
+    "known",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Measure nothing: the costs are those of an earlier run, a file that --json wrote.",
+)
+@click.option(
     "--read-timelines", default=3_000, show_default=True, type=click.IntRange(10), help="To measure."
 )
 def main(
@@ -253,31 +104,32 @@ def main(
     core_price: float,
     gb_price: float,
     disk_price: float,
+    known: Path | None,
     read_timelines: int,
     **asked: Any,
 ) -> Result:
     """Work out what a load takes, with costs that are measured on this machine."""
     factors = times or (1.0, 10.0)
-    urls = list(engines(broker).values())
-    if broker is not None:
-        bundles.watched(broker)  # Better said now than when the first half is measured.
-    begun = task.runs * (len(SHAPES) * len(urls) + 2 * (broker is not None))
-    task.begin(begun + 1 + len(factors) * len(urls))
-    turns = measured(task, urls)
-    task.say("timelines that are read")
-    read = _read_cost(read_timelines)
-    task.step()
     wanted = {name: value for name, value in asked.items() if value is not None}
     demand = Demand(**{**{n: getattr(TWITTER_2012, n) for n in Demand.__slots__}, **wanted})
     prices = Prices(core_price, gb_price, disk_price)
-    memory = _memory(demand.followers)
     figures: dict[str, Any] = {}
-    tables, lines = [_measured_table(turns)], []
-    for url, runs in turns.items():
-        of_broker = _broker_costs(task, url, runs, together) if url is not None else None
-        costs = costs_of(runs, read, memory, of_broker)
+    tables, lines = [], []
+    if known is not None:
+        if broker is not None:
+            raise click.UsageError(
+                "--costs has what was measured, with a broker or without: give one of both."
+            )
+        found = read_costs(known)
+        task.begin(len(factors) * len(found))
+    else:
+        found, table = _measure(task, broker, read_timelines, demand.followers, len(factors), figures)
+        tables.append(table)
+    for url, costs in found.items():
+        if costs.broker is not None:
+            costs = dataclasses.replace(costs, broker=dataclasses.replace(costs.broker, together=together))
         shown = figures if url is None else figures.setdefault("broker", {})
-        shown |= {"costs": asdict(costs), "measured": _spreads(runs)}
+        shown["costs"] = asdict(costs)
         lines += _costs_told(costs)
         table = _needs_table(url)
         for factor in factors:
@@ -297,24 +149,27 @@ def main(
     return Result(figures, tables, lines)
 
 
-def _spreads(turns: Turns) -> dict[str, dict[str, Any]]:
-    """Microseconds of a bark, of each shape."""
-    return {
-        f"{followers} followers, {inboxes} inboxes": {
-            kind: spread(cost(turn, kind) for turn in runs) for kind in SERVICES
-        }
-        for (followers, inboxes), runs in turns.items()
-    }
-
-
-def _measured_table(turns: dict[str | None, Turns]) -> Table:
-    table = Table("CPU, µs a bark", *SERVICES)
+def _measure(
+    task: Task, broker: str | None, reads: int, followers: float, factors: int, figures: dict[str, Any]
+) -> tuple[dict[str | None, Costs], Table]:
+    """What each piece of work costs, without a broker and with one; what was measured goes into `figures`."""
+    urls = list(engines(broker).values())
+    if broker is not None:
+        bundles.watched(broker)  # Better said now than when the first half is measured.
+    runs = task.runs * (len(SHAPES) * len(urls) + 2 * (broker is not None))
+    task.begin(runs + 1 + factors * len(urls))
+    turns = measured(task, urls)
+    task.say("timelines that are read")
+    read = read_cost(reads)
+    task.step()
+    memory = memory_of(followers)
+    found = {}
     for url, of in turns.items():
-        for shape, found in _spreads(of).items():
-            table.add_row(
-                shape + ", broker" * (url is not None), *(told(found[kind], 1) for kind in SERVICES)
-            )
-    return table
+        of_broker = broker_costs(task, url, of) if url is not None else None
+        found[url] = costs_of(of, read, memory, of_broker)
+        shown = figures if url is None else figures.setdefault("broker", {})
+        shown["measured"] = spreads(of)
+    return found, measured_table(turns)
 
 
 def _costs_told(costs: Costs) -> list[str]:

@@ -133,7 +133,9 @@ class Costs:
     timeline_bytes: float
     """A timeline without its barks; each place of its history takes 8 more."""
     user_bytes: float
-    """A user, with those who follow him, whom a bizlogic knows."""
+    """A user whom a bizlogic knows."""
+    follow_bytes: float
+    """And each of those who follow him."""
     wire_bytes: float = 300
     """A bark on its way."""
     name_bytes: float = 10
@@ -219,7 +221,7 @@ def needs(demand: Demand, costs: Costs, load: float, memory: float, node_cores: 
             math.ceil(bizlogics / load),
             bizlogics,
             # Each knows who follows whom, of all users.
-            math.ceil(bizlogics / load) * demand.timelines * costs.user_bytes,
+            math.ceil(bizlogics / load) * _graph(demand, costs),
             in_bytes + fan_out,
         ),
         "inbox": Need(
@@ -269,6 +271,11 @@ def _broker(
         written,
         REPLICAS * kept,
     )
+
+
+def _graph(demand: Demand, costs: Costs) -> float:
+    """Bytes that a bizlogic knows of who follows whom."""
+    return demand.timelines * (costs.user_bytes + demand.followers * costs.follow_bytes)
 
 
 def _growing() -> Iterator[int]:

@@ -26,7 +26,7 @@ from benchmarks.sizing import (
     through,
 )
 
-COSTS = Costs(15, 7, 7, 0.02, 17, 0.15, 100, 600, 220, 3_000)
+COSTS = Costs(15, 7, 7, 0.02, 17, 0.15, 100, 600, 220, 160, 24)
 BROKER = BrokerCosts(Passing(150, 0.01, 900, 3, 2_000), Passing(60, 0.005, 300, 3, 500), 400e6, 1e6)
 BROKERED = dataclasses.replace(COSTS, broker=BROKER)
 

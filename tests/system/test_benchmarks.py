@@ -88,7 +88,7 @@ def test_fanout_delivers_everything(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "fanout.svg").read_text()
 
 
-def test_what_a_load_takes_is_multiplied_and_simulated() -> None:
+def test_what_a_load_takes_is_multiplied_and_simulated(tmp_path: Path) -> None:
     told = run_alone("plan", "--seconds", "0.3", "--read-timelines", "1000", "--times", "0.01")
     costs, needs = told["costs"], told["0.01"]["needs"]
     assert costs["bark_bytes"] > 100
@@ -96,6 +96,20 @@ def test_what_a_load_takes_is_multiplied_and_simulated() -> None:
         assert costs[cost] > 0
     assert needs["inbox"]["memory"] > 0.01 * 150e6 * 8 * 800
     assert told["0.01"]["simulated"]["busy"].keys() == needs.keys()
+    (tmp_path / "plan.json").write_text(json.dumps(told))
+    again = run_alone("plan", "--costs", str(tmp_path / "plan.json"), "--times", "0.01", "--core-price", "40")
+    assert again["costs"] == costs
+    assert again["0.01"]["needs"] == needs
+    assert again["0.01"]["money"]["outbox"] > told["0.01"]["money"]["outbox"]
+
+
+def test_what_has_no_costs_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"costs": {"bark": 1}}')
+    command = [sys.executable, "-m", "benchmarks", "plan", "--costs", str(tmp_path / "other.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 1
+    assert "other.json has no costs: write it with" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_hop_is_compared_with_a_direct_link() -> None:
