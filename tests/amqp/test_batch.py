@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,8 +78,15 @@ class Taker(Recorder):
 class Line(Pair):
     """A sender that offers batches, and a receiver that takes them, or not."""
 
-    def __init__(self, takes: bool = True, window: int = 10, max_message_size: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        takes: bool = True,
+        window: int = 10,
+        max_message_size: int = 1_000_000,
+        most: int = batch.MESSAGES,
+    ) -> None:
         super().__init__(lambda link: (Taker if takes else Recorder)(window, max_message_size))
+        self.client.bounds = replace(self.client.bounds, batch_messages=most)
         self.sends = Recorder()
         self.link: Sender = self.client.sender("x", self.sends, batches=True)
         self.pump()
@@ -104,6 +112,16 @@ def test_the_largest_message_fits_into_a_batch_of_one() -> None:
     line = Line(max_message_size=5_000)
     line.link.send_batch([b"x" * 5_000], [1])
     line.pump()
+    line.takes.deliveries[0].accept()
+    line.pump()
+    assert line.sends.outcomes == [(1, ACCEPTED, None)]
+
+
+def test_where_one_message_is_all_of_a_batch_it_is_a_batch() -> None:
+    line = Line(most=1)
+    line.link.send_batch([b"a"], [1])
+    line.pump()
+    assert line.takes.messages == [b"a"]
     line.takes.deliveries[0].accept()
     line.pump()
     assert line.sends.outcomes == [(1, ACCEPTED, None)]

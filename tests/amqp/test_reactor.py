@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from barker.amqp.connection import Connection
 from barker.amqp.handlers import SILENT, Condition, Limits, LinkHandler
 from barker.amqp.link import Delivery, Receiver, Sender
 from barker.amqp.reactor import FIRST_READ_BYTES, TURN_SECONDS, Reactor
-from barker.amqp.system import System
+from barker.amqp.system import Sockets, System
 from tests.amqp.pair import Peer, Recorder
 from tests.harness import wait_for
 
@@ -288,6 +290,22 @@ def test_a_connection_that_was_refused_tells_why() -> None:
     assert "ECONNREFUSED" in str(lost[0])
 
 
+def test_a_dial_for_which_no_descriptor_is_left_fails_as_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(Sockets):
+        @staticmethod
+        def new(*_: object) -> Any:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    peer = Peer(lambda link: Recorder())
+    with contextlib.closing(Reactor("test", System(sockets=Full()))) as full:
+        full.connect("127.0.0.1", 9, peer)
+        full.turn()
+    assert [str(condition) for condition in peer.lost] == [
+        "barker:unreachable: 127.0.0.1:9: Too many open files"
+    ]
+    assert "an error of ours" not in caplog.text
+
+
 @contextlib.contextmanager
 def silent() -> Iterator[int]:
     """A port at which nobody ever answers."""
@@ -373,6 +391,32 @@ def test_a_dial_that_hangs_leaves_no_descriptor_behind(monkeypatch: pytest.Monke
 
 
 # How it ends
+
+
+def test_what_a_connection_that_breaks_at_the_end_of_a_turn_has_changed_is_for_one_at_once(
+    reactor: Reactor,
+) -> None:
+    """What its links held may be for others, and it is in the hooks that these are given it."""
+    peer = Peer(lambda link: Recorder())
+    with Server(lambda link: Recorder()) as server:
+
+        def reset() -> None:
+            ((far, wire),) = server.reactor._wires.items()
+            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.reactor._drop(far, None)
+
+        def break_it() -> None:
+            if link.live:
+                server.do(reset)
+                link.send(b"x")
+
+        link = reactor.connect("127.0.0.1", server.port, peer).sender("x", handler := Recorder())
+        wait_for(lambda: reactor.turn(wait=False) or link.credit, "it may send")
+        assert reactor.patience() != 0, "there is nothing to be done"
+        reactor.each_turn(break_it)
+        reactor.turn(wait=False)
+    assert (len(peer.lost), handler.left_unsettled) == (1, [None])
+    assert reactor.patience() == 0
 
 
 def test_who_ends_takes_what_is_on_its_way_and_resets_nobody() -> None:

@@ -177,6 +177,25 @@ def test_a_dead_letter_made_while_its_reader_waits_without_credit_comes(queues: 
     assert numbers(letters) == [1]
 
 
+def test_who_gives_back_a_dead_letter_gets_the_next_and_it_when_he_comes_again(queues: Open) -> None:
+    stage = queues()
+    stage.manifold._most_in_flight = 1
+    pair = stage.connect()
+    producer, _ = stage.sender(pair, "orders" + DEAD_LETTERS)
+    for number in (1, 2):
+        producer.send(message(number), number)
+    for _ in range(2):
+        reader, letters = stage.receiver(pair, "orders" + DEAD_LETTERS)
+        reader.window = 10
+        stage.turn()
+        assert numbers(letters) == [1]
+        letters.deliveries[0].release()
+        stage.turn()
+        assert numbers(letters) == [1, 2]
+        reader.close()
+        stage.turn()
+
+
 def reject_five_on_a_full_disk(stage: Queues, pair: Pair) -> None:
     """Five messages are stored and rejected by their consumer, and the disk takes none of that."""
     producer, _ = stage.sender(pair, "orders")

@@ -6,6 +6,7 @@ what fails small; it tells how long that took, and how much is left.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import deque
@@ -28,10 +29,13 @@ from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
 from barker.sim.plan import Plan
 from barker.sim.shrink import shrink
-from barker.sim.simulation import fails_like, planned, simulate
+from barker.sim.simulation import Outcome, fails_like, planned, simulate
 from barker.store.journal import QueueJournal
 from barker.store.social import Users
 from barker.work.spreading import Bizlogic, Course, Outbox
+
+SECONDS = 60.0
+"""Of a processor: within so many each is found, by seeds that were not chosen for it."""
 
 EVENTS = 20
 """So many barks, other messages and faults are left of what fails, at most."""
@@ -78,11 +82,12 @@ def what_a_full_disk_has_left_goes_behind_what_came_since(patch: pytest.MonkeyPa
 @mutant
 def release_without_order(patch: pytest.MonkeyPatch) -> None:
     def release_all(self: WorkQueue, consumer: Any) -> int:
-        held = self._held.pop(consumer, None)
+        held = self._in_flight.pop(consumer, None)
         entries = list(held.entries.values())[::-1] if held else []
         for entry in entries:
-            self._in_flight -= 1
-            self._entries.append(entry)
+            self._in_flight_count -= 1
+            self._bytes += len(entry.data)
+            self._fresh.append(entry)
         return len(entries)
 
     patch.setattr(WorkQueue, "release_all", release_all)
@@ -187,7 +192,7 @@ def what_comes_back_is_sent_in_any_order(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def what_is_settled_stays_in_the_journal(patch: pytest.MonkeyPatch) -> None:
     commit = QueueJournal.commit
-    patch.setattr(QueueJournal, "commit", lambda self, add, remove: commit(self, add, []))
+    patch.setattr(QueueJournal, "commit", lambda self, add, remove, tally=None: commit(self, add, [], tally))
 
 
 @mutant
@@ -329,6 +334,8 @@ class Found(NamedTuple):
     """What became of a planted bug."""
 
     seeds: int
+    outcome: Outcome
+    """Of the run that has found it."""
     small: Plan
     found_seconds: float
     """Of a processor, until it was found."""
@@ -341,21 +348,38 @@ class Found(NamedTuple):
         return self.small.events
 
 
-def find(
-    name: str, seed: int, most: int = 20, tell: Callable[[str], None] = lambda text: None
-) -> Found | None:
-    """Plant a bug, find it by one of `most` seeds from this one on, and make small what fails."""
+def search(seed: int) -> tuple[Plan, Outcome] | None:
+    """The first run that fails, by seeds from this one on; None when it takes too long."""
+    begun = time.process_time()
+    for number in itertools.count(seed):
+        plan = hunt(number)
+        outcome = simulate(plan)
+        if outcome.wrong:
+            return plan, outcome
+        if time.process_time() - begun > SECONDS:
+            break
+    return None
+
+
+def find(name: str, seed: int, tell: Callable[[str], None] = lambda text: None) -> Found | None:
+    """Plant a bug, find it by seeds from this one on, and make small what fails."""
     with pytest.MonkeyPatch.context() as patch:
         MUTANTS[name](patch)
         begun = time.process_time()
-        for number in range(seed, seed + most):
-            plan = hunt(number)
-            if (outcome := simulate(plan)).wrong:
-                found, seeds = time.process_time() - begun, number - seed + 1
-                tell(f"found after {found:5.1f} s, by {seeds:2} seed(s)")
-                small = shrink(plan, fails_like(outcome), enough=EVENTS)
-                return Found(seeds, small, found, time.process_time() - begun)
-    return None
+        found = search(seed)
+        if found is None:
+            return None
+        plan, outcome = found
+        seconds, seeds = time.process_time() - begun, plan.seed - seed + 1
+        kinds = ", ".join(sorted(outcome.broken))
+        tell(f"found after {seconds:5.1f} s, by {seeds:2} seed(s): {kinds}")
+        small = shrink(plan, fails_like(outcome), enough=EVENTS)
+        return Found(seeds, outcome, small, seconds, time.process_time() - begun)
+
+
+def crashes(outcome: Outcome) -> bool:
+    """Whether there were errors of ours in a run: what is planted has to break promises, not the code."""
+    return any("Error in " in kind for kind in outcome.broken)
 
 
 def tell(text: str) -> None:

@@ -12,15 +12,14 @@ import pytest
 
 from barker.core.errors import Mistake
 from barker.core.faults import Fault
+from barker.sim import simulation
 from barker.sim.plan import Plan, read
 from barker.sim.simulation import planned, simulate
 from barker.trial.run import Run
 from tests.harness import ROOT
 from tests.seed import SEED, seeded
-from tests.sim.mutants import EVENTS, MUTANTS, find, hunt
-
-SEEDS = 20
-"""So many seeds a planted bug has to be found by, at most; none was chosen for it."""
+from tests.sim.mutants import EVENTS, MUTANTS, SECONDS, crashes, find, search
+from tests.sim.undone import CASES, UNDONE, finds
 
 
 def command(hash_seed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,10 +90,10 @@ def test_over_tls_no_promise_breaks_and_the_same_seed_is_the_same_run() -> None:
 @pytest.mark.parametrize("name", seeded().sample(sorted(MUTANTS), 4))
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch)
-    for seed in range(SEED, SEED + SEEDS):
-        if simulate(hunt(seed)).wrong:
-            return
-    pytest.fail(f"not found by {SEEDS} seeds from {SEED} on")
+    found = search(SEED)
+    assert found is not None, f"not found within {SECONDS:g} s of a processor, by seeds from {SEED} on"
+    _, outcome = found
+    assert not crashes(outcome), outcome.wrong
 
 
 def test_a_run_that_ends_before_its_time_is_judged_whatever_lasts_then(
@@ -120,12 +119,45 @@ def test_what_goes_in_circles_is_not_watched_for_long(monkeypatch: pytest.Monkey
     assert outcome.seconds < 60
 
 
-CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
+class ComesAgain:
+    """A reader who loses his link when timelines are read at last, and has seen all of it anew 3 s later."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._lost, self._back = run, 0.0, False
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    @property
+    def left(self) -> int:
+        if not self._run.timelines:
+            return 0
+        self._lost = self._lost or self._run.now
+        self._back = self._run.now - self._lost >= 3
+        return int(not self._back)
+
+    def judge(self) -> list[str]:
+        return [] if self._back else ["nobody has waited for him"]
+
+    def figures(self) -> dict[str, int]:
+        return {}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: str(path.stem))
-def test_what_was_found_once_is_mended(case: Path) -> None:
+def test_a_reader_who_has_just_come_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "workloads", lambda plan, suite, run: [ComesAgain(run)])
+    assert simulate(Plan(SEED, seconds=2, rate=5)).wrong == []
+
+
+@pytest.mark.parametrize("name", sorted(UNDONE))
+def test_what_was_found_once_is_mended_and_would_be_found_again(name: str) -> None:
+    case = CASES / f"{name}.json"
     assert simulate(read(case)).wrong == []
+    assert finds(case), "it finds nothing any more: with more faults or messages it may"
+
+
+def test_no_case_is_left_of_what_nobody_can_undo() -> None:
+    assert {case.stem for case in CASES.iterdir()} == set(UNDONE)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +168,8 @@ def test_a_run_that_fails_is_shrunk_to_few_events_and_is_had_again_from_its_file
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # All of them: python -m tests.sim.mutants
-    found = find(name, SEED, SEEDS)
-    assert found is not None, f"not found by {SEEDS} seeds from {SEED} on"
+    found = find(name, SEED)
+    assert found is not None, f"not found within {SECONDS:g} s of a processor, by seeds from {SEED} on"
     assert found.events <= EVENTS, list(found.small.told())
     found.small.write(tmp_path / "case.json")
     assert read(tmp_path / "case.json") == found.small
