@@ -56,9 +56,13 @@ Then = Callable[[int, Any], None]
 
 
 class Management(LinkHandler):
-    """Requests to a broker's management node, over one connection, for as long as that stands."""
+    """Requests to a broker's management node, in a session of their own, for as long as that stands."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, on_ended: Callable[[Management, Condition | None], None]
+    ) -> None:
+        """`on_ended` is told when the session has ended, or the connection, and no answer comes any more."""
+        self._on_ended = on_ended
         self._waiting: deque[bytes] = deque()
         self._asked: dict[str, Then] = {}
         self._count = 0
@@ -66,7 +70,7 @@ class Management(LinkHandler):
         self._sender = connection.paired(MANAGEMENT, self)
 
     def request(self, verb: str, path: str, body: Any, then: Then) -> None:
-        """Ask; `then` is told the answer, and nothing if the connection is lost before it comes."""
+        """Ask; `then` is told the answer, and nothing if the session has ended before it comes."""
         self._count += 1
         number = str(self._count)
         self._asked[number] = then
@@ -94,6 +98,10 @@ class Management(LinkHandler):
         status = str(answer.subject)
         if then is not None and status.isdecimal():
             then(int(status), owned(answer.body))
+
+    def on_closed(self, link: Sender | Receiver, condition: Condition | None) -> None:
+        """One of its two links has ended."""
+        self._on_ended(self, condition)
 
 
 class BrokerNetwork(Network):
@@ -160,14 +168,28 @@ class BrokerNetwork(Network):
 
     def on_connected(self, connection: Connection) -> None:
         """Declare what is needed: it may be a new one, or one that has lost what it was told last."""
-        self.management = Management(connection)
+        self.management = Management(connection, self._on_management_ended)
         for queue in self._queues:
             self._declare(self.management, queue.made(new_id()))
 
+    def _on_management_ended(self, management: Management, condition: Condition | None) -> None:
+        """The broker has ended the session, as RabbitMQ 4.0 does over a queue that is just being declared."""
+        if management is not self.management:
+            return
+        self.management = None
+        connection = management.connection
+        if connection.live:
+            why = str(condition or "no word").partition("\n")[0]
+            log.warning("%s: it answers no requests for a moment: %s", self.broker.url, why)
+
+        def again() -> None:
+            if self.management is None and connection.live:
+                self.on_connected(connection)
+
+        self.reactor.after(AGAIN_SECONDS, again)
+
     def on_lost(self, connection: Connection, condition: Condition | None) -> None:
         """Whoever needs it dials again."""
-        if self.management is not None and self.management.connection is connection:
-            self.management = None
         place = self._places.get(connection)
         super().on_lost(connection, condition)
         if self._searches and place is not None:
