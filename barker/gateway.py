@@ -44,7 +44,8 @@ def main(
 ) -> None:
     """Run the gateway: the web pages, and AMQP over WebSocket for them.
 
-    It prints the pages' link, with a key that is made of the suite's: nobody gets further without.
+    On a terminal it prints the pages' link, with a key that is made of the suite's: nobody gets further
+    without. Elsewhere 'barker pages' tells it.
     """
     logging.getLogger("aiohttp.server").addFilter(tell_in_a_line)
     credentials = service_credentials("gateway", directories)

@@ -34,7 +34,7 @@ def between(url: str | None, authors: int = 1, users: int = 1) -> Iterator[dict[
         yield {}
         return
     place = Place(*core.Broker.parse(url).places[0])
-    names = [queue.name for queue in (*core.outboxes(authors), *core.inboxes(users))]
+    names = [core.SUITE, *(queue.name for queue in (*core.outboxes(authors), *core.inboxes(users)))]
     with Broker(place) as broker:
         broker.delete(names)
         pids = broker.pids

@@ -131,7 +131,7 @@ class Suite {
         this.balance = undefined;       // what is lost or there twice, by the monitor
         this.processes = new Map();     // by name: the launcher's
         this.removed = new Map();       // by name: the pid of one that the launcher has removed, while it is told of
-        this.known = new Map();         // by name: its column, when it was last heard of, and was started
+        this.known = new Map();         // by name: its column, and whether it is the last there; when it was last heard of, and started
         this.watched = false;           // whether the monitor tells us anything
     }
 
@@ -151,7 +151,8 @@ class Suite {
             return [report.name, {received: rate("received"), sent: rate("sent")}];
         }));
         for (const report of reports) {
-            this.known.set(report.name, {...this.known.get(report.name), column: columnOf(report), time});
+            const column = columnOf(report), last = report.type === "queue";
+            this.known.set(report.name, {...this.known.get(report.name), column, last, time});
         }
         for (const [name, {time: seen}] of this.known) {
             if (seen < time - KEEP && !this.processes.has(name)) {
@@ -221,6 +222,22 @@ class Suite {
         return [...this.known.keys()].sort(byName);
     }
 
+    /* Whether one is above another in their column: in order, but a broker's queue comes behind the outboxes. */
+    above(name, other) {
+        const [mine, its] = [name, other].map((each) => this.known.get(each)?.last || false);
+        return mine === its ? byName(name, other) < 0 : its;
+    }
+
+    /* Whether a broker has the barks between the services. */
+    get brokered() {
+        return [...this.reports.values()].some(({mode}) => mode === "relay");
+    }
+
+    /* Whom bizlogic hands barks to. */
+    get receiver() {
+        return this.brokered ? "stream" : "inbox";
+    }
+
     /* The figures that matter most; what is not known is undefined. */
     headline() {
         const reports = [...this.reports.values()], {balance} = this;
@@ -238,7 +255,7 @@ class Suite {
     /* What lost and twice are counted of, in sentences. */
     counted() {
         const {balance, time, watched} = this;
-        if ([...this.reports.values()].some(({mode}) => mode === "relay")) {
+        if (this.brokered) {
             return "Lost and twice are not counted of a suite whose barks a broker has.";
         }
         if (!balance) {

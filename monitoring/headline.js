@@ -35,6 +35,7 @@ class Headline {
             setText(element.querySelector("dd"), text);
             element.dataset.verdict = verdict;
         }
+        setText(at("receiver"), this.suite.receiver);
         setText(at("counted"), this.suite.counted());
     }
 }

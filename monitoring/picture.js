@@ -63,7 +63,7 @@ class Picture {
             }
             this.cards.set(name, card);
             const others = [...at(column).querySelectorAll(".card")];
-            at(column).insertBefore(card, others.find((other) => byName(name, other.dataset.name) < 0) || null);
+            at(column).insertBefore(card, others.find((other) => this.suite.above(name, other.dataset.name)) || null);
             this.moved = true;
         }
         return this.cards.get(name);
@@ -112,14 +112,14 @@ class Picture {
             : report.consumers !== undefined ? this.saysOfQueue(report)
             : report.depth !== undefined ? `${rate}, depth ${count(report.depth)}`
             : report.active === false ? "waits for its turn"
-            : report.latency_now ? `${rate}, ${tenths(report.latency_now * 1000)} ms to the inbox`
+            : report.latency_now ? `${rate}, ${tenths(report.latency_now * 1000)} ms to the ${this.suite.receiver}`
             : rate;
     }
 
     /* Of a broker's queue or stream. */
     saysOfQueue({type, depth, consumers}) {
         const takers = consumers === 1 ? "1 consumer" : `${count(consumers)} consumers`;
-        return [type, depth === undefined ? "" : `depth ${count(depth)}`, takers].filter(Boolean).join(", ");
+        return `${depth === undefined ? type : `depth ${count(depth)}`}, ${takers}`;
     }
 
     showReaders() {

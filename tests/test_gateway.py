@@ -31,6 +31,7 @@ from barker.core.partitions import number_of
 from barker.core.routing import Route
 from barker.store.key import read_key
 from barker.web.door import KEY_PROTOCOL
+from tests.commands.screen import Screen
 from tests.harness import ROOT, Process, Suite, credentials_at, free_port, shown_key, wait_for
 
 pytestmark = pytest.mark.system
@@ -376,10 +377,22 @@ def test_a_websocket_shows_the_pages_key_wherever_it_comes_from(lone: Process, o
     assert knock(f"{KEY_PROTOCOL}{key}")[0] == 400
     evil = {"Origin": "http://evil.example", "Sec_WebSocket_Protocol": f"amqp, {KEY_PROTOCOL}{key}"}
     assert _knock(lone, "/amqp/outbox", **evil)[0] == 403
-    assert re.findall(rf".*{key}.*", lone.log) == [
-        f"the pages are at {_own(lone)}/#key={key}; process {lone.pid}, Ctrl-C ends it"
-    ]
     assert read_key(lone.key).decode() not in lone.log
+
+
+def test_the_pages_key_is_shown_on_a_terminal_and_is_in_no_log(lone: Process) -> None:
+    """A container's log, or a unit's journal, is kept, and others read it."""
+    key, port = shown_key(lone.key), free_port()
+    told = f"the pages are at {_own(lone)}/; 'barker pages' tells the link that lets in; process {lone.pid},"
+    wait_for(lambda: told in lone.log, "it says where its pages are")
+    assert key not in lone.log
+    command = [str(port) if word == str(lone.port) else word for word in lone.command]
+    screen = Screen(command, columns=200)
+    try:
+        screen.wait_for(f"the pages are at http://127.0.0.1:{port}/#key={key}; process {screen.process.pid},")
+    finally:
+        screen.process.terminate()
+        screen.process.wait(10)
 
 
 def _show(gateway: Process, body: bytes, **headers: str) -> tuple[int, list[str]]:

@@ -123,6 +123,10 @@ class Network(ConnectionHandler):
         """Whoever needs it dials again."""
         self._forget(connection)
 
+    def begin(self, search: Callable[[], None]) -> None:
+        """Begin to search for who serves some address, at once or as soon as that may be."""
+        search()
+
     def doubt(self, connection: Connection, address: str) -> str:
         """Why who is at the other end may not serve `address`, or send others to who does; empty: it may.
 
@@ -209,7 +213,7 @@ class PeerLink(LinkHandler, Generic[L]):
         self._redirects = 0
         self._pending: L | None = None
         self._avoid = ""
-        self._begin()
+        network.begin(self._begin)
 
     @property
     def place(self) -> str:

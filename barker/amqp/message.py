@@ -33,6 +33,9 @@ MISSED = "x-opt-missed"
 MENTIONS = "x-opt-mentions"
 """Message annotation, bizlogic to readers: who is mentioned and exists, as one string with spaces between."""
 
+REASON = "x-opt-rejected"
+"""Delivery annotation of a dead letter, at a broker a message annotation: why it was rejected."""
+
 _HEADER, _DELIVERY_ANNOTATIONS, _MESSAGE_ANNOTATIONS = 0x70, 0x71, 0x72
 _DURABLE_HEADER = b"\x00\x53\x70\xc0\x02\x01\x41"
 _DURABLE_BARE = _DURABLE_HEADER + b"\x00\x53\x73"  # As barks of Barker's own clients begin.

@@ -2,18 +2,20 @@
 
 All links of a process to a broker share one connection (:class:`BrokerNetwork`), each in a session of its
 own, as the broker ends a session over a link that it refuses. Whenever the connection stands, what is needed
-is declared, as it is already there for the most part; a link to what is not there yet is tried again, as
-links are. Queues and streams are declared, and looked at, by requests as HTTP has them, to the
-broker's node ``/management`` (:class:`Management`).
+is declared, as it is already there for the most part; and no link is made before it is there for the first
+time, and no other suite has the virtual host. Queues and streams are declared, and looked at, by requests as
+HTTP has them, to the broker's node ``/management`` (:class:`Management`).
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from proton import Message
@@ -26,7 +28,11 @@ from barker.amqp.links import Network, PeerHandler, PeerLink, Place
 from barker.amqp.outbound import Outbound
 from barker.amqp.reactor import Reactor
 from barker.amqp.sasl import ForeignClient
-from barker.core.broker import Broker, Queue, address_of, reports_of, used
+from barker.amqp.system import new_id
+from barker.core.access import Credentials, suite_name
+from barker.core.backoff import Backoff
+from barker.core.broker import MADE, OWNER, SUITE, Broker, Queue, address_of, queue_of, reports_of, used
+from barker.core.errors import Mistake
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +108,31 @@ class BrokerNetwork(Network):
     """A process's connection to a broker, where some queues and streams have to be."""
 
     def __init__(
-        self, reactor: Reactor, broker: Broker, queues: Sequence[Queue], on_never: Callable[[str], None]
+        self,
+        reactor: Reactor,
+        broker: Broker,
+        queues: Sequence[Queue],
+        on_never: Callable[[str], None],
+        on_declared: Callable[[str, str], None] = lambda name, made: None,
     ) -> None:
-        """`on_never` is told why they will never be there as they have to."""
+        """`on_never` is told why they will never be there as they have to.
+
+        `on_declared` is told each time that one is there: its name, and which of that name it is; empty for
+        one that somebody else has made.
+
+        :raises Mistake: when the certificate cannot be read by which the suite is known.
+        """
         super().__init__(reactor, *(Place(*place) for place in broker.places))
         self.broker = broker
         self.management: Management | None = None
         """While there is a connection."""
-        self._queues, self._on_never = queues, on_never
+        own = [queue_of(_suite(reactor.credentials))] if reactor.credentials is not None else []
+        self._queues, self._on_never, self._on_declared = [*own, *queues], on_never, on_declared
+        self._missing = {queue.name for queue in self._queues}
+        """Those that were not there yet since the start."""
+        self._searches: list[Callable[[], None]] = []
+        """Those that wait for them."""
+        self._backoff = Backoff()
         self._searched: dict[str, float] = {}
         """Since when there is no link to an address."""
         self._told = False
@@ -126,6 +149,19 @@ class BrokerNetwork(Network):
             Limits(idle_seconds=IDLE_SECONDS),
         )
 
+    def begin(self, search: Callable[[], None]) -> None:
+        """Begin it once all is there, and known to be this suite's: nothing of another's is touched."""
+        if not self._missing:
+            search()
+            return
+        self._searches.append(search)
+        if len(self._searches) == 1:
+            self._knock()
+
+    def _knock(self) -> None:
+        if self._searches:
+            self.connection(next(iter(self.turns)))
+
     def doubt(self, connection: Connection, address: str) -> str:
         """It is who the URL names: it has no key of the suite."""
         return ""
@@ -134,7 +170,7 @@ class BrokerNetwork(Network):
         """Declare what is needed: it may be a new one, or one that has lost what it was told last."""
         self.management = Management(connection, self._on_management_ended)
         for queue in self._queues:
-            self._declare(self.management, queue)
+            self._declare(self.management, queue.made(new_id()))
 
     def _on_management_ended(self, management: Management, condition: Condition | None) -> None:
         """The broker has ended the session, as RabbitMQ 4.0 does over a queue that is just being declared."""
@@ -152,6 +188,15 @@ class BrokerNetwork(Network):
 
         self.reactor.after(AGAIN_SECONDS, again)
 
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """Whoever needs it dials again."""
+        place = self._places.get(connection)
+        super().on_lost(connection, condition)
+        if self._searches and place is not None:
+            self.turns.failed(place)
+            self.on_search(MANAGEMENT, condition, connection.peer)
+            self.reactor.after(self._backoff.next(self.reactor.chance.random), self._knock)
+
     def _declare(self, management: Management, queue: Queue) -> None:
         def answered(status: int, body: Any) -> None:
             if status == 409:
@@ -165,12 +210,31 @@ class BrokerNetwork(Network):
                 # Such as while a broker starts, and has not begun with all that it keeps.
                 log.info("%s: %s cannot be declared now: %s", self.broker.url, queue.name, body)
                 self.reactor.after(AGAIN_SECONDS, again)
+            else:
+                self._declared(queue, body["arguments"])
 
         def again() -> None:
             if management is self.management:
                 self._declare(management, queue)
 
         management.request("PUT", address_of(queue.name), queue.declaration, answered)
+
+    def _declared(self, queue: Queue, found: dict[str, Any]) -> None:
+        """It is there, with these arguments."""
+        if found.get(OWNER) != queue.arguments.get(OWNER):
+            self._on_never(
+                f"{self.broker.url}: another suite is there, and each suite needs a virtual host of its own: "
+                "name one behind the port. If that one is no more, and this one is to go on with its barks, "
+                f"delete the queue {SUITE} there, and nothing else"
+            )
+            return
+        self._on_declared(queue.name, str(found.get(MADE, "")))
+        self._missing.discard(queue.name)
+        if not self._missing and self._searches:
+            self.on_found(MANAGEMENT)
+            searches, self._searches = self._searches, []
+            for search in searches:
+                self.reactor.after(0, search)
 
     # What is said of a broker that is away
 
@@ -187,6 +251,19 @@ class BrokerNetwork(Network):
         if self._told and not self._searched:
             log.warning("%s: it is there: all goes on", self.broker.url)
             self._told = False
+
+
+def _suite(credentials: Credentials) -> str:
+    """By what a suite is known at a broker: the certificate of its authority, or else its key, hashed.
+
+    :raises Mistake: when the certificate cannot be read.
+    """
+    if not credentials.authority:
+        return suite_name(credentials.key)
+    try:
+        return hashlib.sha256(Path(credentials.authority).read_bytes()).hexdigest()[:32]
+    except OSError as error:
+        raise Mistake(f"{credentials.authority}: {error.strerror}; the suite is known by it") from None
 
 
 class ToBroker(Outbound):

@@ -42,6 +42,8 @@ class Column:
     def shown(self, report: Report) -> str:
         """What it is, in words; empty when that is not known."""
         value = self.value(report)
+        if self.key == "pid" and not value:
+            return ""  # A broker's queue has none.
         if isinstance(value, int | float) and self.key != "pid":
             return f"{value * self.scale:,.{self.digits}f}"
         return "" if value is None else printable(str(value))
@@ -59,6 +61,7 @@ COLUMNS = (
     Column("dead", "dead_letters"),
     Column("p50 ms", "latency_p50", 1000, 1),
     Column("links", "connections"),
+    Column("consumers", "consumers"),
     Column("readers", "readers"),
     Column("missed", "missed"),
     Column("pid", "pid"),

@@ -185,6 +185,11 @@ def pages_key(key: bytes) -> str:
     return proof(key, "", "pages")  # No address begins with a blank: it proves nothing about a link.
 
 
+def suite_name(key: bytes) -> str:
+    """By what others may know a suite again, as at a broker; the key cannot be told from it."""
+    return Verifier.of(key, b"barker suite name").stored_key.hex()[:32]
+
+
 def pages_cookie(pages: str) -> str:
     """What the gateway gives a page that has shown the `pages`' key, and knows it by from then on.
 

@@ -21,6 +21,12 @@ PREFIX = "barker-"
 DEAD_LETTERS = PREFIX + "outbox-dead-letters"
 """The queue of what bizlogic rejects, until somebody takes it away."""
 
+SUITE = PREFIX + "suite"
+"""A queue that nothing is ever in: by its argument it says which suite's all others are."""
+
+OWNER, MADE = "x-barker-suite", "x-barker-made"
+"""Arguments that nobody but Barker knows: whose a queue is; and which one, of all that ever had its name."""
+
 DAYS = 7
 """So long streams keep what was said: an inbox that has lost its journal has that much again."""
 
@@ -115,6 +121,10 @@ class Queue:
         """What is asked for when it is declared."""
         return {"durable": True, "exclusive": False, "auto_delete": False, "arguments": dict(self.arguments)}
 
+    def made(self, which: str) -> Queue:
+        """The same, to be known as this one: whoever finds it there already is told by which it was made."""
+        return Queue(self.name, {**self.arguments, MADE: which})
+
 
 def address_of(name: str) -> str:
     """Where links attach to the queue or stream of that name."""
@@ -129,6 +139,11 @@ def outbox_names(authors: int = 1) -> list[str]:
 def inbox_names(users: int = 1) -> list[str]:
     """The streams that inboxes follow: one for each of so many partitions of the users."""
     return [PREFIX + name for name in addresses("inbox", users)]
+
+
+def queue_of(suite: str) -> Queue:
+    """What a suite has there for others to see that the virtual host is taken."""
+    return Queue(SUITE, {"x-queue-type": "quorum", OWNER: suite})
 
 
 def outboxes(authors: int = 1) -> list[Queue]:
@@ -151,6 +166,9 @@ def inboxes(users: int = 1) -> list[Queue]:
 
 
 # How it does, for the monitor
+
+KINDS = ("queue", "stream")
+"""The types of what reports on a broker's are of."""
 
 
 def used(reports: Iterable[Mapping[str, Any]]) -> list[str]:

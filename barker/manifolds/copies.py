@@ -73,24 +73,31 @@ class TimelineCopy(TimelineManifold):
         super().__init__(
             serving, journal, history, remember, max_message_size, partition, max_timelines, members
         )
-        network = BrokerNetwork(
-            self.reactor, broker, inboxes(partition.count if partition else 1), self._never
-        )
-        name = PREFIX + self.own_address
+        self._name = PREFIX + self.own_address
+        streams = [each for each in inboxes(partition.count if partition else 1) if each.name == self._name]
+        network = BrokerNetwork(self.reactor, broker, streams, self._never, self.declared)
+        self._network = network
         self.bundles: list[Bundle] = []
         """Those that are not committed."""
         self._whole = self._resting = False
         self._trouble = ""
         self.mark = encode_map("mark", new_id())
         """What is written at the stream's end, when there is a link to it."""
-        self.to_stream = ToBroker(network, name)
-        self._stream = from_broker(network, name, _Stream(self), WINDOW, self._from)
+        self.to_stream = ToBroker(network, self._name)
+        self._asked = 0
+        self._stream = from_broker(network, self._name, _Stream(self), WINDOW, self._from)
         self.to_stream.send(self.mark)
         self.reactor.after(PATIENCE, self._waited)
 
     def _from(self) -> dict[str, str | int]:
         """Where the stream is to be read from."""
-        return {FROM: self.journal.offset + 1 if self.journal.offset >= 0 else "first"}
+        self._asked = self.next
+        return {FROM: self.next or "first"}
+
+    @property
+    def next(self) -> int:
+        """The place in the stream behind what is committed."""
+        return self.journal.offset + 1
 
     # When others are sent here
 
@@ -150,12 +157,29 @@ class TimelineCopy(TimelineManifold):
     def _wake(self) -> None:
         self._resting = False
 
-    def begin_anew(self) -> None:
-        """The stream is another one: its places are not those that the journal knows."""
-        log.warning("the broker's stream begins anew: it is read from its start")
-        self.bundles.clear()
-        self.journal.commit([], -1)
-        self._stream.again()
+    def declared(self, name: str, made: str) -> None:
+        """A stream is there, known by `made`.
+
+        If it is another than the one that the journal knows, places in it are others. It is not for the
+        broker to tell: it would be silent up to the place that it was asked for.
+        """
+        if name != self._name or made == self.journal.stream:
+            return
+        if self.next:
+            log.warning("the broker has another stream than before: it is read from its start")
+            if not self._whole:
+                self.to_stream.send(self.mark)
+        self.journal.begin(made)
+        self.found()
+
+    def found(self) -> None:
+        """There is a link to the stream, or it is another stream: it has to begin where the journal ends."""
+        if self._asked != self.next:
+            self._stream.again()
+
+    def missing(self, place: int, end: int) -> None:
+        """There was nothing from that place in the stream to the `end`."""
+        _First(self._network, self._name, place, end)
 
     # What others write on timelines
 
@@ -169,8 +193,8 @@ class TimelineCopy(TimelineManifold):
 
     def state(self) -> dict[str, Any]:
         """As of any timelines; and the place in the stream."""
-        name = PREFIX + self.own_address
-        return {**super().state(), "broker": name, "takes": name, "offset": self.journal.offset}
+        name, offset = self._name, self.journal.offset
+        return {**super().state(), "broker": name, "takes": name, "offset": offset}
 
 
 class _Stream(PeerHandler[Receiver]):
@@ -181,18 +205,16 @@ class _Stream(PeerHandler[Receiver]):
         self._next = 0
 
     def on_found(self, link: Receiver) -> None:
-        self._next = self._manifold.journal.offset + 1
+        self._next = self._manifold.next
+        self._manifold.found()
 
     def on_lost(self, link: Receiver, condition: Condition | None) -> None:
         self._manifold.bundles.clear()  # They come again.
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         manifold, offset, expected = self._manifold, bundle.offset(data), self._next
-        if offset < expected:
-            manifold.begin_anew()
-            return
         if offset > expected > 0:
-            log.error("the broker's stream has forgotten %d messages that were not read", offset - expected)
+            manifold.missing(expected, offset)
         self._next = offset + 1
         posts: list[Post] = []
         messages: list[bytes] = []
@@ -211,6 +233,25 @@ class _Stream(PeerHandler[Receiver]):
     def _left_out(self, link: Receiver, error: PeerError) -> None:
         log.warning("%s: a message of the stream is left out: %s", link.connection.peer, error)
         self._manifold.intake.rejected += 1
+
+
+class _First(PeerHandler[Receiver]):
+    """Looks at the first message of the stream, where there was nothing at some places.
+
+    The broker keeps notes of its own in a stream, which have places, too, and which nobody is given. If what
+    it has begins before those places, that is all.
+    """
+
+    def __init__(self, network: BrokerNetwork, name: str, place: int, end: int) -> None:
+        self._place, self._end = place, end
+        self._link = from_broker(network, name, self, 1, lambda: {FROM: "first"})
+
+    def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
+        delivery.accept()
+        gone = min(bundle.offset(data), self._end) - self._place
+        if gone > 0:
+            log.error("the broker's stream has forgotten %d messages that were not read", gone)
+        self._link.close()
 
 
 class _Writer(LinkHandler):

@@ -20,9 +20,9 @@ from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import check_sections, encode_map, with_delivery_annotations
+from barker.amqp.message import REASON, check_sections, encode_map, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
-from barker.core.access import check_author
+from barker.core.access import DEAD_LETTERS, check_author
 from barker.core.errors import DecodeError, Mistake, StorageError, not_here
 from barker.core.gauges import Peak
 from barker.core.partitions import addresses, count_in, number_of
@@ -34,12 +34,6 @@ from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
 
 log = logging.getLogger(__name__)
-
-DEAD_LETTERS = "/dead-letters"
-"""What is added to a queue's address for its dead letters."""
-
-REASON = "x-opt-rejected"
-"""Delivery annotation of a dead letter: why it was rejected."""
 
 ROW_BYTES = 8 * 1024
 """So many bytes of small messages go to a peer that knows no batches before it is looked at again."""

@@ -447,8 +447,11 @@ class TimelineJournal(Journal):
         self.tally, self.tally_until = map(int, found[0].split(" ")) if found else (0, 0)
         """When the journal was opened: the tally, and the last message that it is of."""
         followed = next(self._read(f"SELECT users FROM messages WHERE sequence = {FOLLOWED}"), None)
-        self.offset = int(followed[0]) if followed else -1
+        offset, _, stream = (followed[0] if followed else "-1").partition(" ")
+        self.offset = int(offset)
         """The place in the stream of the last message that was read; -1: of none."""
+        self.stream: str = stream
+        """Which stream that was, of all that had its name; empty: not known."""
         last = next(self._read("SELECT max(sequence) FROM messages"))[0] or 0
         self._next: int = max(last, self.tally_until) + 1
         self._keys_since = 1
@@ -465,13 +468,17 @@ class TimelineJournal(Journal):
         rows = [(*entry, checksum(*entry)) for entry in entries]
         statements = [("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)]
         if offset is not None:
-            read = TimelineEntry(FOLLOWED, "", str(offset), None)
+            read = TimelineEntry(FOLLOWED, "", f"{offset} {self.stream}".rstrip(), None)
             row = *read, checksum(*read)
             statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", [row]))
         self._write(statements)
         self._next += len(entries)
         self.offset = self.offset if offset is None else offset
         return entries
+
+    def begin(self, stream: str) -> None:
+        """What is committed from now on comes from another stream, of which nothing was read."""
+        self.offset, self.stream = -1, stream
 
     def take(self, rows: Iterable[tuple[str, str | None, bytes | None]]) -> None:
         """Write rows of other journals: key, users and message; or a key alone.

@@ -11,12 +11,12 @@ from random import Random
 from barker.amqp.handlers import Condition
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import Network, PeerHandler, receiver_from
-from barker.amqp.message import annotations_in, cut, decode_map, encode_bark, message_id
+from barker.amqp.message import REASON, annotations_in, cut, decode_map, encode_bark, message_id
 from barker.amqp.outbound import Accepted, Outbound, Outcome
+from barker.core.access import DEAD_LETTERS
 from barker.core.barks import Bark
 from barker.core.errors import InvalidField
 from barker.core.work_ledger import UNDELIVERABLE, WorkLedger
-from barker.manifolds.queues import DEAD_LETTERS, REASON
 from barker.trial.workload import Bursts, Chances
 
 MOST_PENDING = 50

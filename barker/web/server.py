@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -91,11 +92,18 @@ class Gateway(Process):
         self._http.start()
         listening.result()
         self._register()
-        secure = self._certificates is not None
-        announce(f"the pages are at {page_link(self._door.admission.home, self._key, secure)}")
-        log.info("gateway serves http%s://%s/", "s" * secure, self._door.admission.home)
+        page, lets_in = self._links()
+        # What is no terminal may be kept, and read by others.
+        tells = f"{page}; 'barker pages' tells the link that lets in"
+        announce(f"the pages are at {lets_in if sys.stdout.isatty() else tells}")
+        log.info("gateway serves %s", page)
         super().run()
         log.info("gateway at port %d has ended", self.port)
+
+    def _links(self) -> tuple[str, str]:
+        """Where the page is; and that with the pages' key."""
+        link = page_link(self._door.admission.home, self._key, self._certificates is not None)
+        return link.partition("#")[0], link
 
     def on_stop(self) -> None:
         """End what the browsers have."""

@@ -17,7 +17,7 @@ from barker.amqp._proton import REJECTED
 from barker.amqp.handlers import Condition, LinkHandler
 from barker.amqp.link import Batched, Delivery, Receiver
 from barker.amqp.links import PeerHandler
-from barker.amqp.message import with_message_annotation
+from barker.amqp.message import REASON, with_message_annotation
 from barker.amqp.outbound import Outbound
 from barker.amqp.rabbitmq import BrokerNetwork, ToBroker, from_broker
 from barker.amqp.service import Serving
@@ -29,9 +29,6 @@ from barker.store.userbase import UserBase
 from barker.work.spreading import ON_THEIR_WAY, Bizlogic, Course, Outbox
 
 log = logging.getLogger(__name__)
-
-REASON = "x-opt-rejected"
-"""Message annotation of a dead letter: why it was rejected."""
 
 
 class BrokeredBizlogic(Bizlogic):

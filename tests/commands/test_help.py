@@ -59,7 +59,7 @@ def test_a_service_that_is_started_by_hand_prints_one_line(suite: Suite) -> None
         suite.directory: r"the directory is at 127\.0\.0\.1:{port}",
         suite.inbox(): r"inbox is served at 127\.0\.0\.1:{port}",
         suite.bizlogic(): r"bizlogic is served at 127\.0\.0\.1:{port}, for the 2 users of .*/users\.sqlite3",
-        gateway: r"the pages are at http://127\.0\.0\.1:{port}/#key=\w+",
+        gateway: r"the pages are at http://127\.0\.0\.1:{port}/; 'barker pages' tells the link that lets in",
         monitor: r"monitor is served at 127\.0\.0\.1:{port}; the dashboard is file://.*/index\.html",
         suite.start("autobark", "5", listens=False): "autobark barks 5 times a second",
     }

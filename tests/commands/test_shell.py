@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from barker.amqp.message import decode_bark, encode_bark, encode_map
 from barker.cli import main
 from barker.commands.session import write_session
 from barker.core.barks import Bark
+from barker.core.broker import DEAD_LETTERS as LETTERS
+from barker.core.broker import Broker, reports_of
 from barker.core.reports import QUEUES, QueueReport, queue_reports
 from barker.store.first_users import make_users
 from barker.store.social import FILE_NAME
@@ -154,6 +157,48 @@ def test_queues_are_shown_with_who_takes_them() -> None:
         assert done.returncode == os.EX_UNAVAILABLE
         assert "orders" in done.stdout
         assert done.stderr == "barker: no answer within 2 s from 127.0.0.1:2\n"
+
+
+def test_what_a_broker_has_is_told_by_the_monitor() -> None:
+    """Its queues and streams, whose depth is in messages of theirs; a stream has none."""
+    broker = Broker.parse("amqp://127.0.0.1:9")
+    takes = [
+        {"name": f"bizlogic-{port}", "takes": "barker-outbox", "active": port == 1} for port in (1, 2)
+    ] + [{"name": f"inbox-{port}", "takes": "barker-inbox"} for port in (3, 4)]
+    services = [
+        {**each, "host": "127.0.0.1", "port": port, "broker": each["takes"]}
+        for port, each in enumerate(takes, 1)
+    ]
+    answers = {
+        "barker-outbox": {"message_count": 5, "consumer_count": 1, "type": "quorum"},
+        LETTERS: {"message_count": 2, "consumer_count": 0, "type": "quorum"},
+        "barker-inbox": {"message_count": 77, "consumer_count": 0, "type": "stream"},
+    }
+    told = encode_map("reports", {"time": time.time(), "reports": reports_of(broker, answers, services)})
+    says = {"monitor": [told]}
+    for each in services:
+        fields = {key: value for key, value in each.items() if key not in ("host", "port", "name")}
+        says |= agent(each["port"], name=each["name"].partition("-")[0], **fields)
+    relayed = queue_reports([QueueReport("outbox", 3, 1, 1, 0, "barker-outbox")])
+    says |= agent(5, name="outbox", mode="relay", broker="barker-outbox", queues=relayed)
+    routes = [{**ROUTE, "address": address, "port": 1} for address in says if "queues" not in address]
+    with listening(Fake({"directory": [encode_map("routes", routes)], **says})) as fake:
+        done = fake.run("queues")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [re.split("  +", line) for line in done.stdout.splitlines()[1:]] == [
+            ["outbox", "127.0.0.1:5", "3", "1", "1", "0", "barker-outbox"],
+            ["barker-outbox", "127.0.0.1:9", "5", "-", "2", "-", "bizlogic-1"],
+            [LETTERS, "127.0.0.1:9", "-", "-", "0", "2", "-"],
+            ["barker-inbox", "127.0.0.1:9", "-", "-", "2", "-", "inbox-3 inbox-4"],
+        ]
+        [_, queue, _, _] = objects(fake.run("queues", "--json").stdout)
+        assert queue["address"] == queue["name"] == "barker-outbox"
+        assert (queue["depth"], queue["in_flight"], queue["active"]) == (5, None, "bizlogic-1")
+        # Without one that tells, that is said.
+        fake.says["monitor"] = [encode_map("reports", {"time": time.time(), "reports": []})]
+        done = fake.run("queues")
+        assert len(done.stdout.splitlines()) == 2
+        assert done.stderr == "-- the broker's queues are not shown: a monitor with --broker tells of them\n"
 
 
 def test_logs_that_are_empty_are_said_to_be() -> None:

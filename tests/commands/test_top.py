@@ -82,6 +82,13 @@ def test_sorted_and_filtered(view: View, order: list[int]) -> None:
     assert [report["port"] for report in view.of(REPORTS)] == order
 
 
+def test_a_brokers_queue_has_consumers_and_no_process() -> None:
+    queue = {**report("barker-outbox", 9, type="queue", depth=5, consumers=2), "pid": 0}
+    title, line = table([queue], 200)
+    assert "consumers" in title
+    assert line.split() == ["barker-outbox", "up", "5", "2"]
+
+
 def test_on_a_terminal_keys_sort_filter_and_quit(top: Callable[..., Screen]) -> None:
     screen = top()
     lines = screen.wait_for("outbox-5801")

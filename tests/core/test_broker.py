@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from barker.core.access import OPERATOR, Credentials, pages_key, proof, suite_name
 from barker.core.broker import (
     DEAD_LETTERS,
+    MADE,
+    OWNER,
+    SUITE,
     Broker,
     address_of,
     inbox_names,
     inboxes,
     outbox_names,
     outboxes,
+    queue_of,
     reports_of,
     used,
 )
@@ -82,6 +89,22 @@ def test_declarations() -> None:
     assert stream.arguments["x-queue-type"] == "stream"
     assert stream.arguments["x-max-age"] == "7D"
     assert stream.declaration["durable"] is True
+
+
+def test_whose_it_is_and_which_one() -> None:
+    """Told by arguments that the broker keeps, and does not understand; of the key they tell nothing."""
+    name = suite_name(b"a key that nobody guesses")
+    assert name == suite_name(b"a key that nobody guesses") != suite_name(b"a key that nobody guesses!")
+    assert re.fullmatch("[0-9a-f]{32}", name)
+    key = b"a key that nobody guesses"
+    assert not any(
+        other.startswith(name)
+        for other in (pages_key(key), proof(key, ""), Credentials(OPERATOR, key).verifier().stored_key.hex())
+    )
+    queue = queue_of(name)
+    assert (queue.name, queue.arguments[OWNER]) == (SUITE, name)
+    (stream,) = inboxes()
+    assert stream.made("x").declaration["arguments"] == {**stream.arguments, MADE: "x"}
 
 
 ANSWERS = {

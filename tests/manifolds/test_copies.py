@@ -20,6 +20,7 @@ from barker.amqp.message import (
 from barker.core.barks import Bark
 from barker.core.broker import Broker
 from barker.core.errors import StorageError
+from barker.manifolds import copies
 from barker.manifolds.copies import TimelineCopy
 from barker.manifolds.intake import RETRY_SECONDS
 from barker.store.journal import CopyJournal
@@ -161,31 +162,109 @@ def test_an_error_of_ours_has_the_stream_read_again(
     assert stage.texts() == [b"woof 1"]
 
 
-def test_a_stream_that_begins_anew(opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture) -> None:
+STREAM = "barker-inbox"
+
+
+def test_another_stream_of_the_same_name(
+    opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture
+) -> None:
     """Its places are others: it is read from its start, and what was there before is known by its key."""
     stage = opened()
+    stage.copy.declared(STREAM, "one")
     stage.give(40, barks(1))
     stage.turn(1)
-    stage.attach()
-    stage.give(3, barks(3))
+    stage.close()
+    stage = opened()
+    stage.copy.declared(STREAM, "one")
+    stage.copy.declared("barker-inbox-2-of-2", "three")
+    assert stage.closed == 0
+    assert stage.asked == {"rabbitmq:stream-offset-spec": 41}
+    assert not caplog.records
+    stage.copy.declared(STREAM, "two")
     assert stage.closed == 1
-    assert "begins anew" in caplog.text
+    assert "the broker has another stream than before: it is read from its start" in caplog.text
     stage.attach()
     assert stage.asked == {"rabbitmq:stream-offset-spec": "first"}
     for number in range(4):
         stage.give(number, barks(number))
     stage.turn(1)
     assert stage.texts() == [b"woof 1", b"woof 0", b"woof 2", b"woof 3"]
+    stage.close()
+    again = opened()
+    again.copy.declared(STREAM, "two")
+    assert (again.closed, again.asked) == (0, {"rabbitmq:stream-offset-spec": 4})
 
 
-def test_what_the_stream_has_forgotten_is_told(
-    opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture
+def test_another_stream_that_is_told_of_while_a_link_to_it_is_on_its_way(
+    opened: Callable[[], Copies],
 ) -> None:
+    """The link has asked for a place of the old one: it is given up as soon as it stands."""
     stage = opened()
+    stage.copy.declared(STREAM, "one")
     stage.give(40, barks(1))
     stage.turn(1)
-    stage.give(50, barks(2))
-    assert "has forgotten 9 messages that were not read" in caplog.text
+    stage.copy._from()
+    stage.stream.link = None
+    stage.copy.declared(STREAM, "two")
+    stage.stream.link = stage.link
+    stage.stream._handler.on_found(stage.link)
+    assert stage.closed == 1
+
+
+def test_a_new_stream_is_no_other_one(opened: Callable[[], Copies], caplog: pytest.LogCaptureFixture) -> None:
+    """What came of it before it was known which one it is counts."""
+    stage = opened()
+    stage.give(0, barks(1))
+    stage.copy.declared(STREAM, "one")
+    stage.turn(1)
+    assert (stage.closed, stage.accepted, stage.texts()) == (0, [0], [b"woof 1"])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (0, ""),
+        (41, ""),  # The broker keeps notes of its own in a stream, at places that nobody is given.
+        (45, "has forgotten 4 messages that were not read"),
+        (50, "has forgotten 9 messages that were not read"),
+        (60, "has forgotten 9 messages that were not read"),
+    ],
+)
+def test_what_the_stream_has_forgotten_is_told(
+    opened: Callable[[], Copies],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    first: int,
+    told: str,
+) -> None:
+    """And nothing else is: where there is a gap, it is looked at what the stream begins with."""
+    stage = opened()
+    looks: list[tuple[Any, dict[str, Any]]] = []
+    closed: list[bool] = []
+
+    def look(network: Any, name: str, handler: Any, window: int, filters: Callable[[], Any]) -> Any:
+        looks.append((handler, filters()))
+        return SimpleNamespace(close=lambda: closed.append(True))
+
+    monkeypatch.setattr(copies, "from_broker", look)
+    stage.give(40, barks(1))
+    stage.give(41, barks(2))
+    stage.turn(1)
+    assert looks == []
+    stage.attach()
+    stage.give(51, barks(3))
+    stage.turn(1)
+    assert stage.accepted == [40, 41, 51]
+    [(handler, asked)] = looks
+    assert asked == {"rabbitmq:stream-offset-spec": "first"}
+    seen: list[bool] = []
+    delivery: Any = SimpleNamespace(accept=lambda: seen.append(True))
+    handler.on_message(stage.link, delivery, annotated(bundle.pack(barks(0)), first + (first > 0)))
+    assert (seen, closed) == ([True], [True])
+    assert [record.getMessage().removeprefix("the broker's stream ") for record in caplog.records] == (
+        [told] if told else []
+    )
 
 
 def test_readers_are_sent_here_when_it_has_caught_up(opened: Callable[[], Copies]) -> None:

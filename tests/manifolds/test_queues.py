@@ -17,11 +17,12 @@ from barker.amqp._proton import ACCEPTED, RELEASED, lib
 from barker.amqp.handlers import UNDELIVERABLE, Condition
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.message import cut, decode_bark, decode_map, encode_bark
+from barker.core.access import DEAD_LETTERS
 from barker.core.barks import Bark, Follow
 from barker.core.errors import Mistake, NotAllowed, StorageError
 from barker.core.partitions import number_of as partition_of
 from barker.core.reports import QUEUES, QueueReport, queues_in
-from barker.manifolds.queues import DEAD_LETTERS, FORGET_SECONDS, QueueManifold
+from barker.manifolds.queues import FORGET_SECONDS, QueueManifold
 from barker.store.journal import QueueJournal
 from barker.store.memory import QueueMemory
 from tests.amqp.pair import Pair, Recorder

@@ -317,6 +317,12 @@ describe("the flow", () => {
             ["barker-outbox", "bizlogic-1", 6], ["barker-inbox", "inbox-1", 8],
         ]);
         assert.match(suite.counted(), /not counted of a suite whose barks a broker has/);
+        assert.equal(suite.receiver, "stream");
+        assert.equal(suiteOf(outbox({}), bizlogic, inbox).receiver, "inbox");
+        // As it flows: a queue below the outboxes, a stream above the inboxes.
+        const ordered = (...names) => names.sort((one, other) => suite.above(one, other) ? -1 : 1);
+        assert.deepEqual(ordered("barker-outbox", "outbox-1"), ["outbox-1", "barker-outbox"]);
+        assert.deepEqual(ordered("inbox-1", "barker-inbox"), ["barker-inbox", "inbox-1"]);
         assert.notEqual(suite.headline().rate, undefined);
     });
 

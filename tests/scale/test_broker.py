@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +14,30 @@ from barker.amqp.bundle import offset, unpack
 from barker.amqp.connection import Connection
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler
-from barker.amqp.message import encode_bark
+from barker.amqp.message import KEY, RECIPIENTS, encode_bark, with_delivery_annotations
 from barker.amqp.outbound import Accepted
-from barker.amqp.rabbitmq import BrokerNetwork, Management, ToBroker, from_broker
+from barker.amqp.rabbitmq import FROM, BrokerNetwork, Management, ToBroker, from_broker
 from barker.amqp.reactor import Reactor
+from barker.amqp.system import new_id
+from barker.core import broker
+from barker.core.access import OPERATOR, Credentials
 from barker.core.barks import Bark
-from barker.core.broker import Broker, Queue, inbox_names, inboxes, outbox_names, outboxes
+from barker.core.broker import (
+    DEAD_LETTERS,
+    SUITE,
+    Broker,
+    Queue,
+    address_of,
+    inbox_names,
+    inboxes,
+    outbox_names,
+    outboxes,
+)
+from barker.manifolds.copies import TimelineCopy
+from barker.store.journal import CopyJournal
+from tests.harness import wait_for
 from tests.scale.rabbitmq import Node
+from tests.stage import serving
 
 pytestmark = pytest.mark.system
 
@@ -88,26 +108,27 @@ def test_declared_and_used(node: Node) -> None:
     assert node.request("GET", "/queues/barker-inbox")[0] == 200
 
 
+def read(node: Node, place: str | int, most: int, send: int = 0) -> Taker:
+    """What comes of the stream from that place on, until it is so much; so much is sent to it."""
+    (stream,) = inbox_names()
+    reactor = Reactor("test")
+    network = BrokerNetwork(reactor, Broker.parse(node.url), inboxes(), lambda why: None)
+    taker = Taker(reactor, most)
+    from_broker(network, stream, taker, 10, lambda: {FROM: place})
+    sender = ToBroker(network, stream, 1_000, 1_000_000)
+    for number in range(send):
+        sender.send(bark(number))
+    run(reactor)
+    return taker
+
+
 def test_a_stream_from_an_offset(node: Node) -> None:
     """A stream is read again from where it was left, exactly."""
-    (stream,) = inbox_names()
-
-    def read(filters: dict[str, Any], most: int, send: int = 0) -> Taker:
-        reactor = Reactor("test")
-        network = BrokerNetwork(reactor, Broker.parse(node.url), inboxes(), lambda why: None)
-        taker = Taker(reactor, most)
-        from_broker(network, stream, taker, 10, lambda: filters)
-        sender = ToBroker(network, stream, 1_000, 1_000_000)
-        for number in range(send):
-            sender.send(bark(number))
-        run(reactor)
-        return taker
-
-    whole = read({"rabbitmq:stream-offset-spec": "first"}, 500, send=500)
+    whole = read(node, "first", 500, send=500)
     assert whole.messages == [bark(number) for number in range(500)]
     assert whole.offsets == list(range(len(whole.offsets)))
     assert len(whole.offsets) > 3
-    again = read({"rabbitmq:stream-offset-spec": 2}, 300)
+    again = read(node, 2, 300)
     assert again.offsets[0] == 2
     assert again.messages == whole.messages[-len(again.messages) :]
 
@@ -127,6 +148,121 @@ def test_another_declaration(node: Node) -> None:
     run(reactor)
     assert "barker-test-other is there, and is another than it has to be (inequivalent arg" in why[0]
     assert "guest:guest" not in why[0]
+
+
+def test_two_suites(node: Node) -> None:
+    """The second is turned away, with nothing sent or taken, until somebody deletes what the first left."""
+
+    def join(key: bytes) -> tuple[list[object], list[str]]:
+        """What becomes of a bark of the suite with that key; and what it is told."""
+        reactor = Reactor("test", credentials=Credentials(OPERATOR, key))
+        outcomes: list[object] = []
+        why: list[str] = []
+
+        def end(what: list[Any], told: Any) -> None:
+            what.append(told)
+            reactor.stop()
+
+        network = BrokerNetwork(reactor, Broker.parse(node.url), outboxes(), functools.partial(end, why))
+        ToBroker(network, DEAD_LETTERS).send(bark(1), functools.partial(end, outcomes))
+        run(reactor)
+        return outcomes, why
+
+    one, other = b"the key of one suite", b"the key of another one"
+    accepted: tuple[list[object], list[str]] = [Accepted()], []
+    assert join(one) == join(one) == accepted
+    outcomes, [why] = join(other)
+    assert outcomes == []
+    assert "another suite is there, and each suite needs a virtual host of its own" in why
+    assert f"delete the queue {SUITE} there" in why
+    assert node.request("GET", address_of(DEAD_LETTERS))[1]["message_count"] == 2  # type: ignore[index]
+    assert node.request("DELETE", address_of(SUITE))[0] == 200
+    assert join(other) == accepted
+    assert join(one)[0] == []
+
+
+def test_many_who_begin_at_once(node: Node) -> None:
+    """Of two who declare the same at that moment the broker may fail one: it asks again."""
+    key = b"the key of a whole suite"
+    for _ in range(3):
+        for name in (SUITE, *(queue.name for queue in (*outboxes(), *inboxes()))):
+            assert node.request("DELETE", address_of(name))[0] == 200
+        reactor, left = Reactor("test", credentials=Credentials(OPERATOR, key)), [12]
+
+        def accepted(outcome: object, left: list[int] = left, reactor: Reactor = reactor) -> None:
+            left[0] -= 1
+            if not left[0]:
+                reactor.stop()
+
+        for _ in range(left[0]):
+            queues = [*outboxes(), *inboxes()]
+            network = BrokerNetwork(reactor, Broker.parse(node.url), queues, lambda why: None)
+            ToBroker(network, DEAD_LETTERS).send(bark(1), accepted)
+        run(reactor, 60)
+
+
+class Copy:
+    """An inbox that follows the broker's stream, in this process."""
+
+    def __init__(self, node: Node, path: Path) -> None:
+        self.copy = TimelineCopy(
+            serving("inbox"), CopyJournal(path), Broker.parse(node.url), 10, 100_000, 1 << 20
+        )
+
+    def read(self, done: Callable[[], bool]) -> None:
+        """Read until that is so; and a little longer."""
+        reactor = self.copy.reactor
+
+        def look() -> None:
+            if done():
+                reactor.after(0.5, reactor.stop)
+
+        reactor.every(0.01, look)
+        run(reactor, 60)
+
+    def close(self) -> None:
+        self.copy.reactor.close()
+        self.copy.on_stop()
+
+
+def fill(node: Node, count: int) -> None:
+    """Have so many fan-outs of 2 kB each in the stream."""
+    reactor = Reactor("test")
+    network = BrokerNetwork(reactor, Broker.parse(node.url), inboxes(), lambda why: None)
+    (stream,) = inbox_names()
+    sender = ToBroker(network, stream)
+    left = [count]
+
+    def accepted(outcome: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            reactor.stop()
+
+    for _ in range(count):
+        word = encode_bark(Bark(new_id(), "rex", "woof " * 400, 1_700_000_000_000))
+        sender.send(with_delivery_annotations(word, {RECIPIENTS: "rex", KEY: ""}), accepted)
+    run(reactor, 60)
+
+
+def test_what_a_stream_has_forgotten(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said when something is, and not where the broker has notes of its own: as a segment is full."""
+    assert node.request("DELETE", address_of(inbox_names()[0]))[0] == 200
+    monkeypatch.setattr(broker, "SEGMENT_BYTES", 1_000_000)
+    monkeypatch.setattr(broker, "STREAM_BYTES", 5_000_000)
+    fill(node, 1_500)
+    places = read(node, "first", 1_500).offsets
+    assert [end for place, end in itertools.pairwise(places) if end != place + 1]
+    copy = Copy(node, tmp_path / "j.sqlite3")
+    copy.read(lambda: copy.copy.intake.received >= 1_500)
+    copy.close()
+    assert "has forgotten" not in caplog.text
+    fill(node, 5_000)
+    wait_for(lambda: read(node, "first", 1).offsets[0] > places[-1] + 1, "it forgets")
+    copy = Copy(node, tmp_path / "j.sqlite3")
+    copy.read(lambda: "has forgotten" in caplog.text)
+    copy.close()
 
 
 def test_a_wrong_password(node: Node, caplog: pytest.LogCaptureFixture) -> None:

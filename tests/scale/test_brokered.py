@@ -9,16 +9,27 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from proton import Message
 
-from barker.amqp.message import encode_bark
+from barker.amqp.message import REASON, encode_bark
 from barker.amqp.rabbitmq import BrokerNetwork, ToBroker
 from barker.amqp.reactor import Reactor
 from barker.amqp.system import new_id, now
 from barker.core.barks import Bark, Follow
-from barker.core.broker import DEAD_LETTERS, Broker, address_of, inboxes, outbox_names, outboxes
+from barker.core.broker import (
+    DEAD_LETTERS,
+    OWNER,
+    SUITE,
+    Broker,
+    address_of,
+    inbox_names,
+    inboxes,
+    outbox_names,
+    outboxes,
+)
 from tests.harness import Client, Process, Suite, wait_for
 from tests.scale.rabbitmq import Node
 
@@ -38,21 +49,25 @@ class Brokered:
         self.suite = Suite(folder)
         try:
             self.node.start()
-            # A broker that is killed within two seconds of a declaration may have lost half of it; not one
-            # that was ended.
-            for queue in (*outboxes(), *inboxes()):
-                self.node.request("PUT", queue.address, queue.declaration)
-            self.node.signal(signal.SIGTERM)
-            self.node.start()
             self.suite.users([(reader, author) for reader in SEES for author in SEES[reader][1:]]).close()
             broker = ("--broker", self.node.url)
             inbox = ("manifold", "inbox", "--history", "20000", *broker)
             self.inboxes = [self.suite.start(*inbox), self.suite.start(*inbox)]
             self.outbox = self.suite.start("manifold", "outbox", "--accept", "bark", *broker)
             self.bizlogics = [self.suite.start("bizlogic", *broker) for _ in range(2)]
+            # A broker that is killed within two seconds of a declaration may have lost half of it; not one
+            # that was ended.
+            names = [SUITE, *(queue.name for queue in (*outboxes(), *inboxes()))]
+            wait_for(lambda: all(self.look(name)[0] == 200 for name in names), "all is declared", 30)
+            self.node.signal(signal.SIGTERM)
+            self.node.start()
         except BaseException:
             self.end()
             raise
+
+    def look(self, name: str) -> tuple[int, Any]:
+        """What the broker says of a queue or stream."""
+        return self.node.request("GET", address_of(name))
 
     @property
     def active(self) -> Process:
@@ -239,10 +254,63 @@ def test_a_journal_is_a_copy(brokered: Brokered, client: Client) -> None:
     brokered.suite.wait_for_state(second, offset=brokered.suite.state(first)["offset"])
 
 
+def test_another_stream(brokered: Brokered, client: Client) -> None:
+    """A broker that has lost its stream, or somebody has deleted it: what comes of the new one is read."""
+    client.read_all(list(AUTHORS))
+    for _ in range(25):  # One by one, so that each is a message of the stream.
+        before = client.bark("ark", "of the old one")
+        wait_for(lambda: before.id in client.arrived, "it arrives")  # noqa: B023
+    for inbox in brokered.inboxes:
+        brokered.suite.wait_for_state(inbox, offset=lambda offset: offset > 20)
+        inbox.kill()
+    (stream,) = inbox_names()
+    assert brokered.node.request("DELETE", address_of(stream), None)[0] == 200
+    for inbox in brokered.inboxes:
+        restart_whole(inbox)
+        assert "the broker has another stream than before" in inbox.log
+    after = client.bark("ark", "of the new one")
+    again = Client(brokered.suite.place)
+    try:
+        again.read_all(list(AUTHORS))
+        for reader in AUTHORS:
+            wait_for(lambda: after in again.timelines[reader], "it is on each timeline")  # noqa: B023
+            assert before in again.timelines[reader]
+    finally:
+        again.close()
+    assert not any("has forgotten" in inbox.log for inbox in brokered.inboxes)
+
+
+def test_another_suite(brokered: Brokered, client: Client, tmp_path: Path) -> None:
+    """It is turned away before it has touched anything, and told why; the key is nowhere to be seen."""
+    client.read("ark")
+    other, broker = Suite(tmp_path), ("--broker", brokered.node.url)
+    try:
+        other.users([("ann", "bob")]).close()
+        started = [
+            other.start("manifold", "outbox", "--accept", "bark", *broker),
+            other.start("bizlogic", *broker),
+            other.start("manifold", "inbox", "--history", "9", *broker),
+        ]
+        for process in started:
+            assert process.popen.wait(20) == 2
+            last = process.log.splitlines()[-1]
+            assert "another suite is there, and each suite needs a virtual host of its own: name one" in last
+            assert "guest:guest" not in process.log
+            assert "found at" not in process.log.replace("directory: found at", "")
+    finally:
+        other.end()
+    said = brokered.look(SUITE)[1]
+    assert len(said["arguments"][OWNER]) == 32
+    assert said["message_count"] == 0
+    assert brokered.suite.key.read_text()[:8] not in str(said)
+    bark = client.bark("ark", "and on it goes")
+    wait_for(lambda: bark.id in client.arrived, "what is barked here")
+
+
 def depth_of_letters(brokered: Brokered) -> int:
-    status, body = brokered.node.request("GET", address_of(DEAD_LETTERS))
+    status, body = brokered.look(DEAD_LETTERS)
     assert status == 200
-    return int(body["message_count"])  # type: ignore[index]
+    return int(body["message_count"])
 
 
 def test_what_is_no_bundle(brokered: Brokered, client: Client) -> None:
@@ -261,7 +329,7 @@ def test_what_is_no_bundle(brokered: Brokered, client: Client) -> None:
     for data in letters:
         letter = Message()
         letter.decode(data)
-        reasons[letter.body] = dict(letter.annotations)["x-opt-rejected"]
+        reasons[letter.body] = dict(letter.annotations)[REASON]
     assert reasons["by itself"].startswith("amqp:decode-error: this is no bundle of messages")
     assert reasons["nobody"] == "amqp:not-found: there is no user nobody"
     wait_for(lambda: depth_of_letters(brokered) == 0, "who has accepted them has them")

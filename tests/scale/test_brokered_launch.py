@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from barker.amqp.message import decode_map
 from barker.core.reports import reports_in
-from tests.harness import Client, Launched, wait_for
+from tests.harness import ROOT, Client, Launched, wait_for
 from tests.scale.rabbitmq import Node
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -53,6 +56,21 @@ def queues_are_told(messages: list[bytes]) -> bool:
     )
 
 
+def check_queues(suite: Launched) -> None:
+    """`barker queues` shows the same."""
+    places = "--directory", suite.directory, "--key", str(suite.data / "key")
+    command = [sys.executable, "-m", "barker", "queues", "--json", *places]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    shown = {each["address"]: each for each in map(json.loads, done.stdout.splitlines())}
+    for part in (1, 2):
+        outbox, inbox = (shown[f"barker-{name}-{part}-of-2"] for name in ("outbox", "inbox"))
+        assert outbox["active"].startswith(f"bizlogic-{part}-of-2-")
+        assert [name.rpartition("-")[0] for name in inbox["active"].split()] == ["inbox", "inbox"]
+        assert (outbox["consumers"], inbox["consumers"], inbox["depth"]) == (2, 2, None)
+        assert outbox["depth"] >= 0
+    assert shown["barker-outbox-dead-letters"]["dead_letters"] == 0
+
+
 def test_launched(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its barks arrive, also when broker and one inbox of each part start again; nobody sees the password."""
     monkeypatch.setenv("BARKER_BROKER", node.url)
@@ -80,6 +98,7 @@ def test_launched(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         client.read("ark3")
         told = client.receive_raw("monitor")
         wait_for(lambda: queues_are_told(told), "the monitor tells of the broker's queues")
+        check_queues(suite)
         first = client.bark("ark3", "before")
         wait_for(lambda: first.id in client.arrived, "a bark arrives")
         node.signal(signal.SIGTERM)

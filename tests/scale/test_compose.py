@@ -181,6 +181,11 @@ def test_what_compose_starts_is_a_suite(image: Stage, network: dict[str, Host], 
         front_door = "https://localhost/sign-in", "/etc/front/authority.pem", page
         assert ask(browser, *front_door, "ark3\nwoof, said the dog") == (200, "ark3")
         assert ask(browser, *front_door, "ark3\nmeow").status == 403
+        # Whoever runs it has the pages' key by a command, and not by a log.
+        told = volumes.of(operator, network["operator"]).run("barker", "pages", **operator["environment"])
+        assert told.returncode == 0, told.stderr
+        [shown, _] = re.findall(r"https://gateway:5673/\S*#key=(\w+)", told.stdout)
+        assert ask(browser, "https://localhost/key", "/etc/front/authority.pem", page, shown).status == 204
 
 
 def scraped() -> tuple[str, str]:

@@ -688,6 +688,22 @@ def test_how_far_a_stream_was_read_is_written_with_what_came(tmp_path: Path) -> 
         assert (journal.offset, journal.tally) == (42, 7)
 
 
+def test_which_stream_was_read_is_written_with_how_far_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        journal.commit([], 42)
+        assert journal.stream == ""
+        journal.begin("one")
+        assert (journal.offset, journal.stream) == (-1, "one")
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.offset, journal.stream) == (42, "")
+        journal.begin("one")
+        journal.commit([], 3)
+        journal.begin("two")
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.offset, journal.stream) == (3, "one")
+
+
 def test_a_journal_that_is_a_copy_begins_anew_when_it_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
