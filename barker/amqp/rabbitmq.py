@@ -115,7 +115,7 @@ class BrokerNetwork(Network):
         on_never: Callable[[str], None],
         on_declared: Callable[[str, str], None] = lambda name, made: None,
     ) -> None:
-        """`on_never` is told why they will never be there as they have to. Without any, it only looks.
+        """`on_never` is told why they will never be there as they have to.
 
         `on_declared` is told each time that one is there: its name, and which of that name it is; empty for
         one that somebody else has made.
@@ -126,8 +126,7 @@ class BrokerNetwork(Network):
         self.broker = broker
         self.management: Management | None = None
         """While there is a connection."""
-        credentials = reactor.credentials
-        own = [queue_of(_suite(credentials))] if queues and credentials is not None else []
+        own = [queue_of(_suite(reactor.credentials))] if reactor.credentials is not None else []
         self._queues, self._on_never, self._on_declared = [*own, *queues], on_never, on_declared
         self._missing = {queue.name for queue in self._queues}
         """Those that were not there yet since the start."""
@@ -173,15 +172,6 @@ class BrokerNetwork(Network):
         for queue in self._queues:
             self._declare(self.management, queue.made(new_id()))
 
-    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
-        """Whoever needs it dials again."""
-        place = self._places.get(connection)
-        super().on_lost(connection, condition)
-        if self._searches and place is not None:
-            self.turns.failed(place)
-            self.on_search(MANAGEMENT, condition, connection.peer)
-            self.reactor.after(self._backoff.next(self.reactor.chance.random), self._knock)
-
     def _on_management_ended(self, management: Management, condition: Condition | None) -> None:
         """The broker has ended the session, as RabbitMQ 4.0 does over a queue that is just being declared."""
         if management is not self.management:
@@ -197,6 +187,15 @@ class BrokerNetwork(Network):
                 self.on_connected(connection)
 
         self.reactor.after(AGAIN_SECONDS, again)
+
+    def on_lost(self, connection: Connection, condition: Condition | None) -> None:
+        """Whoever needs it dials again."""
+        place = self._places.get(connection)
+        super().on_lost(connection, condition)
+        if self._searches and place is not None:
+            self.turns.failed(place)
+            self.on_search(MANAGEMENT, condition, connection.peer)
+            self.reactor.after(self._backoff.next(self.reactor.chance.random), self._knock)
 
     def _declare(self, management: Management, queue: Queue) -> None:
         def answered(status: int, body: Any) -> None:

@@ -1,4 +1,4 @@
-"""The broker of a run: at its beginning nothing of Barker's is there, at its end all has gone through it.
+"""The broker of a run: at its beginning all that is needed is there, at its end all has gone through it.
 
 All that is needed is declared before anything is broken, while all nodes are there: what RabbitMQ was told
 within the last seconds it may lose when it is killed, and what it makes while it is one node has no replica.
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from barker.amqp import bundle
+from barker.amqp.connection import Connection
 from barker.amqp.link import Delivery, Receiver
 from barker.amqp.links import PeerHandler
 from barker.amqp.message import encode_map
@@ -59,32 +60,19 @@ class RunBroker:
     # At the beginning
 
     def made(self) -> Iterator[Step]:
-        """What is needed was not there, and is now: on several nodes, and for long enough."""
+        """What is needed is there: on several nodes, and for long enough."""
         nodes = [replace(self._broker, places=(place,)) for place in self._broker.places]
-        each = [BrokerNetwork(self._reactor, node, (), self._fail) for node in nodes]
+        each = [_Visit(self._reactor, node, (), self._fail) for node in nodes]
         yield lambda: self._answer(each), "the broker answers"
-        inquiry = Inquiry(BrokerNetwork(self._reactor, self._broker, (), self._fail))
-        yield lambda: self._is_new(inquiry), "the broker says that it is new"
         yield self._is_declared, "queues and streams are there"
         due = self._reactor.clock() + DECLARED_SECONDS
         yield lambda: self._reactor.clock() > due, "queues and streams are kept"
 
-    def _answer(self, each: Sequence[BrokerNetwork]) -> bool:
+    def _answer(self, each: Sequence[_Visit]) -> bool:
         """Whether all nodes that were started are ready; of others, one."""
-        for network in each:
-            network.connection(network.directories[0])
-        return sum(network.management is not None for network in each) >= max(1, self._nodes)
-
-    def _is_new(self, inquiry: Inquiry) -> bool:
-        inquiry.ask(self._names)
-        statuses = {name: status for name, (_, status, _) in inquiry.answers.items()}
-        for name, status in statuses.items():
-            if status == 200:
-                self._fail(
-                    f"{self._broker.url}: {name} is there already: chaos takes a broker, or a virtual host "
-                    "behind its port, where nothing of Barker's is"
-                )
-        return all(statuses.get(name) == 404 for name in self._names)
+        for visit in each:
+            visit.connection(visit.directories[0])
+        return sum(visit.answered for visit in each) >= max(1, self._nodes)
 
     def _is_declared(self) -> bool:
         self._inquiry.ask(self._names)  # Its connection declares them first.
@@ -120,6 +108,15 @@ class RunBroker:
         ends = self._ends
         self.left = sum(max(0, ends.get(each["takes"], 0) - each["offset"]) for each in copies)
         return len(ends) == len(self._inboxes) and bool(copies) and not self.left
+
+
+class _Visit(BrokerNetwork):
+    """Looks whether a node is ready, and declares nothing there."""
+
+    answered = False
+
+    def on_connected(self, connection: Connection) -> None:
+        self.answered = True
 
 
 class _End(PeerHandler[Receiver]):
