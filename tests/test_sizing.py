@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barker.core.broker import STREAM_BYTES
+from benchmarks.costs import read_costs
 from benchmarks.sizing import (
     GB,
     TWITTER_2012,
@@ -140,3 +143,12 @@ def test_a_replica_more_takes_as_much_more_at_the_same_time() -> None:
 def test_a_month_is_paid_for_by_processor_memory_and_disk() -> None:
     need = Need(2, 1.0, 5 * GB, 0, cores=4, disk=100 * GB)
     assert Prices(20, 3, 0.1).of(need) == pytest.approx(8 * 20 + 5 * 3 + 100 * 0.1)
+
+
+def test_costs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    plain, brokered = map(dataclasses.asdict, (COSTS, BROKERED))
+    file.write_text(json.dumps({"costs": plain, "broker": {"costs": brokered}}))
+    assert read_costs(file) == {None: COSTS, "broker": BROKERED}
+    file.write_text(json.dumps({"costs": plain}))
+    assert read_costs(file) == {None: COSTS}
