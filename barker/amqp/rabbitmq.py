@@ -48,6 +48,9 @@ AGAIN_SECONDS = 1.0
 PATIENCE = 2.0
 """A broker that has been away for longer is worth a word."""
 
+GONE = ("amqp:not-found", "amqp:resource-deleted")
+"""What a link ends with to a queue that is not there, or not any more."""
+
 FROM = "rabbitmq:stream-offset-spec"
 """The filter that says from where a stream is to be read: an offset, or first."""
 
@@ -239,7 +242,11 @@ class BrokerNetwork(Network):
     # What is said of a broker that is away
 
     def on_search(self, address: str, why: Condition | None, peer: str) -> None:
-        """Say it once, if it is for longer."""
+        """Say it once, if it is for longer; what somebody has deleted is declared again."""
+        if why is not None and why.name in GONE and self.management is not None:
+            for queue in self._queues:
+                if queue.address == address:
+                    self._declare(self.management, queue.made(new_id()))
         now = self.reactor.clock()
         if now - self._searched.setdefault(address, now) > PATIENCE and not self._told:
             self._told = True

@@ -165,15 +165,16 @@ class TimelineCopy(TimelineManifold):
         """
         if name != self._name or made == self.journal.stream:
             return
-        if self.next:
+        anew = self.next > 0
+        self.journal.begin(made)
+        if anew:
             log.warning("the broker has another stream than before: it is read from its start")
             if not self._whole:
                 self.to_stream.send(self.mark)
-        self.journal.begin(made)
-        self.found()
+            self._stream.again()
 
     def found(self) -> None:
-        """There is a link to the stream, or it is another stream: it has to begin where the journal ends."""
+        """There is a link to the stream: it has to begin where the journal ends."""
         if self._asked != self.next:
             self._stream.again()
 

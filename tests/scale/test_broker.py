@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,27 @@ def fill(node: Node, count: int) -> None:
         word = encode_bark(Bark(new_id(), "rex", "woof " * 400, 1_700_000_000_000))
         sender.send(with_delivery_annotations(word, {RECIPIENTS: "rex", KEY: ""}), accepted)
     run(reactor, 60)
+
+
+def test_a_stream_that_is_deleted_while_it_is_read(
+    node: Node, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is declared again at once, and what comes of the new one is read."""
+    fill(node, 300)
+    copy = Copy(node, tmp_path / "j.sqlite3")
+    intake = copy.copy.intake
+
+    def delete() -> None:
+        wait_for(lambda: intake.received >= 300, "it is read")
+        assert node.request("DELETE", address_of(inbox_names()[0]))[0] == 200
+        wait_for(lambda: "the broker has another stream than before" in caplog.text, "it is declared again")
+        fill(node, 10)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    copy.read(lambda: intake.received >= 310)
+    thread.join(10)
+    copy.close()
 
 
 def test_what_a_stream_has_forgotten(
