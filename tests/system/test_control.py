@@ -101,7 +101,7 @@ def test_kill_and_start(suite: Launched) -> None:
     pid, _ = processes(suite)[name]
     assert barker(suite, "kill", name).returncode == 0
     wait_for(lambda: not psutil.pid_exists(pid), "the process is gone")
-    assert f"{name} (pid {pid}) is gone: killed by SIGKILL" in suite.output
+    wait_for(lambda: f"{name} (pid {pid}) is gone: killed by SIGKILL" in suite.output, "that is told")
     assert processes(suite)[name] == (pid, "gone")
     again = barker(suite, "kill", name)
     assert again.returncode == 2
