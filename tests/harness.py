@@ -423,7 +423,7 @@ def known_at(
             reactor.stop()
 
         watcher = Watcher(Network(reactor, Place.parse(place)), on_change)
-        reactor.after(2, reactor.stop)
+        reactor.after(5, reactor.stop)
         reactor.run()
 
     thread = threading.Thread(target=look)
