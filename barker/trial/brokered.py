@@ -24,6 +24,9 @@ from barker.suite.shape import Shape
 DECLARED_SECONDS = 5.0
 """After so long a single node that is killed has what it was told to declare."""
 
+BOOTS = "the broker answers"
+"""The step that takes longest: its nodes start, and wait for each other."""
+
 EMPTY_SECONDS = 3.0
 """Nothing is on its way when nothing was for so long: services say once a second what they have in hand."""
 
@@ -63,7 +66,7 @@ class RunBroker:
         """What is needed is there: on several nodes, and for long enough."""
         nodes = [replace(self._broker, places=(place,)) for place in self._broker.places]
         each = [_Visit(self._reactor, node, (), self._fail) for node in nodes]
-        yield lambda: self._answer(each), "the broker answers"
+        yield lambda: self._answer(each), BOOTS
         yield self._is_declared, "queues and streams are there"
         due = self._reactor.clock() + DECLARED_SECONDS
         yield lambda: self._reactor.clock() > due, "queues and streams are kept"

@@ -24,7 +24,7 @@ from barker.core.faults import NODE, Fault, longest_gaps
 from barker.core.ledger import Ledger, Verdict
 from barker.core.partitions import number_of
 from barker.suite.shape import Program, Shape
-from barker.trial.brokered import RunBroker, Step
+from barker.trial.brokered import BOOTS, RunBroker, Step
 from barker.trial.population import Population
 from barker.trial.workload import Workload
 
@@ -36,6 +36,9 @@ LOOK_SECONDS = 0.2
 
 HEAL_SECONDS = 60.0
 """When nothing has moved for so long after the last fault, the rest is lost."""
+
+BOOT_SECONDS = 180.0
+"""So long a broker's nodes may take to start."""
 
 SETTLE_SECONDS = 4.0
 """So long after its end a fault is still held responsible for a gap."""
@@ -252,7 +255,7 @@ class Run:
     def _look(self) -> None:
         """Go on to the next step when this one is done, or when nothing moves any more."""
         self._look_later()
-        state = self._state()
+        state, patience = self._state(), BOOT_SECONDS if self._step == BOOTS else HEAL_SECONDS
         if state != self._moved[0] or (self._step == "faults" and self.now < self.seconds):
             self._moved = state, self.reactor.clock()
         if self._step == "faults":
@@ -263,11 +266,11 @@ class Run:
             self.fail(f"nobody has struck it, and yet: {dead}")
         elif self._done():
             self._next()
-        elif self.reactor.clock() - self._moved[1] > HEAL_SECONDS:
+        elif self.reactor.clock() - self._moved[1] > patience:
             if self._step in ("clients", "timelines"):
                 self._next()  # What has not come is lost, and will be found to be.
             else:
-                self.fail(f"nothing has moved for {HEAL_SECONDS:g} s, and not yet: {self._step}")
+                self.fail(f"nothing has moved for {patience:g} s, and not yet: {self._step}")
 
     def _state(self) -> tuple[int, ...]:
         on_its_way = self._broker.left if self._broker is not None else 0
