@@ -137,17 +137,6 @@ def watched(url: str) -> int:
     return len(places)
 
 
-def memory(url: str, queues: Sequence[Queue]) -> float:
-    """Bytes of memory that each of these takes of the broker's nodes together, when it is empty."""
-    before = _memory(nodes([Place(*each) for each in Broker.parse(url).places]))
-    with declared(url, queues) as pids:
-        return max(0.0, _memory(pids) - before) / len(queues)
-
-
-def _memory(pids: dict[str, int]) -> float:
-    return sum(float(psutil.Process(pid).memory_info().rss) for pid in pids.values())
-
-
 def _written(pids: dict[str, int]) -> float:
     return sum(float(psutil.Process(pid).io_counters().write_bytes) for pid in pids.values())
 

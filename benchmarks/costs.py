@@ -125,9 +125,7 @@ def broker_costs(task: Task, url: str, turns: Turns) -> BrokerCosts:
         for name, of in turn.load.items()
         if name.startswith("broker")
     )
-    task.say("what queues keep in memory")
-    kept = bundles.memory(url, [*kinds["queue"], *kinds["stream"]]) * REPLICAS / min(nodes, REPLICAS)
-    return BrokerCosts(queue, stream, MB * node, kept)
+    return BrokerCosts(queue, stream, MB * node)
 
 
 def _median(of: list[Passing]) -> Passing:

@@ -109,8 +109,6 @@ class BrokerCosts:
     """From a bizlogic to an inbox."""
     node_bytes: float
     """Memory of a node."""
-    queue_bytes: float
-    """And of a queue, or a stream, in all nodes that have it."""
     together: float = 1
     """Barks that go in one bundle, in the mean."""
 
@@ -233,19 +231,18 @@ def needs(demand: Demand, costs: Costs, load: float, memory: float, node_cores: 
     }
     if costs.broker is not None:
         flows = (demand.barks, in_bytes), (demand.barks * each, fan_out)
-        count = need["bizlogic"].processes, partitions
-        need["broker"] = _broker(costs.broker, flows, count, load, node_cores)
+        need["broker"] = _broker(costs.broker, flows, partitions, load, node_cores)
     return need
 
 
 def _broker(
     costs: BrokerCosts,
     flows: tuple[tuple[float, float], tuple[float, float]],
-    count: tuple[int, int],
+    streams: int,
     load: float,
     cores: int,
 ) -> Need:
-    """The broker's nodes; `flows`: barks/s and bytes/s that go through queues, and streams, so many each."""
+    """The broker's nodes; `flows`: barks/s and bytes/s that go through queues, and streams."""
     ways = [
         (way, rate / costs.together, size)
         for way, (rate, size) in zip((costs.queue, costs.stream), flows, strict=True)
@@ -260,11 +257,11 @@ def _broker(
     copied = (REPLICAS - 1 + elsewhere) * (through_queues + through_streams)
     fetched = elsewhere * through_queues + (1 - REPLICAS / nodes) * through_streams
     between = 2 * (copied + fetched)
-    kept = min(count[1] * STREAM_BYTES, DAYS * DAY_SECONDS * through_streams)
+    kept = min(streams * STREAM_BYTES, DAYS * DAY_SECONDS * through_streams)
     return Need(
         nodes,
         busy,
-        nodes * costs.node_bytes + sum(count) * costs.queue_bytes,
+        nodes * costs.node_bytes,
         2 * (through_queues + through_streams) + between,
         cores,
         between,

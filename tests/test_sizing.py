@@ -30,7 +30,7 @@ from benchmarks.sizing import (
 )
 
 COSTS = Costs(15, 7, 7, 0.02, 17, 0.15, 100, 600, 220, 160, 24)
-BROKER = BrokerCosts(Passing(150, 0.01, 900, 3, 2_000), Passing(60, 0.005, 300, 3, 500), 400e6, 1e6)
+BROKER = BrokerCosts(Passing(150, 0.01, 900, 3, 2_000), Passing(60, 0.005, 300, 3, 500), 400e6)
 BROKERED = dataclasses.replace(COSTS, broker=BROKER)
 
 
@@ -99,7 +99,7 @@ def test_what_goes_through_a_broker_by_hand() -> None:
     copied = (2 + 2 / 3) * 610_000 + 2 / 3 * 300_000
     assert broker.between == pytest.approx(2 * copied)
     assert broker.traffic == pytest.approx(2 * 610_000 + broker.between)
-    assert broker.memory == pytest.approx(3 * 400e6 + 2 * 1e6)
+    assert broker.memory == pytest.approx(3 * 400e6)
 
 
 def test_a_stream_keeps_a_week_or_what_it_may() -> None:
