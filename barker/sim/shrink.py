@@ -24,7 +24,7 @@ FEW = 4
 ENOUGH = 20
 """With so many events no other luck is tried."""
 
-LUCKS = 6
+LUCKS = 14
 """So much luck there is, the own one included."""
 
 SOME_TRIES = 3
@@ -43,7 +43,7 @@ Tries = Generator[Plan, bool | None, None]
 """Plans with less in them; to each it is told whether it fails, too, and the next have still less."""
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 400, enough: int = 0) -> Plan:
+def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 1000, enough: int = 0) -> Plan:
     """The smallest plan found that still fails, with `tries` runs at most; `plan` is one that does.
 
     One with `enough` events is small enough.
