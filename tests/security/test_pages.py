@@ -457,4 +457,4 @@ def test_the_key_is_sent_once_in_the_body_of_a_request(context: BrowserContext, 
         assert {b"/", b"/key.js", b"/key", b"/amqp/inbox/ark3"} <= {head.split()[1] for head in heads}
         assert not [head for head in heads if key in head]
         assert 1 <= relay.sent.count(key) <= 2, "by each of the page's two lines, as they begin together"
-        assert gateway.log.count(key.decode()) == 1, "in the link that it prints, as it was started by hand"
+        assert key.decode() not in gateway.log
