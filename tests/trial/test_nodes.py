@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shlex
@@ -30,8 +31,19 @@ SCRIPT = "sleep 100 & echo begun $BARKER_BROKER; wait"
 
 def processes(node: Node) -> list[psutil.Process]:
     """All that the node is made of."""
-    found = [each for each in psutil.process_iter() if os.getpgid(each.pid) == node.pid]
-    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):  # It has just ended.
+            if os.getpgid(each.pid) == node.pid and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
+
+
+def states(node: Node) -> set[str]:
+    """The states of these; none when one has just ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {each.status() for each in processes(node)}
+    return set()
 
 
 @pytest.fixture
@@ -52,9 +64,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
 def test_all_of_it_is_frozen(node: Node) -> None:
     node.signal(signal.SIGSTOP)
-    wait_for(lambda: {each.status() for each in processes(node)} == {psutil.STATUS_STOPPED}, "it is frozen")
+    wait_for(lambda: states(node) == {psutil.STATUS_STOPPED}, "it is frozen")
     node.signal(signal.SIGCONT)
-    wait_for(lambda: {each.status() for each in processes(node)} == {psutil.STATUS_SLEEPING}, "it thaws")
+    wait_for(lambda: states(node) == {psutil.STATUS_SLEEPING}, "it thaws")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -62,7 +74,7 @@ def test_all_of_it_ends_and_begins_again(node: Node, number: int) -> None:
     before = node.pid
     node.signal(number)
     assert node.wait(1)
-    assert not processes(node)
+    wait_for(lambda: not processes(node), "all has ended")
     node.start()
     assert node.pid != before
     wait_for(lambda: len(processes(node)) == 2, "it runs again")
