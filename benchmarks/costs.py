@@ -27,9 +27,9 @@ from barker.store.social import FILE_NAME, Users
 from benchmarks import bundles
 from benchmarks.bench import MB, Load, Task, spread, told
 from benchmarks.fanout import Turn, brokered, measure
-from benchmarks.readers import HISTORY, Feed, visits
+from benchmarks.readers import HISTORY, filled, visits
 from benchmarks.sizing import REPLICAS, BrokerCosts, Costs, Passing
-from benchmarks.stand import stand, until
+from benchmarks.stand import stand
 from benchmarks.suite import USERS, make_users
 
 FEW, MANY = 65, 403
@@ -135,10 +135,7 @@ def _median(of: list[Passing]) -> Passing:
 def read_cost(count: int) -> float:
     """Microseconds of a timeline that is read, by so many."""
     with stand() as stage:
-        inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
-        feed = Feed(stage)
-        feed.send(HISTORY)
-        until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
+        inbox, _ = filled(stage)
         load = Load({"inbox": inbox.pid})
         visits(stage, inbox, count)
         return 1e6 * load.used()["inbox"]["cpu_seconds"] / count

@@ -48,6 +48,7 @@ from benchmarks.bench import (
     spread,
     told,
 )
+from benchmarks.bench import broker as broker_option
 from benchmarks.ends import TEXT
 from benchmarks.rabbitmq import Broker, between
 from benchmarks.stand import Clients, stand, until
@@ -281,11 +282,7 @@ def fanned_out(broker: Broker, address: str, queues: int, seconds: float) -> Tur
 )
 @click.option("--mutual", is_flag=True, help="Each line of --graph is a friendship of both.")
 @click.option("--tls", is_flag=True, help="Measure the same over TLS, too.")
-@click.option(
-    "--broker",
-    metavar="URL",
-    help="Measure the first with a RabbitMQ 4 between the services, too, which lets anybody in.",
-)
+@broker_option
 @click.option(
     "--inboxes",
     type=click.IntRange(1, 20),

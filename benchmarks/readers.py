@@ -208,6 +208,15 @@ def visits(stage: Stand, inbox: Service, count: int) -> float:
     return count / (time.monotonic() - begun)
 
 
+def filled(stage: Stand) -> tuple[Service, Feed]:
+    """An inbox whose timelines are full, and what sends more to them."""
+    inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
+    feed = Feed(stage)
+    feed.send(HISTORY)
+    until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
+    return inbox, feed
+
+
 @benchmark("readers", runs=3)
 @click.option(
     "--readers", "sizes", type=click.IntRange(1), multiple=True, help="How many (1, 100, 1000, 10000)."
@@ -230,10 +239,7 @@ def main(task: Task, sizes: tuple[int, ...], stalled: int, messages: int) -> Res
     sizes = sizes or (1, 100, 1_000, 10_000)
     task.begin(len(sizes) + task.runs + 1)
     with stand() as stage:
-        inbox = stage.start("manifold", "inbox", "--history", str(HISTORY))
-        feed = Feed(stage)
-        feed.send(HISTORY)
-        until(lambda: feed.accepted >= HISTORY, lambda: feed.accepted, "the timelines are full")
+        inbox, feed = filled(stage)
         load = Load({"inbox": inbox.pid})
         for size in sizes:
             task.say(f"{size:,} readers")

@@ -194,9 +194,12 @@ class Run:
         count: Counter[Places] = Counter()
         for user in self.population.due():
             for name, places in self._copies(user).items():
-                network = networks.setdefault(places, Network(self.reactor, *places))
+                if places not in networks:
+                    networks[places] = Network(self.reactor, *places)
                 timeline = self.timelines[name] = []
-                receiver_from(network, f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True)
+                receiver_from(
+                    networks[places], f"inbox/{user}", _Timeline(timeline), window=2_000, settled=True
+                )
                 count[places] += 1
                 if count[places] % LINKS == 0:
                     del networks[places]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from barker.amqp.agent import register
+from barker.amqp.connection import Connection
 from barker.amqp.handlers import ConnectionHandler
 from barker.amqp.links import Network as Links
 from barker.amqp.links import Place
@@ -64,13 +65,19 @@ class Machine:
         self.reactor.listen("127.0.0.1", port, handler)
 
 
-def test_a_first_packet_that_is_lost_is_not_waited_for() -> None:
+def dialled(seconds: float) -> tuple[Wire, Machine, Connection, Peer]:
+    """A client that has dialled a server for so long, while nothing comes through between them."""
     wire, peer = Wire(), Peer(lambda link: Recorder())
     server, client = Machine(wire, "server"), Machine(wire, "client")
     server.listens(PORT, Peer(lambda link: Recorder()))
     wire.cut_off()
     connection = client.reactor.connect("127.0.0.1", PORT, peer)
-    wire.world.run(0.1)
+    wire.world.run(seconds)
+    return wire, client, connection, peer
+
+
+def test_a_first_packet_that_is_lost_is_not_waited_for() -> None:
+    wire, client, connection, _ = dialled(0.1)
     wire.cut_off(joined=True)
     wire.world.run(0.5)
     assert connection.opened
@@ -100,12 +107,7 @@ def test_a_slow_network_is_not_given_up(security: str, tmp_path: Path) -> None:
 
 
 def test_a_dial_that_nobody_wants_any_more_leaves_nothing_open() -> None:
-    wire, peer = Wire(), Peer(lambda link: Recorder())
-    server, client = Machine(wire, "server"), Machine(wire, "client")
-    server.listens(PORT, Peer(lambda link: Recorder()))
-    wire.cut_off()
-    connection = client.reactor.connect("127.0.0.1", PORT, peer)
-    wire.world.run(0.3)
+    wire, client, connection, peer = dialled(0.3)
     assert len(client.simulated.port.sockets) == 4
     connection.close()
     wire.world.run(1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scale.postgresql import Postgres
+from tests.scale.rabbitmq import Node
 
 
 @pytest.fixture(scope="module")
@@ -17,3 +18,14 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """A RabbitMQ of one node that the tests of a file share."""
+    node = Node()
+    try:
+        node.start()
+        yield node
+    finally:
+        node.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,6 @@ from tests.scale.rabbitmq import Node
 from tests.stage import serving
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    node = Node()
-    try:
-        node.start()
-        yield node
-    finally:
-        node.end()
 
 
 def run(reactor: Reactor, seconds: float = 60.0) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,16 +13,6 @@ from tests.harness import ROOT
 from tests.scale.rabbitmq import Node
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    node = Node()
-    try:
-        node.start()
-        yield node
-    finally:
-        node.end()
 
 
 def run(node: Node, name: str, *arguments: str) -> Any:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,6 @@ from tests.scale.rabbitmq import Node
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 USERS = 12
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    node = Node()
-    try:
-        node.start()
-        yield node
-    finally:
-        node.end()
 
 
 def queues_are_told(messages: list[bytes]) -> bool:
