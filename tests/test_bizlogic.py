@@ -385,6 +385,39 @@ def test_what_is_sent_again_after_it_was_done_changes_nothing_that_came_later(st
     assert stage.graph.followers("lassie") == ["rex", "spot"]
 
 
+@pytest.mark.parametrize("each", [1, 3])
+def test_barks_go_on_in_however_many_transfers_came_the_follows_that_wait(stage: Stage, each: int) -> None:
+    stage.others._db.execute("BEGIN IMMEDIATE")
+    follows = []
+    for number in range(100):
+        for at in range(each):
+            follows.append(stage.outbox.follow(f"user{at}", "lassie"))
+        stage.outbox.bark("lassie", f"bark {number}")
+        stage.turn()
+    assert stage.inbox.timelines["rex"] == [f"bark {number}" for number in range(100)]
+    assert not set(follows) & set(stage.outbox.outcomes)
+    stage.others._db.execute("ROLLBACK")
+    stage.turn(2)
+    assert {stage.outbox.outcomes[id] for id in follows} == {Accepted()}
+    stage.inbox.slow = True
+    for _ in range(100):
+        stage.outbox.bark("lassie")
+        stage.turn()
+    assert stage.bizlogic.state()["in_flight"] == spreading.MOST_TRANSFERS, "the window is as it was"
+
+
+def test_follows_that_wait_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "MOST_WORDS", 20)
+    stage.others._db.execute("BEGIN IMMEDIATE")
+    for _ in range(100):
+        stage.outbox.follow("spot", "lassie")
+        stage.turn()
+    assert stage.bizlogic.state()["in_flight"] == 20 + spreading.MOST_TRANSFERS
+    stage.others._db.execute("ROLLBACK")
+    stage.turn(3)
+    assert len(stage.outbox.outcomes) == 100
+
+
 def test_a_word_that_nobody_can_do_is_rejected_and_those_beside_it_are_done(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,11 @@ class Delivery:
         self._delivery = delivery
 
     @property
+    def transfer(self) -> object:
+        """What it came in: the same for all messages of a batch; while it is not settled."""
+        return self
+
+    @property
     def live(self) -> bool:
         """Whether it can still be settled: not yet done, and its link stands."""
         return self._delivery is not None and self.link.live
@@ -103,6 +108,10 @@ class Batched(Delivery):
 
     def __init__(self, whole: Whole, place: int) -> None:
         self.link, self._delivery, self._place = whole.delivery.link, whole, place
+
+    @property
+    def transfer(self) -> object:
+        return self._delivery
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         whole, self._delivery = self._delivery, None
@@ -371,7 +380,7 @@ class Receiver(Link):
 
     def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
         super().__init__(connection, impl, handler, address)
-        self._window, self._least = 0, 1
+        self._window, self._beyond, self._least = 0, 0, 1
         self._owed = 0
         # Several, and not one that grows: what that leaves behind as it moves is memory, too.
         self._partial: list[bytearray] = []
@@ -398,6 +407,17 @@ class Receiver(Link):
         self._owed += window - self._window
         self._window, self._least = window, max(1, window // 4)
         self._grant(1)
+
+    @property
+    def beyond(self) -> int:
+        """So many deliveries may be unsettled beyond the window: those that wait, and others need not."""
+        return self._beyond
+
+    @beyond.setter
+    def beyond(self, beyond: int) -> None:
+        self._owed += beyond - self._beyond
+        self._beyond = beyond
+        self._grant(self._least)
 
     def _returned(self) -> None:
         """One delivery was settled: the peer gets its credit back, a quarter of the window at a time."""

@@ -19,7 +19,7 @@ from proton import Data, Message
 
 from barker.amqp._proton import ffi, lib, owned, read_id
 from barker.core.barks import Bark, Follow, checked
-from barker.core.errors import DecodeError
+from barker.core.errors import DecodeError, PeerError
 
 RECIPIENTS = "x-opt-recipients"
 """Delivery annotation, bizlogic to inbox: whose timelines, as one string of names with spaces between."""
@@ -95,6 +95,16 @@ def decode_bark(data: bytes, any_time: bool = False) -> Bark | Follow:
         )
     except UnicodeError:
         raise DecodeError("a string in it is not UTF-8") from None
+
+
+def is_follow(data: bytes) -> bool:
+    """Whether a message is a follow, or the end of one."""
+    if b"follow" not in data:
+        return False
+    try:
+        return isinstance(decode_bark(data, any_time=True), Follow)
+    except PeerError:
+        return False
 
 
 _PLAIN = re.compile(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 
@@ -121,16 +121,25 @@ class WorkQueue:
             self._take(entry)
             self._newest = max(self._newest, entry.sequence)
 
-    def lease(self, consumer: Hashable, count: int, memory: int = 0, overhead: int = 0) -> list[Entry]:
+    def lease(
+        self,
+        consumer: Hashable,
+        count: int,
+        memory: int = 0,
+        overhead: int = 0,
+        kind: Callable[[bytes], object] | None = None,
+    ) -> list[Entry]:
         """Up to `count` entries that are next, now in flight to `consumer`; none if it holds too much.
 
-        More than one only as long as they have no more than `memory` bytes, each with an `overhead` added.
+        More than one only as long as they have no more than `memory` bytes, each with an `overhead` added,
+        and are of one `kind`.
         """
         held = self._in_flight.get(consumer)
         if held is None:
             held = self._in_flight[consumer] = _Held()
         most = self._most_bytes / len(self._in_flight)
         leased: list[Entry] = []
+        first: object = None
         passed = self._pass_by(consumer) if self._refused else []
         while len(leased) < count and (held.bytes < most or not held.entries):
             returned = self._returned and (not self._fresh or self._returned[0] < self._fresh[0])
@@ -140,6 +149,11 @@ class WorkQueue:
             memory -= len(entry.data) + overhead
             if leased and memory < 0:
                 break
+            if kind is not None:
+                own = kind(entry.data)
+                if leased and own != first:
+                    break
+                first = own
             leased.append(heapq.heappop(self._returned) if returned else self._fresh.popleft())
             self._bytes -= len(entry.data)
             held.bytes += len(entry.data)

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from barker.amqp.message import decode_bark
-from barker.core.barks import Follow
+from barker.amqp.message import is_follow
 from barker.core.gauges import AtSecond
 from barker.core.work_queue import Entry, WorkQueue
 
@@ -32,7 +31,7 @@ class HandedOn:
 
     def accepted(self, entry: Entry) -> None:
         """Bizlogic has accepted it; the next commit forgets it."""
-        if b"follow" in entry.data and isinstance(decode_bark(entry.data, any_time=True), Follow):
+        if is_follow(entry.data):
             self._others += 1
         else:
             self._more += 1

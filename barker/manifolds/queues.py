@@ -20,7 +20,7 @@ from barker.amqp.broadcast import Broadcast, Lag
 from barker.amqp.handlers import UNDELIVERABLE, Condition, LinkHandler
 from barker.amqp.link import Receiver, Sender
 from barker.amqp.links import PeerHandler, PeerLink, sender_to
-from barker.amqp.message import REASON, check_sections, encode_map, with_delivery_annotations
+from barker.amqp.message import REASON, check_sections, encode_map, is_follow, with_delivery_annotations
 from barker.amqp.service import Service, Serving, only_send, too_large
 from barker.core.access import DEAD_LETTERS, check_author
 from barker.core.errors import DecodeError, Mistake, StorageError, not_here
@@ -317,6 +317,8 @@ class QueueManifold(Service):
     def _serve(self, queue: Queue, link: Sender, once: bool) -> bool:
         """Send over `link` what it has credit for, or make just one transfer; whether there was any."""
         settled, served = link.wants_settled, False
+        # A transfer is settled as a whole, and follows may wait long for where users are kept.
+        kind = is_follow if self._barks and not queue.holds_dead_letters else None
         # Credit is looked at each time: it is none, too, while much waits for the peer's socket.
         while (credit := link.credit) and link.in_flight < self._most_in_flight and not (served and once):
             self._load(queue)
@@ -325,7 +327,7 @@ class QueueManifold(Service):
             else:
                 most, memory = 1 if once else credit, min(ROW_BYTES, link.max_message_size or ROW_BYTES)
             most = min(most, self._most_in_flight - link.in_flight)
-            entries = queue.work.lease(link, most, memory, HEAD_BYTES)
+            entries = queue.work.lease(link, most, memory, HEAD_BYTES, kind)
             if not entries:
                 break
             if link.max_message_size and len(entries[0].data) > link.max_message_size:

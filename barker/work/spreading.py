@@ -42,7 +42,7 @@ from barker.work.following import Following
 log = logging.getLogger(__name__)
 
 MEMORY = 64 * 1024 * 1024
-"""So many bytes may have all that outboxes are granted, and all fan-outs on their way to the inboxes.
+"""So many bytes may have all that outboxes are granted, follows that wait, and fan-outs on their way.
 
 Besides there is what is always in memory: who follows whom, and the fan-outs that are remembered
 (:data:`barker.core.fan_out.REMEMBERED`).
@@ -65,6 +65,9 @@ MOST_TRANSFERS = 8
 
 ON_THEIR_WAY = MEMORY // 4
 """Above so many bytes of fan-outs that the inboxes have not accepted, no more are begun."""
+
+MOST_WORDS = MEMORY // 4 // HELD
+"""So many follows may wait; as long as there are fewer, the transfers they came in hold up no others."""
 
 TURN_SECONDS = 0.05
 """After so long a turn of the work ends, and others are served."""
@@ -123,6 +126,7 @@ class Word(NamedTuple):
 
     follow: Follow
     delivery: Delivery
+    transfer: object
 
 
 class Bizlogic(Service):
@@ -202,8 +206,10 @@ class Bizlogic(Service):
             for word in list(itertools.islice(outbox.waiting, WORDS_AT_ONCE)):
                 if isinstance(word, Course):
                     break
-                outbox.words.append(word)
                 outbox.waiting.popleft()
+                outbox.keep(word)
+            if sum(len(each.words) for each in self.outboxes) <= MOST_WORDS:
+                outbox.link.beyond = outbox.kept_transfers
             if not stuck:
                 self._apply(outbox)
                 if outbox.applying and not self.following.troubled:
@@ -260,7 +266,7 @@ class Bizlogic(Service):
             return
         for word, refusal in zip(words, errors, strict=True):
             if outbox.words:  # They were not given back meanwhile.
-                outbox.words.popleft()
+                outbox.drop()
             if refusal is None:
                 word.delivery.accept()
             elif word.delivery.live:
@@ -326,6 +332,8 @@ class Outbox(LinkHandler):
         """What came and is not done, in order."""
         self.words: deque[Word] = deque()
         """Follows that came before all those, and that are not done yet."""
+        self.kept_transfers = 0
+        """In how many transfers these came."""
         self.applying = False
         """Whether the first of them are being done."""
         self.hold: Timer | None = None
@@ -342,6 +350,24 @@ class Outbox(LinkHandler):
         if self.link.live and self not in self._bizlogic.outboxes:
             self._bizlogic.outboxes.append(self)
             self._bizlogic.set_windows()
+
+    def keep(self, word: Word) -> None:
+        """It waits to be done, and those behind it do not."""
+        if not self.words or self.words[-1].transfer is not word.transfer:
+            self.kept_transfers += 1
+        self.words.append(word)
+
+    def drop(self) -> None:
+        """The first that waits is done."""
+        word = self.words.popleft()
+        if not self.words or self.words[0].transfer is not word.transfer:
+            self.kept_transfers -= 1
+            self.link.beyond = min(self.link.beyond, self.kept_transfers)
+
+    def forget(self) -> None:
+        """None of them will be done here."""
+        self.words.clear()
+        self.kept_transfers = self.link.beyond = 0
 
     def let_go(self) -> None:
         """Barks wait no longer."""
@@ -362,15 +388,19 @@ class Outbox(LinkHandler):
         if self._bizlogic.ending:
             delivery.release()
             return
-        self.waiting.append(Course(word, data, delivery) if isinstance(word, Bark) else Word(word, delivery))
+        if isinstance(word, Bark):
+            self.waiting.append(Course(word, data, delivery))
+        else:
+            self.waiting.append(Word(word, delivery, delivery.transfer))
 
     def give_back(self) -> None:
         """Release what is not begun; only the first bark may be, when an inbox had no room for all of it."""
         first = self.waiting.popleft() if self.waiting else None
         begun = isinstance(first, Course) and first.begun > 0
-        for each in (*self.words, *([first] if first is not None and not begun else []), *self.waiting):
+        unbegun = [*self.words, *([first] if first is not None and not begun else []), *self.waiting]
+        self.forget()
+        for each in unbegun:
             each.delivery.release()
-        self.words.clear()
         self.waiting = deque([first] if first is not None and begun else [])
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:

@@ -90,6 +90,14 @@ def test_some_are_what_was_given_back_and_what_is_fresh_in_order() -> None:
     assert [each.sequence for each in queue.lease("b", 10, 100)] == [1, 3, 4]
 
 
+def test_some_are_of_one_kind() -> None:
+    queue = WorkQueue()
+    for sequence, size in enumerate([1, 1, 2, 2, 2, 1], 1):
+        queue.push(entry(sequence, size))
+    rows = iter(lambda: [each.sequence for each in queue.lease("a", 10, 100, kind=len)], [])
+    assert list(rows) == [[1, 2], [3, 4, 5], [6]]
+
+
 def test_what_is_settled_is_gone_for_good() -> None:
     queue = queue_of(1, 2)
     leased(queue, "a")

@@ -575,6 +575,24 @@ def test_an_outbox_counts_the_barks_that_it_has_handed_on_and_goes_on_after_a_re
     after.close()
 
 
+def test_follows_go_in_transfers_of_their_own(queues: Open) -> None:
+    # One that waits for a database, and would hold up the barks of its transfer: they are settled together.
+    stage = queues(push="bizlogic", check=decode_bark)
+    producer, _ = stage.sender(stage.connect(), "orders")
+    bark, follow = BARK._replace(text="I follow you"), Follow("f", "ark3", "rex", 1, wanted=True)
+    for number, word in enumerate([bark, bark, follow, follow, follow._replace(wanted=False), bark]):
+        producer.send(encode_bark(word._replace(id=str(number))), number)
+    worker = Recorder(10)
+    worker.batches = True
+    pair = Pair(lambda link: worker)
+    (service,) = stage.manifold._services.values()
+    pair.client.sender("bizlogic", service, batches=True)
+    stage.pairs.append(pair)
+    stage.turn()
+    transfers = [delivery.transfer for delivery in worker.deliveries]
+    assert [transfers.count(each) for each in dict.fromkeys(transfers)] == [2, 3, 1]
+
+
 def test_an_outbox_with_a_journal_from_before_it_counted_begins_at_nothing(tmp_path: Path) -> None:
     with contextlib.closing(QueueJournal(tmp_path / "orders.sqlite3")) as journal:
         journal.commit([("orders", encode_bark(BARK))], [])
