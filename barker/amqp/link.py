@@ -45,16 +45,23 @@ REASON = 140
 class Delivery:
     """A message that came and waits to be settled (AMQP 1.0 §2.6.12)."""
 
-    __slots__ = ("_delivery", "link")
+    __slots__ = ("_counts", "_delivery", "link")
 
     def __init__(self, link: Receiver, delivery: Any) -> None:
         self.link = link
         self._delivery = delivery
+        self._counts = True
 
     @property
-    def transfer(self) -> object:
-        """What it came in: the same for all messages of a batch; while it is not settled."""
+    def transfer(self) -> Delivery:
+        """What it came in: one for all messages of a batch; to be asked before it is settled."""
         return self
+
+    def begin(self) -> None:
+        """It counts to the window no more, though it is not settled yet: others may come."""
+        if self.live and self._counts:
+            self._counts = False
+            self.link._returned()
 
     @property
     def live(self) -> bool:
@@ -89,7 +96,9 @@ class Delivery:
                 write_condition(lib.pn_disposition_condition(local), condition)
             lib.pn_delivery_update(delivery, outcome)
             lib.pn_delivery_settle(delivery)
-            self.link._returned()
+            self.link._answered()
+            if self._counts:
+                self.link._returned()
 
 
 class Whole(Protocol):
@@ -110,8 +119,9 @@ class Batched(Delivery):
         self.link, self._delivery, self._place = whole.delivery.link, whole, place
 
     @property
-    def transfer(self) -> object:
-        return self._delivery
+    def transfer(self) -> Delivery:
+        whole: Whole = self._delivery
+        return whole.delivery
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         whole, self._delivery = self._delivery, None
@@ -376,11 +386,14 @@ class Sender(Link):
 
 
 class Receiver(Link):
-    """The receiving end of a link. Credit follows settlement: never more than the window is unsettled."""
+    """The receiving end of a link. Credit follows settlement: never more than the window is unsettled.
+
+    But for what was begun (:meth:`Delivery.begin`): who does so bounds that otherwise.
+    """
 
     def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
         super().__init__(connection, impl, handler, address)
-        self._window, self._beyond, self._least = 0, 0, 1
+        self._window, self._least = 0, 1
         self._owed = 0
         # Several, and not one that grows: what that leaves behind as it moves is memory, too.
         self._partial: list[bytearray] = []
@@ -399,7 +412,7 @@ class Receiver(Link):
 
     @property
     def window(self) -> int:
-        """How many deliveries may be unsettled, each a message or a batch; 0 grants no more credit."""
+        """How many deliveries may be here, not begun, each a message or a batch; 0 grants no more credit."""
         return self._window
 
     @window.setter
@@ -408,26 +421,18 @@ class Receiver(Link):
         self._window, self._least = window, max(1, window // 4)
         self._grant(1)
 
-    @property
-    def beyond(self) -> int:
-        """So many deliveries may be unsettled beyond the window: those that wait, and others need not."""
-        return self._beyond
-
-    @beyond.setter
-    def beyond(self, beyond: int) -> None:
-        self._owed += beyond - self._beyond
-        self._beyond = beyond
-        self._grant(self._least)
-
     def _returned(self) -> None:
-        """One delivery was settled: the peer gets its credit back, a quarter of the window at a time."""
+        """One delivery counts no more: the peer gets its credit back, a quarter of the window at a time."""
         self._owed += 1
+        if self._owed >= self._least:
+            self._grant(self._least)
+
+    def _answered(self) -> None:
+        """The outcome of a delivery is to be written."""
         connection = self.connection
         connection._owing += 1
         if not connection._touched:
             connection._touch()
-        if self._owed >= self._least:
-            self._grant(self._least)
 
     def _grant(self, least: int) -> None:
         if self.live and self._owed >= least:
@@ -453,6 +458,7 @@ class Receiver(Link):
             if lib.pn_delivery_aborted(delivery):
                 self._drop_part()
                 lib.pn_delivery_settle(delivery)
+                self._answered()
                 self._returned()
                 continue
             partial = lib.pn_delivery_partial(delivery)

@@ -13,7 +13,7 @@ from barker.core.timelines import Timelines
 from barker.manifolds.intake import KEPT_BYTES
 from barker.manifolds.queues import QueueManifold
 from barker.manifolds.readers import TimelineManifold
-from barker.work.spreading import LARGEST, MOST_WORDS, ON_THEIR_WAY, TRANSFERS, Bizlogic
+from barker.work.spreading import LARGEST, ON_THEIR_WAY, TRANSFERS, Bizlogic
 
 QUEUE_BYTES = 2 * 32 * 1024 * 1024
 """What a queue has in memory at most, ready and in flight (`core/work_queue.py`)."""
@@ -87,8 +87,6 @@ def beyond(process: Process, most: int = 1 << 62) -> Iterator[str]:
     elif isinstance(process, Bizlogic):
         if sum(outbox.link.window for outbox in process.outboxes) > TRANSFERS:
             yield f"outboxes are granted more than {TRANSFERS} transfers"
-        if sum(outbox.link.beyond for outbox in process.outboxes) > MOST_WORDS:
-            yield f"more than {MOST_WORDS} transfers hold up no others"
         if sum(inbox.memory for inbox in process._inboxes) > ON_THEIR_WAY + LARGEST * len(process._inboxes):
             yield f"more than {ON_THEIR_WAY} bytes of fan-outs are on their way"
 

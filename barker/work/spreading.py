@@ -58,16 +58,16 @@ TRANSFER = max(BYTES + MESSAGES * HELD, LARGEST + HELD)
 """So many bytes takes what comes in one transfer, at most: a batch of barks, or a single large one."""
 
 TRANSFERS = MEMORY // 2 // TRANSFER
-"""So many transfers all outboxes together may have unsettled here."""
+"""So many transfers of all outboxes together may wait here to be begun."""
 
 MOST_TRANSFERS = 8
-"""So many of them one outbox has at most: what waits here longer has left the processor's caches."""
+"""So many of them wait here at most of one outbox: what waits longer has left the processor's caches."""
 
 ON_THEIR_WAY = MEMORY // 4
 """Above so many bytes of fan-outs that the inboxes have not accepted, no more are begun."""
 
 MOST_WORDS = MEMORY // 4 // HELD
-"""So many follows may wait; as long as there are fewer, the transfers they came in hold up no others."""
+"""So many follows may wait for where users are kept; then what comes behind them waits as well."""
 
 TURN_SECONDS = 0.05
 """After so long a turn of the work ends, and others are served."""
@@ -88,10 +88,11 @@ FOLLOWED_SECONDS = 0.25
 class Course:
     """A bark on its way to the inbox, or several, in one or more parts."""
 
-    __slots__ = ("bark", "begun", "data", "delivery", "parts_left", "shares")
+    __slots__ = ("bark", "begun", "data", "delivery", "parts_left", "shares", "transfer")
 
     def __init__(self, bark: Bark, data: bytes, delivery: Delivery) -> None:
         self.bark, self.data, self.delivery = bark, data, delivery
+        self.transfer = delivery.transfer
         self.shares: list[Share] | None = None
         """Its parts; None before they are worked out."""
         self.begun = 0
@@ -126,7 +127,7 @@ class Word(NamedTuple):
 
     follow: Follow
     delivery: Delivery
-    transfer: object
+    transfer: Delivery
 
 
 class Bizlogic(Service):
@@ -176,15 +177,15 @@ class Bizlogic(Service):
 
     def _work(self) -> None:
         """Do what waits, of each outbox in turn, until the inboxes are full or it has taken long enough."""
-        ready = deque(outbox for outbox in self.outboxes if outbox.waiting and outbox.hold is None)
+        ready = deque(outbox for outbox in self.outboxes if outbox.waiting and not outbox.held)
         end = self.reactor.clock() + TURN_SECONDS
         self.outboxes.rotate(1)
         while ready:
             outbox = ready.popleft()
             for _ in range(IN_A_ROW):
-                if outbox.waiting and outbox.hold is None and not self._next(outbox):
+                if outbox.waiting and not outbox.held and not self._next(outbox):
                     return
-            if outbox.waiting and outbox.hold is None:
+            if outbox.waiting and not outbox.held:
                 ready.append(outbox)
             if self.reactor.clock() > end:
                 self.reactor.after(0, lambda: None)  # The next turn is to come at once.
@@ -200,20 +201,20 @@ class Bizlogic(Service):
             except Exception as error:
                 log.exception("an error of ours over the bark %s of %s", first.bark.id, first.bark.user)
                 self._reject(first.delivery, PeerError(f"an error of the service: {type(error).__name__}"))
-            outbox.waiting.popleft()
+            outbox.begin()
+        elif len(outbox.words) >= MOST_WORDS // len(self.outboxes):
+            outbox.held = True
         else:
             stuck = bool(outbox.words)
             for word in list(itertools.islice(outbox.waiting, WORDS_AT_ONCE)):
                 if isinstance(word, Course):
                     break
-                outbox.waiting.popleft()
-                outbox.keep(word)
-            if sum(len(each.words) for each in self.outboxes) <= MOST_WORDS:
-                outbox.link.beyond = outbox.kept_transfers
+                outbox.words.append(word)
+                outbox.begin()
             if not stuck:
                 self._apply(outbox)
                 if outbox.applying and not self.following.troubled:
-                    outbox.hold = self.reactor.after(FOLLOWED_SECONDS, outbox.let_go)
+                    outbox.hold(FOLLOWED_SECONDS)
         return True
 
     def _spread(self, course: Course) -> bool:
@@ -266,7 +267,7 @@ class Bizlogic(Service):
             return
         for word, refusal in zip(words, errors, strict=True):
             if outbox.words:  # They were not given back meanwhile.
-                outbox.drop()
+                outbox.words.popleft()
             if refusal is None:
                 word.delivery.accept()
             elif word.delivery.live:
@@ -332,12 +333,11 @@ class Outbox(LinkHandler):
         """What came and is not done, in order."""
         self.words: deque[Word] = deque()
         """Follows that came before all those, and that are not done yet."""
-        self.kept_transfers = 0
-        """In how many transfers these came."""
         self.applying = False
         """Whether the first of them are being done."""
-        self.hold: Timer | None = None
-        """Until when barks behind them wait for them."""
+        self.held = False
+        """Whether what came behind them waits for them."""
+        self._hold: Timer | None = None
 
     def on_opened(self, link: Receiver) -> None:
         # A follow that the bizlogic before this one has done is to be seen by the next bark.
@@ -351,29 +351,22 @@ class Outbox(LinkHandler):
             self._bizlogic.outboxes.append(self)
             self._bizlogic.set_windows()
 
-    def keep(self, word: Word) -> None:
-        """It waits to be done, and those behind it do not."""
-        if not self.words or self.words[-1].transfer is not word.transfer:
-            self.kept_transfers += 1
-        self.words.append(word)
+    def begin(self) -> None:
+        """What came first waits no more: with the last one of its transfer there is room for another."""
+        first = self.waiting.popleft()
+        if not self.waiting or self.waiting[0].transfer is not first.transfer:
+            first.transfer.begin()
 
-    def drop(self) -> None:
-        """The first that waits is done."""
-        word = self.words.popleft()
-        if not self.words or self.words[0].transfer is not word.transfer:
-            self.kept_transfers -= 1
-            self.link.beyond = min(self.link.beyond, self.kept_transfers)
-
-    def forget(self) -> None:
-        """None of them will be done here."""
-        self.words.clear()
-        self.kept_transfers = self.link.beyond = 0
+    def hold(self, seconds: float) -> None:
+        """What waits is to wait so long at most."""
+        self.held, self._hold = True, self._bizlogic.reactor.after(seconds, self.let_go)
 
     def let_go(self) -> None:
-        """Barks wait no longer."""
-        if self.hold is not None:
-            self.hold.cancel()
-            self.hold = None
+        """It waits no longer."""
+        self.held = False
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
 
     def on_message(self, link: Receiver, delivery: Delivery, data: bytes) -> None:
         self._bizlogic.received += 1
@@ -397,10 +390,9 @@ class Outbox(LinkHandler):
         """Release what is not begun; only the first bark may be, when an inbox had no room for all of it."""
         first = self.waiting.popleft() if self.waiting else None
         begun = isinstance(first, Course) and first.begun > 0
-        unbegun = [*self.words, *([first] if first is not None and not begun else []), *self.waiting]
-        self.forget()
-        for each in unbegun:
+        for each in (*self.words, *([first] if first is not None and not begun else []), *self.waiting):
             each.delivery.release()
+        self.words.clear()
         self.waiting = deque([first] if first is not None and begun else [])
 
     def on_rejected(self, link: Receiver, error: PeerError) -> None:

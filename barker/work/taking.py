@@ -131,7 +131,7 @@ class _Taken(Outbox):
     def give_back(self) -> None:
         """Drop what is not begun: the broker has it again, all of it in order, once the link has ended."""
         first = self.waiting.popleft() if self.waiting else None
-        self.forget()
+        self.words.clear()
         self.waiting.clear()
         if isinstance(first, Course) and first.begun:
             self.waiting.append(first)
