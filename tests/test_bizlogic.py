@@ -173,7 +173,7 @@ def test_an_inbox_that_is_away_keeps_no_other_waiting(tmp_path: Path) -> None:
     stage.turn(20, times=40)
     for number in range(300):
         stage.outbox.bark("rex", f"bark {number}")
-        stage.turn()
+        stage.turn(0.1)
     assert stage.inbox.timelines[here] == [f"bark {number}" for number in range(300)]
     assert stage.outbox.outcomes == {}
     stage.inbox.addresses.add("inbox-2-of-2")
@@ -417,7 +417,7 @@ def test_barks_go_on_in_however_many_transfers_came_the_follows_that_wait(stage:
         for at in range(each):
             follows.append(stage.outbox.follow(f"user{at}", "lassie"))
         stage.outbox.bark("lassie", f"bark {number}")
-        stage.turn()
+        stage.turn(0.1)
     assert stage.inbox.timelines["rex"] == [f"bark {number}" for number in range(100)]
     assert not set(follows) & set(stage.outbox.outcomes)
     stage.others._db.execute("ROLLBACK")
@@ -430,7 +430,7 @@ def test_follows_that_wait_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyP
     stage.others._db.execute("BEGIN IMMEDIATE")
     for _ in range(100):
         stage.outbox.follow("spot", "lassie")
-        stage.turn()
+        stage.turn(0.1)
     assert stage.bizlogic.state()["in_flight"] == 20 + spreading.MOST_TRANSFERS
     stage.outbox.bark("lassie")
     stage.turn()

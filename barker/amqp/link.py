@@ -53,17 +53,6 @@ class Delivery:
         self._counts = True
 
     @property
-    def transfer(self) -> Delivery:
-        """What it came in: one for all messages of a batch; to be asked before it is settled."""
-        return self
-
-    def begin(self) -> None:
-        """It counts to the window no more, though it is not settled yet: others may come."""
-        if self.live and self._counts:
-            self._counts = False
-            self.link._returned()
-
-    @property
     def live(self) -> bool:
         """Whether it can still be settled: not yet done, and its link stands."""
         return self._delivery is not None and self.link.live
@@ -87,6 +76,12 @@ class Delivery:
     def reject(self, error: PeerError) -> None:
         """Refuse the message for good, and say why."""
         self._settle(REJECTED, Condition(error.condition, error.description, error.info))
+
+    def _overlook(self) -> None:
+        """It counts to the window no more, though it may not be settled yet."""
+        if self.live and self._counts:
+            self._counts = False
+            self.link._returned()
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         delivery, self._delivery = self._delivery, None
@@ -117,11 +112,6 @@ class Batched(Delivery):
 
     def __init__(self, whole: Whole, place: int) -> None:
         self.link, self._delivery, self._place = whole.delivery.link, whole, place
-
-    @property
-    def transfer(self) -> Delivery:
-        whole: Whole = self._delivery
-        return whole.delivery
 
     def _settle(self, outcome: int, condition: Condition | None = None) -> None:
         whole, self._delivery = self._delivery, None
@@ -388,13 +378,15 @@ class Sender(Link):
 class Receiver(Link):
     """The receiving end of a link. Credit follows settlement: never more than the window is unsettled.
 
-    But for what was begun (:meth:`Delivery.begin`): who does so bounds that otherwise.
+    But for what its owner overlooks, and bounds otherwise.
     """
 
     def __init__(self, connection: Connection, impl: Any, handler: LinkHandler, address: str = "") -> None:
         super().__init__(connection, impl, handler, address)
         self._window, self._least = 0, 1
         self._owed = 0
+        self._came: list[Delivery] | None = None
+        self._came_before: list[Delivery] = []
         # Several, and not one that grows: what that leaves behind as it moves is memory, too.
         self._partial: list[bytearray] = []
         self._partial_bytes = 0
@@ -412,7 +404,7 @@ class Receiver(Link):
 
     @property
     def window(self) -> int:
-        """How many deliveries may be here, not begun, each a message or a batch; 0 grants no more credit."""
+        """How many deliveries may be unsettled, each a message or a batch; 0 grants no more credit."""
         return self._window
 
     @window.setter
@@ -420,6 +412,15 @@ class Receiver(Link):
         self._owed += window - self._window
         self._window, self._least = window, max(1, window // 4)
         self._grant(1)
+
+    def overlook(self) -> None:
+        """What came before this was called last, and is not settled, counts to the window no more.
+
+        To be called before anything comes, and then again and again: what comes between is remembered.
+        """
+        for delivery in self._came_before:
+            delivery._overlook()
+        self._came_before, self._came = self._came or [], []
 
     def _returned(self) -> None:
         """One delivery counts no more: the peer gets its credit back, a quarter of the window at a time."""
@@ -473,10 +474,13 @@ class Receiver(Link):
                     lib.pn_link_recv(link, buffers.read, pending)
                 data = bytes(buffers.read_bytes[:pending])
             lib.pn_link_advance(link)
+            whole = Delivery(self, delivery)
+            if self._came is not None:
+                self._came.append(whole)
             if self.batches:
-                self._unpack(Delivery(self, delivery), data)
+                self._unpack(whole, data)
             else:
-                self._hand_on(Delivery(self, delivery), data)
+                self._hand_on(whole, data)
 
     def _unpack(self, delivery: Delivery, data: bytes) -> None:
         """Hand on the messages of a batch."""
@@ -535,6 +539,7 @@ class Receiver(Link):
 
     def _end(self, condition: Condition | None) -> None:
         self._drop_part()
+        self._came, self._came_before = None, []
         super()._end(condition)
 
     def _drop_part(self) -> None:

@@ -58,10 +58,10 @@ TRANSFER = max(BYTES + MESSAGES * HELD, LARGEST + HELD)
 """So many bytes takes what comes in one transfer, at most: a batch of barks, or a single large one."""
 
 TRANSFERS = MEMORY // 2 // TRANSFER
-"""So many transfers of all outboxes together may wait here to be begun."""
+"""So many transfers all outboxes together may have unsettled here, but for those that are stuck."""
 
 MOST_TRANSFERS = 8
-"""So many of them wait here at most of one outbox: what waits longer has left the processor's caches."""
+"""So many of them one outbox has at most: what waits here longer has left the processor's caches."""
 
 ON_THEIR_WAY = MEMORY // 4
 """Above so many bytes of fan-outs that the inboxes have not accepted, no more are begun."""
@@ -78,6 +78,9 @@ IN_A_ROW = 20
 WORDS_AT_ONCE = 100
 """So many follows of an outbox go into one transaction."""
 
+STUCK_SECONDS = 0.05
+"""A transfer that is not settled for so long after all of it was begun is stuck."""
+
 RETRY_SECONDS = 0.2
 """Follows that could not be done are tried again after so long."""
 
@@ -88,11 +91,10 @@ FOLLOWED_SECONDS = 0.25
 class Course:
     """A bark on its way to the inbox, or several, in one or more parts."""
 
-    __slots__ = ("bark", "begun", "data", "delivery", "parts_left", "shares", "transfer")
+    __slots__ = ("bark", "begun", "data", "delivery", "parts_left", "shares")
 
     def __init__(self, bark: Bark, data: bytes, delivery: Delivery) -> None:
         self.bark, self.data, self.delivery = bark, data, delivery
-        self.transfer = delivery.transfer
         self.shares: list[Share] | None = None
         """Its parts; None before they are worked out."""
         self.begun = 0
@@ -127,7 +129,6 @@ class Word(NamedTuple):
 
     follow: Follow
     delivery: Delivery
-    transfer: Delivery
 
 
 class Bizlogic(Service):
@@ -153,6 +154,7 @@ class Bizlogic(Service):
         self._latencies = Latencies()
         self._retrying = False
         self.reactor.each_turn(self._work)
+        self.reactor.every(STUCK_SECONDS, self._overlook)
 
     def outbounds(self, inboxes: int) -> list[Outbound]:
         """The ways to so many inboxes."""
@@ -201,7 +203,7 @@ class Bizlogic(Service):
             except Exception as error:
                 log.exception("an error of ours over the bark %s of %s", first.bark.id, first.bark.user)
                 self._reject(first.delivery, PeerError(f"an error of the service: {type(error).__name__}"))
-            outbox.begin()
+            outbox.waiting.popleft()
         elif len(outbox.words) >= MOST_WORDS // len(self.outboxes):
             outbox.held = True
         else:
@@ -210,7 +212,7 @@ class Bizlogic(Service):
                 if isinstance(word, Course):
                     break
                 outbox.words.append(word)
-                outbox.begin()
+                outbox.waiting.popleft()
             if not stuck:
                 self._apply(outbox)
                 if outbox.applying and not self.following.troubled:
@@ -249,6 +251,15 @@ class Bizlogic(Service):
         log.warning("rejected a message of %s: %s", delivery.link.connection.peer, error)
         delivery.reject(error)
         self.rejected += 1
+
+    def _overlook(self) -> None:
+        """What is begun and stuck, as an inbox or the users' database is away, keeps nothing else waiting.
+
+        There is a bound for it: that of what is on its way to each inbox, and of follows that wait.
+        """
+        for outbox in self.outboxes:
+            if not outbox.waiting:
+                outbox.link.overlook()
 
     # Follows
 
@@ -349,13 +360,8 @@ class Outbox(LinkHandler):
         """It may send now."""
         if self.link.live and self not in self._bizlogic.outboxes:
             self._bizlogic.outboxes.append(self)
+            self.link.overlook()
             self._bizlogic.set_windows()
-
-    def begin(self) -> None:
-        """What came first waits no more: with the last one of its transfer there is room for another."""
-        first = self.waiting.popleft()
-        if not self.waiting or self.waiting[0].transfer is not first.transfer:
-            first.transfer.begin()
 
     def hold(self, seconds: float) -> None:
         """What waits is to wait so long at most."""
@@ -381,10 +387,7 @@ class Outbox(LinkHandler):
         if self._bizlogic.ending:
             delivery.release()
             return
-        if isinstance(word, Bark):
-            self.waiting.append(Course(word, data, delivery))
-        else:
-            self.waiting.append(Word(word, delivery, delivery.transfer))
+        self.waiting.append(Course(word, data, delivery) if isinstance(word, Bark) else Word(word, delivery))
 
     def give_back(self) -> None:
         """Release what is not begun; only the first bark may be, when an inbox had no room for all of it."""
