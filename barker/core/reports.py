@@ -38,7 +38,7 @@ TEXTS = frozenset(("address", "broker", "command", "consumer", "inbox", "mode", 
 NUMBERS = frozenset(
     (
         *("counted_at", "handed_on", "handed_on_before", "held", "held_tried"),
-        *("put", "put_again", "put_before"),
+        *("put", "put_again", "put_again_before", "put_before"),
         *(
             "agents",
             "connections",

@@ -94,7 +94,7 @@ class TimelineManifold(Service):
         self._readers: dict[Sender, Cursor[Sender]] = {}
         self._repeated = 0
         self._own = journal.tally  # Barks put on their authors' timelines, ever.
-        self._own_again = 0  # Those that came once more, since the start.
+        self._own_again = self._own_again_before = journal.again  # Those that came once more, ever.
         self._delivered = 0
         self._missed = 0
         self._forget_at = FORGET_AT
@@ -199,10 +199,13 @@ class TimelineManifold(Service):
         arrivals = self.intake.take()
         if not arrivals:
             return
+        again = self._own_again
         posts = self.fresh(arrival.what for arrival in arrivals)
         try:
-            entries = self.journal.commit(posts)
+            # An outbox will count what is accepted here, be it for the second time.
+            entries = self.journal.commit(posts, None, self._own_again if self._own_again > again else None)
         except Exception as error:
+            self._own_again = again
             self.intake.fail(arrivals, error)
             return
         with self.as_on_disk():
@@ -304,6 +307,7 @@ class TimelineManifold(Service):
             "put": own,
             "put_before": self._own_before,
             "put_again": self._own_again,
+            "put_again_before": self._own_again_before,
             "mode": "history",
             "received": self.intake.received,
             "timelines": len(self.timelines),

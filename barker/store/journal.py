@@ -56,8 +56,8 @@ SALVAGED_AT_ONCE = 100
 MESSAGES = "sequence > 0"
 """Which rows are messages: the one at 0, if there is one, is the tally of the journal's owner."""
 
-FOLLOWED = -1
-"""And the one before that tells how far a stream was read."""
+FOLLOWED, AGAIN = -1, -2
+"""And those before that tell how far a stream was read, and how many messages came once more."""
 
 _NO_INDEX = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
 
@@ -429,7 +429,8 @@ class TimelineJournal(Journal):
     """The messages that some timeline still holds, and the keys of those that came lately; and a tally.
 
     That is a number of its owner's, of all messages up to one: it is written when messages are forgotten, and
-    those that came since are still there. Of messages that come from a stream, also how far that was read.
+    those that came since are still there. Also how many came once more; and of what comes from a stream, how
+    far that was read.
     """
 
     schema = """
@@ -452,25 +453,34 @@ class TimelineJournal(Journal):
         """The place in the stream of the last message that was read; -1: of none."""
         self.stream: str = stream
         """Which stream that was, of all that had its name; empty: not known."""
+        repeated = next(self._read(f"SELECT users FROM messages WHERE sequence = {AGAIN}"), None)
+        self.again = int(repeated[0]) if repeated else 0
+        """How many had come once more when the journal was opened."""
         last = next(self._read("SELECT max(sequence) FROM messages"))[0] or 0
         self._next: int = max(last, self.tally_until) + 1
         self._keys_since = 1
         """Of messages before this one, there are no keys left without the message."""
 
-    def commit(self, posts: list[Post], offset: int | None = None) -> list[TimelineEntry]:
+    def commit(
+        self, posts: list[Post], offset: int | None = None, again: int | None = None
+    ) -> list[TimelineEntry]:
         """Write messages; the entries they became.
 
-        `offset`: so far the stream was read with them.
+        `offset`: so far the stream was read with them. `again`: so many have come once more, ever.
 
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
         entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
         rows = [(*entry, checksum(*entry)) for entry in entries]
         statements = [("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)]
+        told = []
         if offset is not None:
-            read = TimelineEntry(FOLLOWED, "", f"{offset} {self.stream}".rstrip(), None)
-            row = *read, checksum(*read)
-            statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", [row]))
+            told.append(TimelineEntry(FOLLOWED, "", f"{offset} {self.stream}".rstrip(), None))
+        if again is not None:
+            told.append(TimelineEntry(AGAIN, "", f"{again}", None))
+        if told:
+            rows = [(*entry, checksum(*entry)) for entry in told]
+            statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", rows))
         self._write(statements)
         self._next += len(entries)
         self.offset = self.offset if offset is None else offset

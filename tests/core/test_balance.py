@@ -38,8 +38,8 @@ class Suite:
     def restart(self, name: str, **changes: int) -> None:
         """It dies, and goes on with the journal, in which these counts are."""
         report = self.reports[name]
-        report |= {"pid": report["pid"] + 1, "put_again": 0, **changes}
-        for counts in {"handed_on", "put"} & report.keys():
+        report |= {"pid": report["pid"] + 1, **changes}
+        for counts in {"handed_on", "put", "put_again"} & report.keys():
             report[f"{counts}_before"] = report[counts]
 
 
@@ -99,6 +99,26 @@ def test_a_moment_is_not_believed(suite: Suite) -> None:
 def test_what_senders_sent_twice_may_be_what_is_missing(suite: Suite) -> None:
     told = suite.count(SURE, outbox_1={"handed_on": 5}, inbox_1={"put": 2, "put_again": 2})
     assert verdict(told) == [1, 3, 0, 0]
+
+
+def test_what_came_twice_to_an_inbox_that_then_died_is_known_all_the_same(suite: Suite) -> None:
+    suite.count(SURE, outbox_1={"handed_on": 5}, inbox_1={"put": 4, "put_again": 1})
+    # In its last second, in which it told nobody but its journal.
+    suite.reports["inbox-1"]["put_again"] += 2
+    suite.restart("inbox-1")
+    told = suite.count(SURE, outbox_2={"handed_on": 3}, inbox_1={"put_again": 1})
+    assert verdict(told) == [0, 4, 0, 0]
+    assert verdict(suite.count(SURE, outbox_2={"handed_on": 1})) == [1, 5, 0, 0]
+
+
+def test_what_came_twice_before_it_was_counted_is_no_excuse() -> None:
+    suite = Suite()
+    suite.reports["inbox-1"] |= {"put_again": 7, "put_again_before": 3}
+    suite.count()
+    assert verdict(suite.count(SURE, outbox_1={"handed_on": 1})) == [1, 1, 0, 0]
+    suite.restart("inbox-1")
+    suite.add("inbox-2", "put", put_again=50, put_again_before=50)
+    assert verdict(suite.count(SURE, outbox_1={"handed_on": 1})) == [2, 2, 0, 0]
 
 
 @pytest.mark.parametrize("dead", ["outbox-1", "inbox-1"])

@@ -688,6 +688,19 @@ def test_how_far_a_stream_was_read_is_written_with_what_came(tmp_path: Path) -> 
         assert (journal.offset, journal.tally) == (42, 7)
 
 
+def test_how_many_came_again_is_written_with_what_came(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    with closing(TimelineJournal(path)) as journal:
+        assert journal.again == 0
+        journal.commit([Post("", "rex", b"one")], again=3)
+        journal.commit([], again=4)
+        journal.commit([Post("", "rex", b"two")])
+        journal.forget([1], 2, 7)
+    with closing(TimelineJournal(path)) as journal:
+        assert (journal.again, journal.tally, journal.offset) == (4, 7, -1)
+        assert [entry.data for entry in journal.load()] == [b"two"]
+
+
 def test_which_stream_was_read_is_written_with_how_far_it_was(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite3"
     with closing(TimelineJournal(path)) as journal:
