@@ -103,6 +103,9 @@ class Balance:
         if None in told or (report["name"] not in known and len(known) >= MOST):
             return []
         total, before, second = (int(value) for value in told if value is not None)
+        if not second:
+            return []  # It has just begun.
+        held, tried = (int(report.get(key) or 0) for key in ("held", "held_tried"))
         again, again_before = (int(report.get(key) or 0) for key in ("put_again", "put_again_before"))
         count = known.get(report["name"])
         if count is None:
@@ -110,13 +113,13 @@ class Balance:
                 self._begin()  # Who knows what of that it has counted since then, unheard.
             count = known[report["name"]] = _Count(before)
             count.last, count.again_before = total, again_before
+            self._unsure += tried  # It may have come before counting began.
         elif count.pid != report["pid"]:
             if before < count.last:
                 self._begin()  # Another journal: what it has counted at the end of the old one nobody knows.
                 count.again_before = again_before
             count.seconds.clear()
         count.pid = report["pid"]
-        held, tried = (int(report.get(key) or 0) for key in ("held", "held_tried"))
         count.seconds[second] = total, held, tried
         for old in [other for other in count.seconds if not second - SURE < other <= second]:
             del count.seconds[old]

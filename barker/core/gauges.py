@@ -60,19 +60,20 @@ class Peak:
 class AtSecond(Generic[Value]):
     """What a value was when this second began: what several services tell of one second can be compared."""
 
-    def __init__(self, look: Callable[[], Value]) -> None:
-        """`look` tells what it is now."""
+    def __init__(self, look: Callable[[], Value], now: float) -> None:
+        """`look` tells what it is from `now` on, in seconds since 1970."""
         self._look = look
+        self._first = int(now)
         self._second, self._value = -1, look()
 
     def at(self, now: float) -> tuple[int, Value]:
-        """The second that `now` (since 1970) is in, and what the value was when it began.
+        """The second that `now` is in, and what the value was when it began; of the first nobody knows: 0.
 
         To be called before each change, too: so there is one look a second, and not one at each change.
         """
         if int(now) != self._second:
             self._second, self._value = int(now), self._look()
-        return self._second, self._value
+        return 0 if self._second == self._first else self._second, self._value
 
 
 class Latencies:

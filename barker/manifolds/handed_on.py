@@ -18,8 +18,8 @@ from barker.core.work_queue import Entry, WorkQueue
 class HandedOn:
     """The count of one outbox."""
 
-    def __init__(self, before: int, work: Sequence[WorkQueue]) -> None:
-        """`before`: what it was in the journal, whose messages `work` has."""
+    def __init__(self, before: int, work: Sequence[WorkQueue], now: float) -> None:
+        """`before`: what it was in the journal, whose messages `work` has; `now`, in seconds since 1970."""
         self._work = work
         self._before = self._count = before
         self._more = self._others = 0
@@ -27,7 +27,7 @@ class HandedOn:
         self._old = sum(queue.depth for queue in work)
         """Of what was there at the start: nobody knows what was sent in an earlier life."""
         self._first_new = sys.maxsize
-        self._at_second = AtSecond(self._look)
+        self._at_second = AtSecond(self._look, now)
 
     def accepted(self, entry: Entry) -> None:
         """Bizlogic has accepted it; the next commit forgets it."""

@@ -118,7 +118,8 @@ class QueueManifold(Service):
         """By queue: where it is pushed to."""
         self._barks: HandedOn | None = None
         if push is not None and check is not check_sections:  # It takes barks alone.
-            self._barks = HandedOn(journal.tally, [self._queue(address).work for address in self._pushed])
+            work = [self._queue(address).work for address in self._pushed]
+            self._barks = HandedOn(journal.tally, work, self.reactor.wall())
         if push is not None:
             for address, service in zip(self._pushed, addresses(push, partitions), strict=True):
                 consumer = _Consumer(self, self._queue(address))

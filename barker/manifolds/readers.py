@@ -106,7 +106,7 @@ class TimelineManifold(Service):
             self._own += entry.sequence > journal.tally_until and _is_own(entry)
         self._claims = claims if len(claims) else None
         self._own_before = self._own
-        self._own_at_second = AtSecond(lambda: self._own)
+        self._own_at_second = AtSecond(lambda: self._own, self.reactor.wall())
         self.reactor.each_turn(self._end_turn)
 
     # Links

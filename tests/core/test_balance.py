@@ -136,6 +136,15 @@ def test_a_restart_costs_no_count(suite: Suite, dead: str) -> None:
     assert told["delivered"] == 60
 
 
+def test_who_began_within_a_second_knows_nothing_of_it(suite: Suite) -> None:
+    suite.balance = Balance()
+    for name in suite.reports:
+        suite.restart(name)
+    suite.reports["inbox-1"]["put"] += 1  # And the outbox counts that in a moment.
+    assert suite.balance.update([report | {"counted_at": 0} for report in suite.reports.values()]) == {}
+    assert verdict(suite.count(SURE, outbox_1={"handed_on": 1})) == [0, 0, 0, 0]
+
+
 def test_of_an_outbox_that_is_away_the_last_word_counts(suite: Suite) -> None:
     suite.count(SURE, outbox_1={"handed_on": 5, "held": 3}, inbox_1={"put": 5})
     del suite.reports["outbox-1"]
@@ -169,6 +178,17 @@ def test_a_new_outbox_joins_in(suite: Suite) -> None:
     told = suite.count(SURE, outbox_3={"handed_on": 6}, inbox_1={"put": 6})
     assert verdict(told) == [0, 0, 0, 0]
     assert (told["delivered"], told["since"]) == (6, 1001)
+
+
+def test_what_one_that_was_unheard_of_has_sent_may_have_come_before_it_was_counted() -> None:
+    suite = Suite()
+    frozen = suite.reports.pop("outbox-2") | {"held": 2, "held_tried": 2}
+    suite.count(inbox_1={"put": 1})  # One of them, and the other has yet to come.
+    suite.reports["outbox-2"] = frozen
+    suite.count()
+    told = suite.count(SURE, outbox_2={"handed_on": 2, "held": -2, "held_tried": -2}, inbox_1={"put": 1})
+    assert verdict(told) == [0, 0, 0, 1]
+    assert verdict(suite.count(SURE, outbox_1={"handed_on": 2})) == [1, 1, 0, 2]
 
 
 def test_one_with_a_journal_that_was_unheard_of_has_it_begin_anew(suite: Suite) -> None:

@@ -101,7 +101,8 @@ def test_a_peak_is_the_highest_of_what_there_was_lately(steps: list[tuple[float,
 
 def test_what_a_value_was_when_the_second_began() -> None:
     count = 0
-    value = AtSecond(lambda: count)
+    value = AtSecond(lambda: count, 4.3)
+    assert value.at(4.9) == (0, 0), "there may have been more or less before"
     assert value.at(5.95) == (5, 0)
     for now, count_then in ((6.2, 3), (6.9, 7)):
         value.at(now)
