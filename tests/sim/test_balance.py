@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,9 @@ class Watched(SimulatedSuite):
         reports = []
         for name, child in self.children.items():
             process = child.simulated.process
-            if isinstance(process, QueueManifold | TimelineManifold) and not child.simulated.frozen:
+            # Who is in the middle of a turn answers after it; here it has done already all that it does then.
+            answers = not child.simulated.frozen and self.world.now >= child.simulated._busy_until
+            if isinstance(process, QueueManifold | TimelineManifold) and answers:
                 own = {"name": name, "pid": child.simulated._number, "host": "h"}
                 reports.append(own | process.state())
         Watched.told = self.balance.update(reports)
@@ -46,7 +49,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
 
 @pytest.mark.parametrize("inboxes", [1, 3])
 def test_no_fault_makes_it_say_that_a_bark_is_lost_or_twice(watched: type[Watched], inboxes: int) -> None:
-    outcome = simulate(planned(SEED, 20, 5, 90, inboxes=inboxes))
+    plan = planned(SEED, 20, 5, 90, inboxes=inboxes)
+    # What a bit that flips has damaged may be lost.
+    outcome = simulate(replace(plan, faults=[fault for fault in plan.faults if fault.kind != "flip"]))
     assert outcome.wrong == []
     told = watched.told
     assert (told["lost"], told["twice"]) == (0, 0), f"seed {SEED}, {inboxes} inboxes: {told}"
