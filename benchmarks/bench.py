@@ -182,9 +182,9 @@ def spread(values: Iterable[float], digits: int = 1) -> dict[str, Any]:
 
 
 def told(figures: dict[str, Any], digits: int = 0) -> str:
-    """A spread, for a table: the median, and from what to what."""
+    """A spread, for a table: the median, and of several measurements from what to what."""
     median, least, most = (f"{figures[key]:,.{digits}f}" for key in ("median", "least", "most"))
-    return f"{median} ({least} to {most})"
+    return f"{median} ({least} to {most})" if len(figures["all"]) > 1 else median
 
 
 class Load:
