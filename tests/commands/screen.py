@@ -30,7 +30,8 @@ class Screen:
             env={**variables, "TERM": "xterm", **environment},
         )  # fmt: skip
         self.output = ""
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         while True:
@@ -65,4 +66,6 @@ class Screen:
             self.process.kill()
             self.process.wait(10)
         os.close(self._slave)
+        self._reader.join(10)  # Before another has its descriptor: it would read what is that one's.
+        assert not self._reader.is_alive()
         os.close(self._master)
