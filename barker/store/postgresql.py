@@ -257,10 +257,8 @@ class PostgresUsers:
         names = sorted({*users, *itertools.chain.from_iterable(pairs)})
         one_by_one = len(names) + len(pairs) <= userbase.MANY
         with self._session() as db, db.transaction():
-            for at in range(0, max(len(names), 1), AT_ONCE):
-                self._add(db, names[at : at + AT_ONCE], [], one_by_one)
-            for at in range(0, len(pairs), AT_ONCE):
-                self._add(db, [], pairs[at : at + AT_ONCE], one_by_one)
+            for at in range(0, max(len(names), len(pairs), 1), AT_ONCE):
+                self._add(db, names[at : at + AT_ONCE], pairs[at : at + AT_ONCE], one_by_one)
 
     def follow(self, follower: str, followee: str) -> None:
         """`follower` follows `followee` from now on."""

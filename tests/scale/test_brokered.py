@@ -182,23 +182,29 @@ def test_all_of_it_killed_under_load(brokered: Brokered, client: Client) -> None
 
 def test_follows_that_wait_for_the_users_file(brokered: Brokered, client: Client) -> None:
     client.read_all(list(AUTHORS))
-    follow = Follow(new_id(), "ark", "rex", now(), wanted=True)
+
+    def follow(wanted: bool = True) -> None:
+        client.send(Follow(new_id(), "ark", "rex", now(), wanted))
+
+    def seen(by: str, bark: Bark) -> None:
+        wait_for(lambda: bark in client.timelines[by], f"{by} sees {bark.text}")
+
+    barks: list[Bark] = []
     with contextlib.closing(brokered.suite.users([])) as users:
         users._db.execute("BEGIN IMMEDIATE")
         try:
             for number in range(30):  # So they come in as many deliveries.
-                client.send(follow._replace(id=new_id(), wanted=number % 2 == 0))
-                wait_for(lambda number=number: len(client.accepted) > 2 * number, "a follow is accepted")
-                bark = client.bark("rex", f"woof {number}")
-                wait_for(lambda bark=bark: bark.id in client.arrived, "barks go on")
+                follow(wanted=number % 2 == 0)
+                wait_for(lambda: len(client.accepted) > 2 * len(barks), "a follow is accepted")
+                barks.append(client.bark("rex", f"bark {number}"))
+                seen("rex", barks[-1])
         finally:
             users._db.execute("ROLLBACK")
-    assert client.texts("ark") == []
     brokered.suite.wait_for_state(brokered.active, in_flight=0)
-    client.send(follow._replace(id=new_id()))
-    client.bark("rex", "woof to ark")
-    wait_for(lambda: client.texts("ark") == ["woof to ark"], "ark follows rex")
-    client.send(follow._replace(id=new_id(), wanted=False))
+    follow()
+    seen("ark", client.bark("rex", "to ark"))
+    assert not set(barks) & set(client.timelines["ark"])
+    follow(wanted=False)
     brokered.suite.wait_for_state(brokered.active, in_flight=0)
 
 
