@@ -36,11 +36,11 @@ class FlakyJournal:
         self.error: Exception | None = None
         self.commits = 0
 
-    def commit(self, *arguments: Any) -> Any:
+    def commit(self, *arguments: Any, **more: Any) -> Any:
         self.commits += 1
         if self.error is not None:
             raise self.error
-        return self._journal.commit(*arguments)
+        return self._journal.commit(*arguments, **more)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)

@@ -203,7 +203,7 @@ class TimelineManifold(Service):
         posts = self.fresh(arrival.what for arrival in arrivals)
         try:
             # An outbox will count what is accepted here, be it for the second time.
-            entries = self.journal.commit(posts, None, self._own_again if self._own_again > again else None)
+            entries = self.journal.commit(posts, again=self._own_again if self._own_again > again else None)
         except Exception as error:
             self._own_again = again
             self.intake.fail(arrivals, error)

@@ -444,22 +444,24 @@ class TimelineJournal(Journal):
     def __init__(self, path: Path, sync: str = "normal") -> None:
         """Open or make the journal at `path`; see :class:`Journal` for what is raised."""
         super().__init__(path, sync)
-        found = next(self._read("SELECT users FROM messages WHERE sequence = 0"), None)
-        self.tally, self.tally_until = map(int, found[0].split(" ")) if found else (0, 0)
+        self.tally, self.tally_until = map(int, (self._noted(0) or "0 0").split(" "))
         """When the journal was opened: the tally, and the last message that it is of."""
-        followed = next(self._read(f"SELECT users FROM messages WHERE sequence = {FOLLOWED}"), None)
-        offset, _, stream = (followed[0] if followed else "-1").partition(" ")
+        offset, _, stream = (self._noted(FOLLOWED) or "-1").partition(" ")
         self.offset = int(offset)
         """The place in the stream of the last message that was read; -1: of none."""
         self.stream: str = stream
         """Which stream that was, of all that had its name; empty: not known."""
-        repeated = next(self._read(f"SELECT users FROM messages WHERE sequence = {AGAIN}"), None)
-        self.again = int(repeated[0]) if repeated else 0
+        self.again = int(self._noted(AGAIN) or "0")
         """How many had come once more when the journal was opened."""
         last = next(self._read("SELECT max(sequence) FROM messages"))[0] or 0
         self._next: int = max(last, self.tally_until) + 1
         self._keys_since = 1
         """Of messages before this one, there are no keys left without the message."""
+
+    def _noted(self, sequence: int) -> str:
+        """What a row tells that is no message; empty if there is none."""
+        found = next(self._read("SELECT users FROM messages WHERE sequence = ?", sequence), None)
+        return str(found[0]) if found else ""
 
     def commit(
         self, posts: list[Post], offset: int | None = None, again: int | None = None
@@ -471,16 +473,14 @@ class TimelineJournal(Journal):
         :raises StorageError: when the disk would not take it; then nothing has changed.
         """
         entries = [TimelineEntry(self._next + at, *post) for at, post in enumerate(posts)]
-        rows = [(*entry, checksum(*entry)) for entry in entries]
-        statements = [("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)]
-        told = []
+        notes = []
         if offset is not None:
-            told.append(TimelineEntry(FOLLOWED, "", f"{offset} {self.stream}".rstrip(), None))
+            notes.append(TimelineEntry(FOLLOWED, "", f"{offset} {self.stream}".rstrip(), None))
         if again is not None:
-            told.append(TimelineEntry(AGAIN, "", f"{again}", None))
-        if told:
-            rows = [(*entry, checksum(*entry)) for entry in told]
-            statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", rows))
+            notes.append(TimelineEntry(AGAIN, "", f"{again}", None))
+        statements = [("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", _rows(entries))]
+        if notes:
+            statements.append(("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", _rows(notes)))
         self._write(statements)
         self._next += len(entries)
         self.offset = self.offset if offset is None else offset
@@ -541,7 +541,7 @@ class TimelineJournal(Journal):
                     others,
                 ),
                 ("DELETE FROM messages WHERE sequence BETWEEN ? AND ?", _ranges(keys)),
-                ("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", [(*counted, checksum(*counted))]),
+                ("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)", _rows([counted])),
             )
         )
         self._keys_since = keys[-1] + 1 if len(keys) == KEYS_AT_ONCE else max(self._keys_since, keys_before)
@@ -559,6 +559,11 @@ class CopyJournal(TimelineJournal):
             "%s was damaged (%s): it is set aside as %s, and all is read again from the broker's stream",
             *(self.path, damage.why, aside),
         )
+
+
+def _rows(entries: Iterable[TimelineEntry]) -> list[tuple[Any, ...]]:
+    """Entries of a journal of timelines, each with its checksum."""
+    return [(*entry, checksum(*entry)) for entry in entries]
 
 
 def _tally_row(tally: int | None) -> list[tuple[bytes, int]]:
